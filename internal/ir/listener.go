@@ -1,0 +1,115 @@
+package ir
+
+import (
+	"time"
+
+	"github.com/postern-gateway/postern/internal/secret"
+)
+
+// Listener accepts requests on one port for one host pattern. Listeners of
+// several gateways on the same address and port share a socket.
+type Listener struct {
+	// Name is unique: "gateway-namespace/gateway-name/section".
+	Name string `json:"name"`
+	// Gateway is "namespace/name" of the Gateway that the listener belongs to.
+	Gateway string `json:"gateway,omitempty"`
+	// Addresses to listen on; empty means the gateway's default address.
+	Addresses []string `json:"addresses,omitempty"`
+	Port      int      `json:"port"`
+	// Hostname that the listener serves, exact or "*.suffix"; empty: any.
+	Hostname string `json:"hostname,omitempty"`
+	// TLS is nil for plain HTTP.
+	TLS    *ServerTLS     `json:"tls,omitempty"`
+	HTTP   HTTPSettings   `json:"http,omitzero"`
+	Hosts  []*VirtualHost `json:"hosts,omitempty"`
+	Closed *Closed        `json:"closed,omitempty"`
+	Origin Origin         `json:"origin,omitzero"`
+}
+
+// ServerTLS is what a listener shows to its clients.
+type ServerTLS struct {
+	// Certificates: the one whose names fit the SNI is shown, else the first.
+	Certificates []KeyPair `json:"certificates,omitempty"`
+	// MinVersion and MaxVersion are "1.2" or "1.3"; empty: 1.2 and 1.3.
+	MinVersion string `json:"minVersion,omitempty"`
+	MaxVersion string `json:"maxVersion,omitempty"`
+	// CipherSuites are names of crypto/tls; empty: Go's defaults.
+	CipherSuites []string `json:"cipherSuites,omitempty"`
+	// ALPN protocols; empty: h2 and http/1.1.
+	ALPN []string `json:"alpn,omitempty"`
+	// ClientCAs, if any, are PEM bundles against which a client certificate
+	// is verified; it is demanded unless ClientOptional.
+	ClientCAs      []Bytes `json:"clientCAs,omitempty"`
+	ClientOptional bool    `json:"clientOptional,omitempty"`
+	Origin         Origin  `json:"origin,omitzero"`
+}
+
+// KeyPair names a certificate chain and its private key, both PEM.
+type KeyPair struct {
+	Certificate secret.Ref `json:"certificate"`
+	Key         secret.Ref `json:"key"`
+	Origin      Origin     `json:"origin,omitzero"`
+}
+
+// Bytes is material that is either inline and not secret (a CA bundle) or at
+// a Ref.
+type Bytes struct {
+	Inline string     `json:"inline,omitempty"`
+	Ref    secret.Ref `json:"ref,omitzero"`
+}
+
+// HTTPSettings bound what one listener accepts. Zero values are the defaults
+// that the field comments give.
+type HTTPSettings struct {
+	// MaxHeaderBytes bounds a request's head; 0: 64 KiB. Beyond it: 431.
+	MaxHeaderBytes int `json:"maxHeaderBytes,omitempty"`
+	// MaxHeaders bounds the number of header lines; 0: 100. Beyond it: 431.
+	MaxHeaders int `json:"maxHeaders,omitempty"`
+	// MaxBodyBytes bounds a request's body; 0: 32 MiB. Beyond it: 413.
+	MaxBodyBytes int64 `json:"maxBodyBytes,omitempty"`
+	// HeadTimeout bounds the arrival of a request's head; 0: 10 s.
+	HeadTimeout time.Duration `json:"headTimeout,omitempty"`
+	// RequestTimeout bounds the arrival of the whole request; 0: none.
+	RequestTimeout time.Duration `json:"requestTimeout,omitempty"`
+	// IdleTimeout closes a connection without requests; 0: 1 h.
+	IdleTimeout time.Duration `json:"idleTimeout,omitempty"`
+	// StreamIdleTimeout ends an exchange on which nothing moves; 0: 5 min.
+	StreamIdleTimeout time.Duration `json:"streamIdleTimeout,omitempty"`
+	// MaxStreams bounds concurrent HTTP/2 streams per connection; 0: 100.
+	MaxStreams int `json:"maxStreams,omitempty"`
+	// TrustedHops is how many X-Forwarded-For entries from the right were
+	// written by proxies of ours; 0 trusts none and drops what came.
+	TrustedHops int `json:"trustedHops,omitempty"`
+	// Via, if set, is appended to the Via header of request and answer.
+	Via string `json:"via,omitempty"`
+	// ServerName is the Server header of every answer; empty: "envoy", which
+	// the products whose resources we read send.
+	ServerName string `json:"serverName,omitempty"`
+	// AppendForwardedPort adds X-Forwarded-Port.
+	AppendForwardedPort bool `json:"appendForwardedPort,omitempty"`
+	// KeepRequestID trusts the client's x-request-id; otherwise a new one is
+	// made for requests from outside.
+	KeepRequestID bool `json:"keepRequestID,omitempty"`
+	// Steps run for every request of the listener before its route is chosen.
+	Steps []Step `json:"steps,omitempty"`
+}
+
+// VirtualHost holds the routes of one host pattern of a listener, in their
+// total order.
+type VirtualHost struct {
+	// Hostname is exact, "*.suffix", "prefix.*" or "*". The most specific one
+	// that fits serves a request; its routes are not supplemented by others'.
+	Hostname string   `json:"hostname"`
+	Routes   []*Route `json:"routes,omitempty"`
+	Origin   Origin   `json:"origin,omitzero"`
+}
+
+// Closed says that something answers every request with an error of ours,
+// because it cannot be served safely.
+type Closed struct {
+	// Status is the HTTP status; 0: 500.
+	Status int `json:"status,omitempty"`
+	// Reason goes to the log and the report, not to the client.
+	Reason string `json:"reason"`
+	Origin Origin `json:"origin,omitzero"`
+}

@@ -1,0 +1,134 @@
+package ir
+
+import (
+	"fmt"
+	"sort"
+)
+
+// Validate reports where c breaks the model's own rules: a union with none or
+// several members set, an upstream that is named but not there, a doubled
+// listener name. A dialect that follows the rules never sees one; compile
+// checks once.
+func Validate(c *Config) []error {
+	v := &validator{c: c}
+	names := map[string]bool{}
+	for _, l := range c.Listeners {
+		if names[l.Name] {
+			v.fail("listener %q: name is used twice", l.Name)
+		}
+		names[l.Name] = true
+		v.steps(l.Name, l.HTTP.Steps)
+		for _, h := range l.Hosts {
+			for _, r := range h.Routes {
+				v.route(r)
+			}
+		}
+	}
+	for _, name := range sortedKeys(c.Upstreams) {
+		v.upstream(name, c.Upstreams[name])
+	}
+	return v.errs
+}
+
+type validator struct {
+	c    *Config
+	errs []error
+}
+
+func (v *validator) fail(format string, args ...any) {
+	v.errs = append(v.errs, fmt.Errorf(format, args...))
+}
+
+func (v *validator) route(r *Route) {
+	v.one(r.Name+": action", r.Action.set()...)
+	v.steps(r.Name, r.Steps)
+	if f := r.Action.Forward; f != nil {
+		for i, b := range f.Backends {
+			v.steps(fmt.Sprintf("%s: backend %d", r.Name, i), b.Steps)
+			if b.Closed == nil {
+				v.upstreamNamed(r.Name, b.Upstream)
+			}
+		}
+	}
+}
+
+func (v *validator) steps(owner string, steps []Step) {
+	for i, s := range steps {
+		if s.Phase < PhasePre || s.Phase > PhaseForward {
+			v.fail("%s: step %d (%s): phase %d does not exist", owner, i, s.Slot, s.Phase)
+		}
+		v.one(fmt.Sprintf("%s: step %d (%s)", owner, i, s.Slot), s.set()...)
+		if s.Mirror != nil {
+			v.upstreamNamed(owner, s.Mirror.Upstream)
+		}
+		if s.Path != nil {
+			v.one(fmt.Sprintf("%s: step %d (%s): path", owner, i, s.Slot), s.Path.set()...)
+		}
+	}
+}
+
+func (v *validator) upstream(name string, u *Upstream) {
+	if u.Name != name {
+		v.fail("upstream %q is filed under %q", u.Name, name)
+	}
+	v.steps(name, u.Steps)
+	if u.Credential != nil {
+		v.one(name+": credential", u.Credential.set()...)
+	}
+	for _, tier := range u.Tiers {
+		for _, member := range tier {
+			v.upstreamNamed(name, member)
+			if m := v.c.Upstreams[member]; m != nil && len(m.Tiers) > 0 {
+				v.fail("upstream %q: member %q has tiers of its own", name, member)
+			}
+		}
+	}
+}
+
+func (v *validator) upstreamNamed(owner, name string) {
+	if v.c.Upstreams[name] == nil {
+		v.fail("%s: upstream %q does not exist", owner, name)
+	}
+}
+
+// one checks that exactly one alternative of a union is set.
+func (v *validator) one(owner string, set ...bool) {
+	n := 0
+	for _, s := range set {
+		if s {
+			n++
+		}
+	}
+	if n != 1 {
+		v.fail("%s: %d alternatives set, want exactly one", owner, n)
+	}
+}
+
+func (a Action) set() []bool {
+	return []bool{a.Forward != nil, a.Redirect != nil, a.Direct != nil, a.Closed != nil}
+}
+
+func (s Step) set() []bool {
+	return []bool{
+		s.JWT != nil, s.ClaimRules != nil, s.CORS != nil, s.Headers != nil, s.Path != nil, s.Host != nil,
+		s.Mirror != nil, s.BodyLimit != nil, s.Buffer != nil, s.Timeouts != nil, s.Retry != nil,
+		s.Upgrade != nil, s.LLM != nil, s.Closed != nil,
+	}
+}
+
+func (p PathRewrite) set() []bool {
+	return []bool{p.Full != nil, p.Prefix != nil, p.Segments != nil, p.Regex != nil}
+}
+
+func (c Credential) set() []bool {
+	return []bool{c.Header != nil, c.Passthrough != nil, c.AWS != nil}
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	sort.Strings(keys)
+	return keys
+}

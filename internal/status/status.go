@@ -1,0 +1,147 @@
+// Package status is plain data about what became of the user's resources:
+// problems, outcomes, and the report that gathers them. Translate, Merge,
+// compile and the listeners fill it in turn; the command line, the admin page
+// and the Kubernetes statuses are renderings of it.
+package status
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/postern-gateway/postern/internal/ir"
+)
+
+// Severity of a Problem.
+type Severity string
+
+// The severities.
+const (
+	// Error means that something the user asked for is not in force.
+	Error Severity = "error"
+	// Warning means that it is, and deserves a second look.
+	Warning Severity = "warning"
+)
+
+// Problem is a fault in the user's resources.
+type Problem struct {
+	Severity Severity  `json:"severity"`
+	Origin   ir.Origin `json:"origin"`
+	// What is wrong, and Remedy what to do; neither quotes a secret.
+	What   string `json:"what"`
+	Remedy string `json:"remedy,omitempty"`
+}
+
+// Errorf returns a Problem of severity Error without a remedy.
+func Errorf(o ir.Origin, format string, args ...any) Problem {
+	return Problem{Severity: Error, Origin: o, What: fmt.Sprintf(format, args...)}
+}
+
+// Warningf returns a Problem of severity Warning without a remedy.
+func Warningf(o ir.Origin, format string, args ...any) Problem {
+	return Problem{Severity: Warning, Origin: o, What: fmt.Sprintf(format, args...)}
+}
+
+// Fix returns p with a remedy.
+func (p Problem) Fix(format string, args ...any) Problem {
+	p.Remedy = fmt.Sprintf(format, args...)
+	return p
+}
+
+// String returns "file:line: kind ns/name: field: what; remedy".
+func (p Problem) String() string {
+	s := p.Origin.String()
+	if pos := p.Origin.Position(); pos != "" && pos != s {
+		s = pos + ": " + s
+	}
+	s += ": " + p.What
+	if p.Remedy != "" {
+		s += "; " + p.Remedy
+	}
+	return s
+}
+
+// Object identifies a resource in outcomes.
+type Object struct {
+	Group     string `json:"group,omitempty"`
+	Kind      string `json:"kind"`
+	Namespace string `json:"namespace,omitempty"`
+	Name      string `json:"name"`
+}
+
+// String returns "kind namespace/name".
+func (o Object) String() string {
+	if o.Namespace == "" {
+		return o.Kind + " " + o.Name
+	}
+	return o.Kind + " " + o.Namespace + "/" + o.Name
+}
+
+// Outcome is what became of one object in one respect: a condition, in the
+// words of its API (Accepted, ResolvedRefs, Programmed, Attached ...).
+type Outcome struct {
+	Object Object `json:"object"`
+	// About narrows it: the parent of a route, the listener of a Gateway, the
+	// target of a policy; empty: the object as a whole.
+	About string `json:"about,omitempty"`
+	// Condition is the condition's type.
+	Condition string `json:"condition"`
+	// OK is the condition's status.
+	OK      bool   `json:"ok"`
+	Reason  string `json:"reason"`
+	Message string `json:"message,omitempty"`
+}
+
+// Report gathers what one pass found. The zero Report is empty and ready.
+type Report struct {
+	Problems []Problem `json:"problems,omitempty"`
+	Outcomes []Outcome `json:"outcomes,omitempty"`
+}
+
+// Add appends problems.
+func (r *Report) Add(p ...Problem) { r.Problems = append(r.Problems, p...) }
+
+// Outcome appends an outcome.
+func (r *Report) Outcome(o Outcome) { r.Outcomes = append(r.Outcomes, o) }
+
+// Join appends all that another report holds.
+func (r *Report) Join(other Report) {
+	r.Problems = append(r.Problems, other.Problems...)
+	r.Outcomes = append(r.Outcomes, other.Outcomes...)
+}
+
+// Errors counts the problems of severity Error.
+func (r *Report) Errors() int {
+	n := 0
+	for _, p := range r.Problems {
+		if p.Severity == Error {
+			n++
+		}
+	}
+	return n
+}
+
+// Sort orders problems by position and drops doubles, so that the same
+// resources always give the same report.
+func (r *Report) Sort() {
+	slices.SortStableFunc(r.Problems, func(a, b Problem) int {
+		return cmp.Or(
+			cmp.Compare(a.Origin.File, b.Origin.File),
+			cmp.Compare(a.Origin.Line, b.Origin.Line),
+			cmp.Compare(a.Origin.String(), b.Origin.String()),
+			cmp.Compare(a.Severity, b.Severity),
+			cmp.Compare(a.What, b.What),
+		)
+	})
+	r.Problems = slices.Compact(r.Problems)
+	slices.SortStableFunc(r.Outcomes, func(a, b Outcome) int {
+		return cmp.Or(
+			cmp.Compare(a.Object.Kind, b.Object.Kind),
+			cmp.Compare(a.Object.Namespace, b.Object.Namespace),
+			cmp.Compare(a.Object.Name, b.Object.Name),
+			cmp.Compare(a.About, b.About),
+			cmp.Compare(a.Condition, b.Condition),
+		)
+	})
+	r.Outcomes = slices.Compact(r.Outcomes)
+}
