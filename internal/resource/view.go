@@ -1,0 +1,74 @@
+package resource
+
+// View is how a dialect reads a Set. It records every object, list and
+// absence that was read, so that a change repeats only the translations that
+// it can concern. A View serves one translation, in one goroutine.
+type View struct {
+	set  *Set
+	keys map[Key]struct{}
+	all  map[GroupKind]struct{}
+	in   map[kindIn]struct{}
+}
+
+type kindIn struct {
+	GroupKind
+	namespace string
+}
+
+// NewView returns a View of s with nothing read yet.
+func NewView(s *Set) *View {
+	return &View{set: s, keys: map[Key]struct{}{}, all: map[GroupKind]struct{}{}, in: map[kindIn]struct{}{}}
+}
+
+// Get returns the object, or nil.
+func (v *View) Get(gk GroupKind, namespace, name string) *Object {
+	k := Key{GroupKind: gk, Namespace: namespace, Name: name}
+	v.keys[k] = struct{}{}
+	return v.set.Get(k)
+}
+
+// All returns every object of a kind, sorted by namespace and name.
+func (v *View) All(gk GroupKind) []*Object {
+	v.all[gk] = struct{}{}
+	return v.set.All(gk)
+}
+
+// In returns every object of a kind in a namespace, sorted by name.
+func (v *View) In(gk GroupKind, namespace string) []*Object {
+	v.in[kindIn{gk, namespace}] = struct{}{}
+	return v.set.In(gk, namespace)
+}
+
+// Knows reports whether objects of the kind can be there at all.
+func (v *View) Knows(gk GroupKind) bool { return v.set.Knows(gk) }
+
+// Spec returns the object's spec as *T, or nil where it is absent.
+func Spec[T any](v *View, gk GroupKind, namespace, name string) (*Object, *T) {
+	o := v.Get(gk, namespace, name)
+	if o == nil {
+		return nil, nil
+	}
+	return o, o.Spec.(*T)
+}
+
+// Reads tells which changes can alter what a translation saw.
+type Reads struct {
+	keys map[Key]struct{}
+	all  map[GroupKind]struct{}
+	in   map[kindIn]struct{}
+}
+
+// Reads returns what v has recorded so far.
+func (v *View) Reads() Reads { return Reads{keys: v.keys, all: v.all, in: v.in} }
+
+// Touches reports whether a change of k can alter what was read.
+func (r Reads) Touches(k Key) bool {
+	if _, ok := r.keys[k]; ok {
+		return true
+	}
+	if _, ok := r.all[k.GroupKind]; ok {
+		return true
+	}
+	_, ok := r.in[kindIn{k.GroupKind, k.Namespace}]
+	return ok
+}
