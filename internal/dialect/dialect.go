@@ -1,0 +1,147 @@
+// Package dialect says what a dialect is, and puts what the dialects say
+// together.
+//
+//	resource.Set ─► Translator ─► Fragment per root ─► Merger ─► ir.Config
+//	                  │  calls Dialect.Translate        │
+//	                  └────────── status.Report ◄───────┘
+//
+// A dialect is a value: its kinds and two pure functions. It reads through a
+// View, answers with a Fragment, and knows neither the other dialects nor
+// what is done with the fragment. What one resource does to another, a policy
+// to a route, is an Attachment; Merger alone carries attachments out.
+package dialect
+
+import (
+	"time"
+
+	"github.com/postern-gateway/postern/internal/ir"
+	"github.com/postern-gateway/postern/internal/resource"
+	"github.com/postern-gateway/postern/internal/status"
+)
+
+// Dialect is a configuration API family.
+type Dialect struct {
+	// Name as --dialects takes it: "gatewayapi".
+	Name string
+	// Kinds that the dialect reads, the core kinds apart.
+	Kinds []resource.Kind
+	// Roots lists the objects that are translated one by one. A root need not
+	// exist: its translation may stand for a default.
+	Roots func(v *resource.View) []resource.Key
+	// Translate turns one root into its fragment. The fragment must not be
+	// changed afterwards.
+	Translate func(v *resource.View, root resource.Key) (*Fragment, status.Report)
+}
+
+// Fragment is what one root contributes.
+type Fragment struct {
+	Listeners   []*Listener
+	Hosts       []*VirtualHost
+	Upstreams   []*ir.Upstream
+	Attachments []*Attachment
+	// Referable are the things that routes of any dialect may refer to, also
+	// where they attach nothing.
+	Referable []Target
+}
+
+// Target is something that policies attach to: an object, or a named section
+// of one (a listener of a Gateway, a rule of a route).
+type Target struct {
+	resource.GroupKind
+	Namespace, Name string
+	Section         string
+}
+
+// TargetOf returns the target that an object is as a whole.
+func TargetOf(k resource.Key) Target {
+	return Target{GroupKind: k.GroupKind, Namespace: k.Namespace, Name: k.Name}
+}
+
+// String returns "Kind namespace/name" with "/section" where there is one.
+func (t Target) String() string {
+	s := t.Kind + " " + t.Namespace + "/" + t.Name
+	if t.Section != "" {
+		s += "/" + t.Section
+	}
+	return s
+}
+
+// Listener is an ir.Listener with what Merger must know of it.
+type Listener struct {
+	ir.Listener
+	// Targets that the listener stands for, narrowest first: its section,
+	// its Gateway.
+	Targets []Target
+	// Owner and Age decide when two objects want the same host and port.
+	Owner resource.Key
+	Age   time.Time
+}
+
+// VirtualHost offers routes for hostnames of listeners.
+type VirtualHost struct {
+	// Listeners by ir.Listener.Name.
+	Listeners []string
+	Hostnames []string
+	// Exclusive says that no other owner may have the same hostname on the
+	// same listener; otherwise the routes of all owners are put together.
+	Exclusive bool
+	Routes    []*Route
+	// Targets that policies for the whole host attach to, narrowest first.
+	Targets []Target
+	Owner   resource.Key
+	Age     time.Time
+	Origin  ir.Origin
+}
+
+// Route is an ir.Route with what Merger must know of it.
+type Route struct {
+	ir.Route
+	// Targets that the route stands for, narrowest first: its rule, itself.
+	Targets []Target
+	// References to attachments that the route asks for by name. They rank
+	// before all targets, in their order. One that does not exist closes the
+	// route.
+	References []Reference
+	// Owner is the object that outcomes are reported for; Parent says for
+	// which parent (Outcome.About).
+	Owner  resource.Key
+	Parent string
+}
+
+// Reference asks for what is attached to a Target.
+type Reference struct {
+	Target Target
+	Origin ir.Origin
+}
+
+// Combine says what happens when several attachments meet in one slot.
+type Combine int
+
+// The ways to combine.
+const (
+	// First: the best ranked takes the slot, the others are shadowed.
+	First Combine = iota
+	// All: every one runs, best ranked first.
+	All
+)
+
+// Attachment is a policy resource bound to a target.
+//
+// Different slots, and so different dialects, never override one another: all
+// must pass. In one slot the narrowest target wins, then the smallest Rank,
+// then age, then namespace and name.
+type Attachment struct {
+	Target  Target
+	Slot    string // dialect and field: "gloo/jwt.afterExtAuth"
+	Rank    []int
+	Combine Combine
+	Owner   resource.Key
+	Age     time.Time
+	// Steps are put on the routes; none: the slot is taken by nothing, which
+	// is how a policy is switched off.
+	Steps []ir.Step
+	// Closed is set where the policy could not be built. The attachment keeps
+	// its slot, and the routes where it wins are closed.
+	Closed *ir.Closed
+	Origin ir.Origin
+}

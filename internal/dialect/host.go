@@ -1,0 +1,232 @@
+package dialect
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/postern-gateway/postern/internal/ir"
+	"github.com/postern-gateway/postern/internal/resource"
+	"github.com/postern-gateway/postern/internal/status"
+)
+
+// addListeners puts the listeners into the configuration, the older object
+// first. The same hostname twice on one socket, and TLS beside plain text on
+// one, refuse the later.
+func (r *merge) addListeners(all []*Listener) {
+	slices.SortStableFunc(all, func(a, b *Listener) int {
+		return cmp.Or(a.Age.Compare(b.Age), a.Owner.Compare(b.Owner))
+	})
+	type socket struct {
+		address string
+		port    int
+	}
+	taken := map[socket][]*Listener{}
+	for _, l := range all {
+		var rival *Listener
+		var why string
+		addresses := l.Addresses
+		if len(addresses) == 0 {
+			addresses = []string{""}
+		}
+		for _, a := range addresses {
+			for _, other := range taken[socket{a, l.Port}] {
+				if w := conflict(l, other); w != "" {
+					rival, why = other, w
+				}
+			}
+		}
+		if rival != nil {
+			r.refuseListener(l, rival, why)
+			continue
+		}
+		for _, a := range addresses {
+			taken[socket{a, l.Port}] = append(taken[socket{a, l.Port}], l)
+		}
+		n := l.Listener
+		r.listeners[l.Name] = l
+		r.config.Listeners = append(r.config.Listeners, &n)
+	}
+}
+
+// conflict says why a cannot share a socket with b, or "".
+func conflict(a, b *Listener) string {
+	if (a.TLS == nil) != (b.TLS == nil) {
+		return "ProtocolConflict"
+	}
+	if a.Hostname == b.Hostname {
+		return "HostnameConflict"
+	}
+	return ""
+}
+
+func (r *merge) refuseListener(l, rival *Listener, why string) {
+	msg := fmt.Sprintf("port %d, hostname %q: taken by %v", l.Port, l.Hostname, rival.Owner)
+	if why == "ProtocolConflict" {
+		msg = fmt.Sprintf("port %d: %v uses it with another protocol", l.Port, rival.Owner)
+	}
+	r.report.Add(status.Errorf(l.Origin, "%s", msg).Fix("give one of them another port or hostname"))
+	r.report.Outcome(status.Outcome{
+		Object: l.Owner.Status(), About: l.Targets[0].Section,
+		Condition: "Conflicted", OK: true, Reason: why, Message: msg,
+	})
+}
+
+type hostKey struct{ listener, hostname string }
+
+// hostClaim is one owner's offer for one hostname of one listener.
+type hostClaim struct {
+	host     *VirtualHost
+	listener *Listener
+}
+
+// addHosts gives every listener its virtual hosts with merged routes.
+func (r *merge) addHosts(all []*VirtualHost) {
+	slices.SortStableFunc(all, func(a, b *VirtualHost) int {
+		return cmp.Or(a.Age.Compare(b.Age), a.Owner.Compare(b.Owner))
+	})
+	claims := map[hostKey][]hostClaim{}
+	for _, h := range all {
+		for _, name := range h.Listeners {
+			l := r.listeners[name]
+			if l == nil { // refused
+				continue
+			}
+			for _, hostname := range h.Hostnames {
+				k := hostKey{name, hostname}
+				if rival := exclusiveRival(claims[k], h); rival != nil {
+					r.refuseHost(h, rival, hostname)
+					continue
+				}
+				claims[k] = append(claims[k], hostClaim{h, l})
+			}
+		}
+	}
+	byListener := map[string][]*ir.VirtualHost{}
+	for k, list := range claims {
+		vh := &ir.VirtualHost{Hostname: k.hostname, Origin: list[0].host.Origin}
+		for _, c := range list {
+			for _, rt := range c.host.Routes {
+				vh.Routes = append(vh.Routes, r.route(rt, c.host, c.listener))
+			}
+		}
+		byListener[k.listener] = append(byListener[k.listener], vh)
+	}
+	for _, l := range r.config.Listeners {
+		l.Hosts = byListener[l.Name]
+		slices.SortFunc(l.Hosts, func(a, b *ir.VirtualHost) int { return cmp.Compare(a.Hostname, b.Hostname) })
+	}
+}
+
+// exclusiveRival returns who keeps h from a hostname, if anyone.
+func exclusiveRival(there []hostClaim, h *VirtualHost) *VirtualHost {
+	for _, c := range there {
+		if c.host.Owner != h.Owner && (c.host.Exclusive || h.Exclusive) {
+			return c.host
+		}
+	}
+	return nil
+}
+
+func (r *merge) refuseHost(h, rival *VirtualHost, hostname string) {
+	msg := fmt.Sprintf("host %q is taken by %v", hostname, rival.Owner)
+	r.report.Add(status.Errorf(h.Origin, "%s", msg).Fix("a host belongs to one %s on a listener; give it another host, or join the two", h.Owner.Kind))
+	r.report.Outcome(status.Outcome{
+		Object: h.Owner.Status(), About: hostname,
+		Condition: "Accepted", Reason: "Conflicted", Message: msg,
+	})
+}
+
+// tellRoute reports the references and backends of a route that lead nowhere.
+func (r *merge) tellRoute(rt *Route, missing []Reference) {
+	for _, ref := range missing {
+		r.report.Add(status.Errorf(ref.Origin, "no %s %q in %s; the route is closed", ref.Target.Kind, ref.Target.Name, ref.Target.Namespace).
+			Fix("%s", orCreate(Suggest(ref.Target.Name, r.referableNames(ref.Target)))))
+		r.unresolved(rt, "BackendNotFound", fmt.Sprintf("%v does not exist", ref.Target))
+	}
+	if rt.Action.Forward == nil {
+		return
+	}
+	for _, b := range rt.Action.Forward.Backends {
+		if b.Closed != nil || r.config.Upstreams[b.Upstream] != nil {
+			continue
+		}
+		r.report.Add(status.Errorf(b.Origin, "backend %s does not exist; requests for it get 500", b.Upstream).
+			Fix("%s", orCreate(Suggest(b.Upstream, r.upstreamNames()))))
+		r.unresolved(rt, "BackendNotFound", "backend "+b.Upstream+" does not exist")
+	}
+}
+
+func orCreate(suggestion string) string {
+	return cmp.Or(suggestion, "create it, or correct the name")
+}
+
+func (r *merge) unresolved(rt *Route, reason, msg string) {
+	r.report.Outcome(status.Outcome{
+		Object: rt.Owner.Status(), About: rt.Parent,
+		Condition: "ResolvedRefs", Reason: reason, Message: msg,
+	})
+}
+
+func (r *merge) referableNames(t Target) []string {
+	var out []string
+	for other := range r.referable {
+		if other.GroupKind == t.GroupKind && other.Namespace == t.Namespace {
+			out = append(out, other.Name)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+func (r *merge) upstreamNames() []string {
+	out := make([]string, 0, len(r.config.Upstreams))
+	for n := range r.config.Upstreams {
+		out = append(out, n)
+	}
+	slices.Sort(out)
+	return out
+}
+
+// tally is what became of one attachment over all routes.
+type tally struct {
+	won     int
+	shadows []resource.Key
+}
+
+func (t *tally) shadowedBy(a *Attachment) {
+	if !slices.Contains(t.shadows, a.Owner) {
+		t.shadows = append(t.shadows, a.Owner)
+	}
+}
+
+func (r *merge) count(a *Attachment) *tally {
+	t := r.tally[a]
+	if t == nil {
+		t = &tally{}
+		r.tally[a] = t
+	}
+	return t
+}
+
+// tellAttachments reports for each attachment where it won and who shadowed
+// it; one that never won is a warning.
+func (r *merge) tellAttachments(fragments []*Fragment) {
+	for _, f := range fragments {
+		for _, a := range f.Attachments {
+			t := r.tally[a]
+			o := status.Outcome{Object: a.Owner.Status(), About: a.Slot + " on " + a.Target.String(), Condition: "Attached", OK: true, Reason: "Attached"}
+			switch {
+			case t == nil:
+				o.Message = "no route there yet"
+			case t.won == 0:
+				o.OK, o.Reason, o.Message = false, "Overridden", fmt.Sprintf("overridden by %v", t.shadows)
+				r.report.Add(status.Warningf(a.Origin, "has no effect: %s is set by %v", a.Slot, t.shadows).
+					Fix("remove it, or remove the other"))
+			default:
+				o.Message = fmt.Sprintf("in force on %d routes", t.won)
+			}
+			r.report.Outcome(o)
+		}
+	}
+}
