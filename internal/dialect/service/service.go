@@ -1,0 +1,172 @@
+// Package service turns Services, with their EndpointSlices, into upstreams.
+// Every dialect whose routes may name a Service uses it; it is no dialect, and
+// imports none.
+//
+//	Service port ──► EndpointSlices of its name ──► ready addresses ──► ir.Upstream
+//	                 none, and out of a file ─────► clusterIP, else its DNS name
+//	                 type ExternalName ───────────► that name
+//
+// What protects the way to a Service (TLS) belongs to the dialects: they hand
+// it in.
+package service
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/postern-gateway/postern/internal/dialect"
+	"github.com/postern-gateway/postern/internal/ir"
+	"github.com/postern-gateway/postern/internal/resource"
+)
+
+// Ref names one port of a Service.
+type Ref struct {
+	Namespace, Name string
+	Port            int
+}
+
+// String returns "Service namespace/name:port".
+func (r Ref) String() string { return fmt.Sprintf("Service %s/%s:%d", r.Namespace, r.Name, r.Port) }
+
+// Options say how a dialect uses a Service. The zero value speaks plain text
+// and gives the upstream no dialect's name.
+type Options struct {
+	// Dialect that the upstream belongs to. Two dialects may reach the same
+	// Service differently, so each has an upstream of its own.
+	Dialect string
+	// TLS that the Service is spoken to with; nil: plain text. A port whose
+	// appProtocol demands TLS is an error without it.
+	TLS *ir.ClientTLS
+}
+
+// Fault says why an Error occurred; the values are the Gateway API's reasons.
+type Fault string
+
+// The faults.
+const (
+	// NotFound: there is no such Service, or it has no such port.
+	NotFound Fault = "BackendNotFound"
+	// UnsupportedProtocol: the port speaks something that we do not.
+	UnsupportedProtocol Fault = "UnsupportedProtocol"
+)
+
+// Error says why a Ref yields no upstream, in words for the user; the caller
+// adds the origin of the reference and closes what depends on it.
+type Error struct {
+	Fault  Fault
+	What   string
+	Remedy string
+}
+
+// Error returns what is wrong, without the remedy.
+func (e *Error) Error() string { return e.What }
+
+// UpstreamName returns the name of the upstream that Upstream makes:
+// "gatewayapi:Service/ns/name:80".
+func UpstreamName(dialect string, ref Ref) string {
+	name := fmt.Sprintf("Service/%s/%s:%d", ref.Namespace, ref.Name, ref.Port)
+	if dialect != "" {
+		name = dialect + ":" + name
+	}
+	return name
+}
+
+// Upstream returns the upstream of one port of a Service. The result is the
+// caller's to complete. A Service without ready endpoints is an upstream
+// without endpoints: it answers 503. Any error is an *Error.
+func Upstream(v *resource.View, ref Ref, opts Options) (*ir.Upstream, error) {
+	obj, svc := resource.Spec[resource.Service](v, resource.ServiceKind, ref.Namespace, ref.Name)
+	if svc == nil {
+		return nil, missing(v, ref)
+	}
+	port, field, err := findPort(&svc.Spec, ref)
+	if err != nil {
+		return nil, err
+	}
+	u := &ir.Upstream{
+		Name:   UpstreamName(opts.Dialect, ref),
+		TLS:    opts.TLS,
+		Origin: obj.Origin(field),
+	}
+	if u.Protocol, err = protocol(port, ref, opts.TLS != nil); err != nil {
+		return nil, err
+	}
+	if u.Endpoints, err = endpoints(v, obj, &svc.Spec, port); err != nil {
+		return nil, err
+	}
+	return u, nil
+}
+
+// missing explains that there is no Service, with the nearest name that is.
+func missing(v *resource.View, ref Ref) *Error {
+	var names []string
+	for _, o := range v.In(resource.ServiceKind, ref.Namespace) {
+		names = append(names, o.Name)
+	}
+	e := &Error{Fault: NotFound, What: fmt.Sprintf("no Service %q in %s", ref.Name, ref.Namespace)}
+	if e.Remedy = dialect.Suggest(ref.Name, names); e.Remedy == "" {
+		e.Remedy = "create it, or correct the name"
+	}
+	return e
+}
+
+// findPort returns the port of the Service that ref names, and its field. An
+// ExternalName Service need not list ports.
+func findPort(spec *resource.ServiceSpec, ref Ref) (resource.ServicePort, string, error) {
+	var there []string
+	for i, p := range spec.Ports {
+		if p.Port == ref.Port {
+			return p, fmt.Sprintf("spec.ports[%d]", i), nil
+		}
+		there = append(there, fmt.Sprint(p.Port))
+	}
+	if spec.Type == typeExternalName && len(spec.Ports) == 0 {
+		return resource.ServicePort{Port: ref.Port}, "spec.externalName", nil
+	}
+	e := &Error{
+		Fault:  NotFound,
+		What:   fmt.Sprintf("Service %s/%s has no port %d", ref.Namespace, ref.Name, ref.Port),
+		Remedy: "add the port to the Service",
+	}
+	if len(there) > 0 {
+		e.Remedy = "its ports are " + strings.Join(there, ", ")
+	}
+	return resource.ServicePort{}, "", e
+}
+
+// protocol reads a port's protocol and appProtocol, by KEP-3726 and GEP-1911;
+// names are compared without regard to case, and "tcp" says nothing.
+func protocol(p resource.ServicePort, ref Ref, tls bool) (ir.Protocol, error) {
+	if p.Protocol != "" && p.Protocol != "TCP" {
+		return "", &Error{
+			Fault:  UnsupportedProtocol,
+			What:   fmt.Sprintf("%v is a %s port", ref, p.Protocol),
+			Remedy: "name a TCP port",
+		}
+	}
+	needsTLS := false
+	proto := ir.ProtocolHTTP1
+	switch strings.ToLower(p.AppProtocol) {
+	case "", "tcp", "http", "ws", "kubernetes.io/ws":
+	case "kubernetes.io/h2c", "h2c", "http2", "grpc":
+		proto = ir.ProtocolHTTP2
+	case "https", "wss", "kubernetes.io/wss":
+		needsTLS = true
+	case "h2", "grpcs":
+		needsTLS, proto = true, ir.ProtocolHTTP2
+	default:
+		return "", &Error{
+			Fault:  UnsupportedProtocol,
+			What:   fmt.Sprintf("%v has appProtocol %q, which is not supported", ref, p.AppProtocol),
+			Remedy: "use http, https, kubernetes.io/h2c, kubernetes.io/ws or kubernetes.io/wss",
+		}
+	}
+	if needsTLS && !tls {
+		return "", &Error{
+			Fault:  UnsupportedProtocol,
+			What:   fmt.Sprintf("%v has appProtocol %q, and nothing says how to verify its certificate", ref, p.AppProtocol),
+			Remedy: "say it, in Gateway API by a BackendTLSPolicy for the Service",
+		}
+	}
+	return proto, nil
+}
