@@ -1,0 +1,107 @@
+// Package authn proves who calls. It owns the methods by which a caller can
+// prove an identity, the keys that the proofs are checked against, and the
+// memory of tokens that were verified before.
+//
+//	Request ──► Authenticator ──► Result  (identities, what to drop, what to set)
+//	                │         └─► Failure (what the client may be told, and why)
+//	      KeySet ◄──┘
+//	 inline, or kept fresh by RemoteKeys
+//
+// An authenticator reads and never writes: it answers no request and changes
+// no header. What follows from its Result is done by the data plane; whether
+// an identity may do what it asks is the business of package authz.
+package authn
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+)
+
+// MethodJWT is the Method of an identity that a JSON Web Token proved.
+const MethodJWT = "jwt"
+
+// Identity is a proven caller. The zero Identity proves nobody.
+type Identity struct {
+	// Provider is the ir.JWTProvider.Name that verified it.
+	Provider string
+	// Method is how it was proven, such as MethodJWT.
+	Method string
+	// Issuer and Subject are the iss and sub claims; empty if absent.
+	Issuer, Subject string
+	// Claims is the decoded payload, numbers as json.Number. It is shared
+	// between requests and must not be modified.
+	Claims map[string]any
+}
+
+// Proven reports whether id is somebody: false for the zero Identity, and for
+// one that nothing vouches for.
+func (id *Identity) Proven() bool { return id.Method != "" && id.Provider != "" }
+
+// Request is what an authenticator reads of a request.
+type Request struct {
+	// Header has canonical keys, as net/http makes them.
+	Header http.Header
+	// Query may be nil.
+	Query url.Values
+}
+
+// Location is where an accepted credential sat; one field is set. The data
+// plane leaves all of it out of the upstream request.
+type Location struct{ Header, Query string }
+
+// HeaderSet is a header to write on the request.
+type HeaderSet struct {
+	Name, Value string
+	// Append keeps the values that are there; otherwise they are replaced.
+	Append bool
+}
+
+// Result is what an authenticator found. Its slices may be shared between
+// requests and must not be modified. The zero Result proves nobody.
+type Result struct {
+	// Identities that were proven; empty: nobody, allowed by policy.
+	Identities []Identity
+	// Consumed are the accepted credentials to drop.
+	Consumed []Location
+	// Set are the headers to write, after Sanitize.
+	Set []HeaderSet
+	// Sanitize names the headers to remove from the client's request first. It
+	// is always the full list, also when nothing is set.
+	Sanitize []string
+	// Ignored says why a credential proved nothing although the request may
+	// pass, by a policy that lets failed ones through. It is for the log.
+	Ignored *Failure
+}
+
+// Authenticator proves who calls. It returns an error, which is a *Failure, if
+// and only if the request must be refused; the Result is then zero.
+type Authenticator interface {
+	Authenticate(ctx context.Context, r *Request) (Result, error)
+}
+
+// Failure is a refusal: what the client may be told, and the cause, which is
+// for the log only and holds no part of a credential that could be used.
+type Failure struct {
+	// Status is the HTTP status, 401 or 403.
+	Status int
+	// Text is the body of the answer.
+	Text string
+	// Missing says that there was no credential at all, so that the challenge
+	// carries no error="invalid_token" (RFC 6750 section 3.1).
+	Missing bool
+	// Cause may be nil.
+	Cause error
+}
+
+// Error returns the text and the cause.
+func (f *Failure) Error() string {
+	if f.Cause == nil {
+		return f.Text
+	}
+	return fmt.Sprintf("%s: %v", f.Text, f.Cause)
+}
+
+// Unwrap returns the cause.
+func (f *Failure) Unwrap() error { return f.Cause }
