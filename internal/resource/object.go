@@ -74,9 +74,11 @@ type Kind struct {
 	// index. The struct's field at such a path has type secret.Ref.
 	SecretFields []string
 	// ProtoJSON reads the kind as proto-JSON does: snake_case aliases of
-	// every declared field, numbers in strings.
+	// every declared field, numbers in strings. Users' own map keys are left
+	// as they are.
 	ProtoJSON bool
-	// Open lists paths below which unknown fields are not reported.
+	// Open lists paths below which unknown fields are not reported; "" is the
+	// whole object, "*" as in SecretFields.
 	Open []string
 }
 
@@ -93,8 +95,13 @@ type Object struct {
 	Spec any
 	// File is where the object was read; empty for an API server.
 	File string
-	// Lines maps paths of fields to lines of File; "" is the object itself.
-	Lines map[string]int
+	// Lines tells where in File each field was written.
+	Lines Lines
+	// Faults are the object's fields that could not be decoded: unknown,
+	// doubled, of the wrong type. Spec holds the others. An object with faults
+	// says less than its author meant: its dialect closes what it protects or
+	// carries. The source reports them; a dialect need not.
+	Faults []status.Problem
 	// UID and ResourceVersion are an API server's.
 	UID, ResourceVersion string
 }
@@ -104,19 +111,7 @@ type Object struct {
 func (o *Object) Origin(path string) ir.Origin {
 	return ir.Origin{
 		Kind: o.Kind, Namespace: o.Namespace, Name: o.Name,
-		Field: path, File: o.File, Line: o.line(path),
-	}
-}
-
-func (o *Object) line(path string) int {
-	for {
-		if n, ok := o.Lines[path]; ok {
-			return n
-		}
-		if path == "" {
-			return 0
-		}
-		path = path[:max(strings.LastIndexAny(path, ".["), 0)]
+		Field: path, File: o.File, Line: o.Lines.At(path),
 	}
 }
 

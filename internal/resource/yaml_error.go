@@ -1,0 +1,43 @@
+package resource
+
+import (
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// yamlWords puts the parser's complaints into words that quote nothing of the
+// file and say what to do. The first that fits is taken.
+var yamlWords = []struct{ theirs, what, remedy string }{
+	{"tab character", "a tab in the indentation", "indent with spaces"},
+	{"cannot start any token", "a character that cannot begin a value, such as a tab, @, ` or %", "indent with spaces, and put such a value in quotes"},
+	{"mapping values are not allowed", "a colon where none can be: the line above it is not finished, or the indentation is off", "indent keys of one mapping alike, and put text with a colon and a space in quotes"},
+	{"could not find expected ':'", "a key without its colon", "write \"key: value\", with a space after the colon"},
+	{"did not find expected key", "no key where one must be: the indentation is off, or a quote is not closed", "indent keys of one mapping alike"},
+	{"did not find expected '-' indicator", "a list item that does not begin with a dash at its list's indentation", "indent the items of one list alike"},
+	{"did not find expected ',' or", "a bracket that is not closed, or a comma that is missing", "close it"},
+	{"unexpected end of stream", "a quote that is not closed", "close it"},
+	{"unknown anchor", "an alias (*name) of an anchor (&name) that is not there", "define the anchor above it, or put text that begins with * in quotes"},
+	{"control characters", "a control character", "remove it, or write it escaped in double quotes"},
+	{"unknown escape character", "an unknown escape in double quotes", "write \\\\ for a backslash, or use single quotes"},
+	{"exceeded max depth", "it is nested too deeply", "flatten it"},
+	{"document start", "text between two documents", "begin each document with a line ---"},
+}
+
+var yamlLine = regexp.MustCompile(`line (\d+)`)
+
+// yamlBreakage words a parser's error anew: its own text may quote the file.
+func yamlBreakage(err error) *breakage {
+	text := err.Error()
+	b := &breakage{what: "this is not YAML", remedy: "look at the line and the one above it"}
+	if m := yamlLine.FindStringSubmatch(text); m != nil {
+		b.line, _ = strconv.Atoi(m[1])
+	}
+	for _, w := range yamlWords {
+		if strings.Contains(text, w.theirs) {
+			b.what, b.remedy = "this is not YAML: "+w.what, w.remedy
+			break
+		}
+	}
+	return b
+}
