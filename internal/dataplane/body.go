@@ -1,0 +1,156 @@
+package dataplane
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"sync/atomic"
+)
+
+// ErrBodyTooLarge is what reading a request body beyond its limit gives; it
+// is answered with 413.
+var ErrBodyTooLarge = errors.New("the request body is larger than the limit")
+
+// ErrBudget says that too many bodies are held at once; it is answered with
+// 503.
+var ErrBudget = errors.New("too many request bodies are held at once")
+
+// Budget bounds the bytes of all request bodies that are held in memory at
+// one time.
+type Budget struct {
+	limit int64
+	used  atomic.Int64
+}
+
+// NewBudget returns a Budget of limit bytes.
+func NewBudget(limit int64) *Budget { return &Budget{limit: limit} }
+
+// Used returns the bytes held now.
+func (b *Budget) Used() int64 { return b.used.Load() }
+
+func (b *Budget) take(n int64) bool {
+	if b.used.Add(n) > b.limit {
+		b.used.Add(-n)
+		return false
+	}
+	return true
+}
+
+func (b *Budget) give(n int64) { b.used.Add(-n) }
+
+// boundedBody is a request body that ends in ErrBodyTooLarge past its limit.
+type boundedBody struct {
+	io.ReadCloser
+	left  int64
+	count *int64
+}
+
+func (b *boundedBody) Read(p []byte) (int, error) {
+	if b.left < 0 {
+		return 0, ErrBodyTooLarge
+	}
+	if int64(len(p)) > b.left+1 {
+		p = p[:b.left+1]
+	}
+	n, err := b.ReadCloser.Read(p)
+	b.left -= int64(n)
+	*b.count += int64(n)
+	if b.left < 0 {
+		return n - 1, ErrBodyTooLarge
+	}
+	return n, err
+}
+
+// bound gives the exchange its body with the listener's limit.
+func (h *Handler) bound(e *Exchange, r *http.Request) (io.ReadCloser, int64) {
+	e.budget = h.bodies
+	if r.Body == nil || r.Body == http.NoBody {
+		return http.NoBody, 0
+	}
+	return &boundedBody{ReadCloser: r.Body, left: e.Listener.Limits.BodyBytes, count: &e.Record.BytesIn}, r.ContentLength
+}
+
+// LimitBody lowers the limit of what is yet to be read of the body.
+func (e *Exchange) LimitBody(n int64) {
+	if b, ok := e.Body.(*boundedBody); ok && n < b.left {
+		b.left = n
+	}
+}
+
+// Collect reads the whole body into memory, within its limit and the budget
+// over all bodies, and returns it. The body can be collected again, and
+// forwarded, afterwards. The budget is given back when the exchange ends.
+func (e *Exchange) Collect() ([]byte, *Answer) {
+	if e.collected != nil {
+		return *e.collected, nil
+	}
+	if b, ok := e.Body.(*boundedBody); ok && e.Length > b.left {
+		return nil, BodyAnswer(ErrBodyTooLarge)
+	}
+	data, err := e.collect()
+	if err != nil {
+		return nil, BodyAnswer(err)
+	}
+	e.SetBody(data)
+	return data, nil
+}
+
+const collectStep = 64 << 10
+
+func (e *Exchange) collect() ([]byte, error) {
+	size := max(min(e.Length+1, 1<<20), 4<<10)
+	data := make([]byte, 0, size)
+	for {
+		if len(data) == cap(data) {
+			data = append(data, 0)[:len(data)]
+		}
+		if int64(len(data))+collectStep > e.held {
+			if !e.budget.take(collectStep) {
+				return nil, ErrBudget
+			}
+			e.held += collectStep
+		}
+		n, err := e.Body.Read(data[len(data):min(cap(data), len(data)+collectStep)])
+		data = data[:len(data)+n]
+		if err == io.EOF {
+			return data, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+}
+
+// SetBody replaces the body by bytes in memory.
+func (e *Exchange) SetBody(data []byte) {
+	e.collected = &data
+	e.Length = int64(len(data))
+}
+
+// Collected returns the body if it is in memory.
+func (e *Exchange) Collected() ([]byte, bool) {
+	if e.collected == nil {
+		return nil, false
+	}
+	return *e.collected, true
+}
+
+// release gives the budget back.
+func (e *Exchange) release() {
+	if e.held > 0 {
+		e.budget.give(e.held)
+		e.held = 0
+	}
+}
+
+// BodyAnswer returns the answer to an error of reading the request body.
+func BodyAnswer(err error) *Answer {
+	switch {
+	case errors.Is(err, ErrBodyTooLarge):
+		return &Answer{Status: http.StatusRequestEntityTooLarge, Body: "Payload Too Large", Verdict: Invalid, Cause: err.Error()}
+	case errors.Is(err, ErrBudget):
+		return &Answer{Status: http.StatusServiceUnavailable, Body: "too busy to hold the request body", Verdict: Failed, Cause: err.Error()}
+	default:
+		return &Answer{Status: http.StatusBadRequest, Body: "bad request: the body could not be read", Verdict: Invalid, Cause: "read request body: " + err.Error()}
+	}
+}

@@ -1,0 +1,95 @@
+// Package dataplane serves requests. It owns the immutable Snapshot, the
+// Exchange that gathers what happens to one request, and the answers that the
+// gateway makes itself. What a stage does is in the packages below it and in
+// authn and authz; which stages a route has, compile decides.
+//
+//	Handler.ServeHTTP
+//	  normalize ► match ► Route.Stages… ► (the last one forwards)
+//	                         │ *Answer ends the request
+//	                         ▼
+//	                      write, record
+//
+// Nothing here reads configuration: a snapshot is built before it serves, and
+// is swapped as a whole.
+package dataplane
+
+import (
+	"crypto/tls"
+	"time"
+
+	"github.com/postern-gateway/postern/internal/dataplane/match"
+	"github.com/postern-gateway/postern/internal/ir"
+)
+
+// Snapshot is everything that serves requests at one time. It is immutable.
+type Snapshot struct {
+	Sockets []*Socket
+	// Release lets go of what the snapshot held in keep; the gateway calls it
+	// after the next snapshot has taken over.
+	Release func()
+}
+
+// Socket is one address and port, and the listeners that share it.
+type Socket struct {
+	// Address is empty for the gateway's default address.
+	Address string
+	Port    int
+	// TLS is nil for plain HTTP. It picks certificates and client rules by
+	// SNI, and is asked again for each connection.
+	TLS *tls.Config
+	// Hosts finds the listener for a host; on a TLS socket the same finds it
+	// for the SNI.
+	Hosts *match.Hosts[*Listener]
+	// Limits are the widest of the socket's listeners', for the server that
+	// reads from it.
+	Limits Limits
+}
+
+// Limits bound what is read from clients; every field is set.
+type Limits struct {
+	HeaderBytes    int
+	Headers        int
+	BodyBytes      int64
+	HeadTimeout    time.Duration
+	RequestTimeout time.Duration // 0: none
+	IdleTimeout    time.Duration
+	StreamIdle     time.Duration
+	Streams        int
+}
+
+// Listener is one compiled ir.Listener.
+type Listener struct {
+	Name    string
+	Gateway string
+	Origin  ir.Origin
+	Hosts   *match.Hosts[*VirtualHost]
+	Limits  Limits
+	// Stages run before a route is chosen.
+	Stages []Stage
+	// TrustedHops, Via, ServerName, ForwardedPort and KeepRequestID are as in
+	// ir.HTTPSettings, defaults filled in.
+	TrustedHops   int
+	Via           string
+	ServerName    string
+	ForwardedPort bool
+	KeepRequestID bool
+	// Closed answers every request.
+	Closed *ir.Closed
+}
+
+// VirtualHost is the compiled routes of one host pattern.
+type VirtualHost struct {
+	Router *match.Router[*Route]
+}
+
+// Route is one compiled ir.Route. A request holds its route, not the
+// snapshot, so that a reload cuts no stream.
+type Route struct {
+	Name   string
+	Origin ir.Origin
+	// Stages in their order; the last one answers.
+	Stages []Stage
+	// Sanitize are headers that a step of the route may set: whatever a
+	// client sends in them is removed before the first stage.
+	Sanitize []string
+}

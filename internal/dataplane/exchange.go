@@ -1,0 +1,189 @@
+package dataplane
+
+import (
+	"context"
+	"crypto/tls"
+	"io"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+
+	"github.com/postern-gateway/postern/internal/authn"
+	"github.com/postern-gateway/postern/internal/dataplane/match"
+	"github.com/postern-gateway/postern/internal/ir"
+)
+
+// Stage is one step of a route. It returns nil to go on, and an Answer to end
+// the request. The last stage of a route either returns an Answer or has
+// written the response itself.
+type Stage interface {
+	Run(ctx context.Context, e *Exchange) *Answer
+}
+
+// StageFunc is a function that is a Stage.
+type StageFunc func(ctx context.Context, e *Exchange) *Answer
+
+// Run calls f.
+func (f StageFunc) Run(ctx context.Context, e *Exchange) *Answer { return f(ctx, e) }
+
+// Exchange gathers what one request brings and what happens to it. Stages
+// read and change it in turn; it belongs to one goroutine at a time.
+type Exchange struct {
+	// Method, Scheme, Host, Path and RawQuery are the normalized request; what
+	// matching and policies look at, and never changed. Host is lower case,
+	// without port and trailing dot; Authority is Host with the port that the
+	// client wrote.
+	Method, Scheme, Host, Authority, Path, RawQuery string
+	// Header is the working copy of the request's headers: hop-by-hop headers
+	// and those that a client may not set are gone. Stages edit it, and the
+	// upstream's head is written from it.
+	Header http.Header
+	// Body is the request's body, bounded. Length is its declared length, -1
+	// if unknown.
+	Body   io.ReadCloser
+	Length int64
+	// Upgrade is the protocol that the client asks to switch to, lower case.
+	Upgrade string
+
+	// Client is the caller's address: the peer's, or what trusted proxies say.
+	Client netip.Addr
+	// TLS is the client's connection state; nil for plain HTTP.
+	TLS *tls.ConnectionState
+
+	Listener *Listener
+	Route    *Route
+	// Matched is the path matcher that took the request.
+	Matched ir.PathMatch
+
+	// Identities are the callers proven so far.
+	Identities []authn.Identity
+
+	// Outbound is what the upstream will see in place of the client's.
+	Outbound Outbound
+	// Caller keeps the credential headers that the client sent, for upstreams
+	// whose configuration passes them on.
+	Caller http.Header
+
+	// Record is written to the access log when the exchange ends.
+	Record Record
+
+	// Response writes to the client; the forwarding stage uses it.
+	Response http.ResponseWriter
+	// Proto is the HTTP major version of the client's request.
+	Proto int
+
+	query     url.Values
+	collected *[]byte
+	budget    *Budget
+	held      int64
+	onAnswer  []func(status int, h http.Header)
+	onReply   []func(status int, h http.Header)
+}
+
+// Outbound is where rewrites are gathered. Empty fields keep the request's.
+type Outbound struct {
+	// Path is escaped and begins with a slash.
+	Path string
+	// RawQuery is used if HasQuery.
+	RawQuery string
+	HasQuery bool
+	Host     string
+	// AutoHost takes the DNS name of the endpoint as Host.
+	AutoHost bool
+	// Secrets are headers whose values are secret, set for each attempt after
+	// everything else.
+	Secrets []SecretHeader
+}
+
+// SecretHeader yields the value of an injected credential header.
+type SecretHeader struct {
+	Name  string
+	Value func() (string, error)
+}
+
+// Query returns the parsed query. Pairs that do not parse are left out.
+func (e *Exchange) Query() url.Values {
+	if e.query == nil {
+		e.query, _ = url.ParseQuery(e.RawQuery)
+	}
+	return e.query
+}
+
+// OutPath returns the path that the upstream gets.
+func (e *Exchange) OutPath() string {
+	if e.Outbound.Path != "" {
+		return e.Outbound.Path
+	}
+	return e.Path
+}
+
+// OutQuery returns the raw query that the upstream gets.
+func (e *Exchange) OutQuery() string {
+	if e.Outbound.HasQuery {
+		return e.Outbound.RawQuery
+	}
+	return e.RawQuery
+}
+
+// OnAnswer registers a change to the headers of whatever answer the client
+// gets, the gateway's own included.
+func (e *Exchange) OnAnswer(f func(status int, h http.Header)) { e.onAnswer = append(e.onAnswer, f) }
+
+// OnReply registers a change to the headers of an answer that a route gives:
+// an upstream's, a redirect, a direct response; not of a refusal.
+func (e *Exchange) OnReply(f func(status int, h http.Header)) { e.onReply = append(e.onReply, f) }
+
+// FinishHeader applies what OnAnswer, and for a route's own answer OnReply,
+// registered, and puts the gateway's own headers on. It is called once,
+// before the head is written.
+func (e *Exchange) FinishHeader(status int, h http.Header, reply bool) {
+	if reply {
+		for _, f := range e.onReply {
+			f(status, h)
+		}
+	}
+	for _, f := range e.onAnswer {
+		f(status, h)
+	}
+	h.Set("X-Request-Id", e.Record.RequestID)
+	if e.Listener != nil {
+		h.Set("Server", e.Listener.ServerName)
+		if e.Listener.Via != "" {
+			h.Add("Via", e.Listener.Via)
+		}
+	}
+}
+
+// matchRequest is what the matchers look at.
+func (e *Exchange) matchRequest() *match.Request {
+	return &match.Request{Method: e.Method, Path: e.Path, Header: e.Header, Query: e.Query()}
+}
+
+// consume marks an accepted credential: filters can read it, no upstream
+// sees it.
+func (e *Exchange) consume(where []authn.Location) {
+	for _, l := range where {
+		if l.Header != "" {
+			e.Record.consumedHeaders = append(e.Record.consumedHeaders, http.CanonicalHeaderKey(l.Header))
+		}
+		if l.Query != "" {
+			e.Outbound.RawQuery = cutQuery(e.OutQuery(), l.Query)
+			e.Outbound.HasQuery = true
+		}
+	}
+}
+
+// DropConsumed removes the accepted credentials from h, the head of an
+// attempt.
+func (e *Exchange) DropConsumed(h http.Header) {
+	for _, name := range e.Record.consumedHeaders {
+		delete(h, name)
+	}
+}
+
+// Consumed reports whether the caller's credential in a header was accepted
+// and is not to be forwarded.
+func (e *Exchange) Consumed(header string) bool {
+	return slices.Contains(e.Record.consumedHeaders, http.CanonicalHeaderKey(header))
+}
