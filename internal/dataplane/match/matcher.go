@@ -12,7 +12,8 @@ import (
 // matcher is one compiled ir.Match. Where it is found in a table already
 // proves its path, but for a regular expression.
 type matcher struct {
-	rank    int // its place in the order of all matches; the smallest wins
+	rank    int  // its place in the order of all matches; the smallest wins
+	bare    bool // asks for nothing but its path
 	path    ir.PathMatch
 	regex   *regexp.Regexp // of a PathRegex
 	methods []string
@@ -34,6 +35,7 @@ func newMatcher(m *ir.Match) (*matcher, error) {
 		return nil, fmt.Errorf("query parameter %w", err)
 	}
 	c.headers, c.query = headers.list, query.list
+	c.bare = len(c.methods)+len(c.headers)+len(c.query) == 0 && c.regex == nil
 	for i := range c.headers {
 		if err := c.headers[i].checkPseudo(); err != nil {
 			return nil, err
@@ -75,6 +77,9 @@ func (v *value) checkPseudo() error {
 
 // takes reports whether m takes req, given that its path was found.
 func (m *matcher) takes(req *Request) bool {
+	if m.bare {
+		return true
+	}
 	if len(m.methods) > 0 && !slices.Contains(m.methods, req.Method) {
 		return false
 	}

@@ -1,9 +1,6 @@
 package match
 
-import (
-	"math"
-	"strings"
-)
+import "math"
 
 // ending says what must follow in a path after a key for it to fit.
 type ending int
@@ -23,13 +20,14 @@ type trie struct {
 	reverse bool // keys and paths are read from their ends
 }
 
+// node is as large as a cache line: a walk through a large tree costs a miss
+// for each.
 type node struct {
-	label string // from the parent's end to this node's
-	first string // the first byte of each child's label
-	kids  []*node
+	label string  // from the parent's end to this node's
+	kids  []*node // by the first byte of their labels, from lo on; with gaps
+	lo    byte
 	least int // the smallest rank in this subtree
-	ends  [endings]*bucket
-	lists [endings][]*matcher // until freeze
+	ends  *[endings]*bucket
 }
 
 func (t *trie) add(key string, end ending, m *matcher) {
@@ -41,7 +39,13 @@ func (t *trie) add(key string, end ending, m *matcher) {
 		buf[i] = t.at(key, i)
 	}
 	n := t.root.reach(string(buf))
-	n.lists[end] = append(n.lists[end], m)
+	if n.ends == nil {
+		n.ends = new([endings]*bucket)
+	}
+	if n.ends[end] == nil {
+		n.ends[end] = &bucket{}
+	}
+	n.ends[end].list = append(n.ends[end].list, m)
 }
 
 // at returns the i-th byte of text in the trie's reading.
@@ -61,22 +65,45 @@ func (n *node) reach(key string) *node {
 	if key == "" {
 		return n
 	}
-	i := strings.IndexByte(n.first, key[0])
-	if i < 0 {
+	kid := n.kid(key[0])
+	if kid == nil {
 		leaf := &node{label: key}
-		n.first += key[:1]
-		n.kids = append(n.kids, leaf)
+		n.adopt(leaf)
 		return leaf
 	}
-	kid := n.kids[i]
 	same := commonPrefix(kid.label, key)
 	if same < len(kid.label) { // split the edge
-		mid := &node{label: kid.label[:same], first: kid.label[same : same+1], kids: []*node{kid}}
+		mid := &node{label: kid.label[:same]}
 		kid.label = kid.label[same:]
-		n.kids[i] = mid
+		mid.adopt(kid)
+		n.adopt(mid)
 		kid = mid
 	}
 	return kid.reach(key[same:])
+}
+
+// kid returns the child whose label begins with c, or nil.
+func (n *node) kid(c byte) *node {
+	if i := int(c) - int(n.lo); i >= 0 && i < len(n.kids) {
+		return n.kids[i]
+	}
+	return nil
+}
+
+// adopt puts kid into its place among n's children.
+func (n *node) adopt(kid *node) {
+	c := kid.label[0]
+	if len(n.kids) == 0 {
+		n.lo = c
+	}
+	if c < n.lo {
+		n.kids = append(make([]*node, n.lo-c), n.kids...)
+		n.lo = c
+	}
+	if need := int(c-n.lo) + 1 - len(n.kids); need > 0 {
+		n.kids = append(n.kids, make([]*node, need)...)
+	}
+	n.kids[c-n.lo] = kid
 }
 
 func commonPrefix(a, b string) int {
@@ -98,16 +125,19 @@ func (t *trie) freeze() {
 
 func (n *node) freeze() {
 	n.least = math.MaxInt
-	for end, list := range n.lists {
-		if len(list) > 0 {
-			n.ends[end] = newBucket(list)
-			n.least = min(n.least, list[0].rank)
+	if n.ends != nil {
+		for end, b := range n.ends {
+			if b != nil {
+				n.ends[end] = newBucket(b.list)
+				n.least = min(n.least, b.list[0].rank)
+			}
 		}
-		n.lists[end] = nil
 	}
 	for _, kid := range n.kids {
-		kid.freeze()
-		n.least = min(n.least, kid.least)
+		if kid != nil {
+			kid.freeze()
+			n.least = min(n.least, kid.least)
+		}
 	}
 }
 
@@ -116,45 +146,48 @@ func (t *trie) find(s *search) {
 	path := s.req.Path
 	n := t.root
 	for i := 0; n != nil && n.least < s.rank; {
-		if b := n.ends[endRaw]; b != nil {
-			b.find(s)
-		}
-		if b := n.ends[endSegment]; b != nil && (i == len(path) || t.at(path, i) == '/') {
-			b.find(s)
+		if n.ends != nil {
+			n.find(s, i == len(path), i == len(path) || t.at(path, i) == '/')
 		}
 		if i == len(path) {
-			if b := n.ends[endExact]; b != nil {
-				b.find(s)
-			}
 			return
 		}
-		n = t.step(n, path, i)
-		if n != nil {
-			i += len(n.label)
+		n = n.kid(t.at(path, i))
+		if n == nil || !t.hasAt(path, i, n.label) {
+			return
 		}
+		i += len(n.label)
 	}
 }
 
-// step returns the child of n whose whole label the path has at i, or nil.
-func (t *trie) step(n *node, path string, i int) *node {
-	k := strings.IndexByte(n.first, t.at(path, i))
-	if k < 0 {
-		return nil
+// find asks the buckets of the keys that end at n.
+func (n *node) find(s *search, atEnd, atSegment bool) {
+	if b := n.ends[endRaw]; b != nil {
+		b.find(s)
 	}
-	kid := n.kids[k]
-	if len(path)-i < len(kid.label) {
-		return nil
+	if b := n.ends[endSegment]; b != nil && atSegment {
+		b.find(s)
+	}
+	if b := n.ends[endExact]; b != nil && atEnd {
+		b.find(s)
+	}
+}
+
+// hasAt reports whether path has label at i, given that it has its first byte.
+func (t *trie) hasAt(path string, i int, label string) bool {
+	if len(label) == 1 {
+		return true
+	}
+	if len(path)-i < len(label) {
+		return false
 	}
 	if !t.fold && !t.reverse {
-		if path[i:i+len(kid.label)] != kid.label {
-			return nil
-		}
-		return kid
+		return path[i:i+len(label)] == label
 	}
-	for j := 1; j < len(kid.label); j++ {
-		if t.at(path, i+j) != kid.label[j] {
-			return nil
+	for j := 1; j < len(label); j++ {
+		if t.at(path, i+j) != label[j] {
+			return false
 		}
 	}
-	return kid
+	return true
 }
