@@ -149,7 +149,7 @@ func textOf(n *node) string {
 
 // decode makes an Object of a kind that is read.
 func (p *pass) decode(n *node, desc *Kind, version string) {
-	o := &Object{Key: Key{GroupKind: desc.GroupKind}, Version: version, File: p.file}
+	o := &Object{Key: Key{GroupKind: desc.GroupKind}, Version: version, File: p.file, Lines: Lines{root: &lineNode{line: int32(p.line(n.line))}}}
 	w := &walker{p: p, kind: desc, obj: o}
 	if !w.metadata(n) {
 		return

@@ -3,11 +3,12 @@ package resource
 import (
 	"encoding"
 	"encoding/base64"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"reflect"
 	"strconv"
-	"strings"
 
 	sigsjson "sigs.k8s.io/json"
 )
@@ -19,8 +20,10 @@ func (w *walker) raw(p *path, n *node, v reflect.Value) {
 		return
 	}
 	err := sigsjson.UnmarshalCaseSensitivePreserveInts(n.json(), v.Addr().Interface())
-	if err != nil {
-		w.fault(p, at(p, n), strings.TrimPrefix(err.Error(), "json: "), "")
+	if te := (*json.UnmarshalTypeError)(nil); errors.As(err, &te) {
+		w.fault(p, at(p, n), n.what()+" does not fit here", "look up what the field takes")
+	} else if err != nil {
+		w.fault(p, at(p, n), err.Error(), "")
 	}
 }
 
@@ -61,11 +64,12 @@ func (w *walker) text(p *path, n *node, v reflect.Value) {
 	}
 }
 
-// isText reports whether n is text, and faults it if it is not. What YAML 1.1
-// takes for a boolean is none, so that a file means the same to kubectl.
+// isText reports whether n is text, and faults it if it is not. The words that
+// YAML 1.1 takes for booleans are none, so that a file means the same to
+// kubectl; its single letters y and n are, being names more often.
 func (w *walker) isText(p *path, n *node) bool {
 	if n.kind == stringNode {
-		if _, yes := boolWord(n); !yes {
+		if _, word := boolWord(n); !word || len(n.text) == 1 {
 			return true
 		}
 		w.fault(p, at(p, n), "want text, got a word that YAML 1.1 reads as true or false", "put it in quotes")

@@ -2,6 +2,7 @@ package resource
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -20,7 +21,10 @@ func (v *IntOrString) UnmarshalJSON(b []byte) error {
 	if len(b) > 0 && b[0] == '"' {
 		return json.Unmarshal(b, &v.String)
 	}
-	return json.Unmarshal(b, &v.Int)
+	if err := json.Unmarshal(b, &v.Int); err != nil {
+		return errors.New("want a whole number or text")
+	}
+	return nil
 }
 
 // Duration is a proto-JSON or Go duration in text: "1.5s", "300ms". Its zero

@@ -194,9 +194,15 @@ func (w *walker) mapping(p *path, n *node, v reflect.Value) {
 	t := v.Type()
 	v.Set(reflect.MakeMapWithSize(t, len(n.fields)))
 	seen := make(map[string]int, len(n.fields))
-	for _, f := range n.fields {
+	for i := range n.fields {
+		f := &n.fields[i]
 		if f.name == "" {
 			w.fault(p, f.line, f.value.text, f.value.remedy)
+			continue
+		}
+		if t.Elem() == refType && f.value.kind == nullNode {
+			f.name = "" // it may be "name:secret", without the space
+			w.fault(p, f.line, "a secret is empty", "write \"name: secret\", with a space after the colon")
 			continue
 		}
 		if first, ok := seen[f.name]; ok {
@@ -206,7 +212,7 @@ func (w *walker) mapping(p *path, n *node, v reflect.Value) {
 		}
 		seen[f.name] = f.line
 		key := reflect.New(t.Key()).Elem()
-		if !w.mapKey(p, &f, key) {
+		if !w.mapKey(p, f, key) {
 			continue
 		}
 		elem := reflect.New(t.Elem()).Elem()

@@ -44,7 +44,7 @@ func readYAML(b []byte) (docs []*node, broken *breakage) {
 			return docs, nil
 		}
 		if err != nil {
-			return docs, yamlBreakage(err)
+			return docs, yamlBreakage(err, b)
 		}
 		n := r.node(&y, 0)
 		if r.broken != nil {

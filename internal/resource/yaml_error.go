@@ -1,6 +1,7 @@
 package resource
 
 import (
+	"bytes"
 	"regexp"
 	"strconv"
 	"strings"
@@ -13,6 +14,7 @@ var yamlWords = []struct{ theirs, what, remedy string }{
 	{"cannot start any token", "a character that cannot begin a value, such as a tab, @, ` or %", "indent with spaces, and put such a value in quotes"},
 	{"mapping values are not allowed", "a colon where none can be: the line above it is not finished, or the indentation is off", "indent keys of one mapping alike, and put text with a colon and a space in quotes"},
 	{"could not find expected ':'", "a key without its colon", "write \"key: value\", with a space after the colon"},
+	{"did not find expected node content", "a value is missing where one must be", "write the value, or close the bracket"},
 	{"did not find expected key", "no key where one must be: the indentation is off, or a quote is not closed", "indent keys of one mapping alike"},
 	{"did not find expected '-' indicator", "a list item that does not begin with a dash at its list's indentation", "indent the items of one list alike"},
 	{"did not find expected ',' or", "a bracket that is not closed, or a comma that is missing", "close it"},
@@ -26,12 +28,24 @@ var yamlWords = []struct{ theirs, what, remedy string }{
 
 var yamlLine = regexp.MustCompile(`line (\d+)`)
 
-// yamlBreakage words a parser's error anew: its own text may quote the file.
-func yamlBreakage(err error) *breakage {
+// parserWords are errors whose lines the library counts from 0.
+var parserWords = regexp.MustCompile(`did not find expected (<|node content|key|'-'|',')`)
+
+var unknownAnchor = regexp.MustCompile(`unknown anchor '(.*)' referenced`)
+
+// yamlBreakage words a parser's error about a file anew: its own text may
+// quote the file.
+func yamlBreakage(err error, file []byte) *breakage {
 	text := err.Error()
-	b := &breakage{what: "this is not YAML", remedy: "look at the line and the one above it"}
+	b := &breakage{line: 1, what: "this is not YAML", remedy: "look at the line and the one above it"}
 	if m := yamlLine.FindStringSubmatch(text); m != nil {
 		b.line, _ = strconv.Atoi(m[1])
+		if parserWords.MatchString(text) {
+			b.line++
+		}
+	} else if m := unknownAnchor.FindStringSubmatch(text); m != nil {
+		before, _, _ := bytes.Cut(file, []byte("*"+m[1]))
+		b.line += bytes.Count(before, []byte("\n"))
 	}
 	for _, w := range yamlWords {
 		if strings.Contains(text, w.theirs) {

@@ -1,0 +1,135 @@
+package resource
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+var (
+	kindA = GroupKind{"g.example.com", "A"}
+	kindB = GroupKind{"g.example.com", "B"}
+)
+
+func key(gk GroupKind, ns, name string) Key { return Key{GroupKind: gk, Namespace: ns, Name: name} }
+
+// TestWithEqualsFromScratch changes a set at random, many times, and compares
+// it with one made anew.
+func TestWithEqualsFromScratch(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(1, 2))
+	known := []Kind{{GroupKind: kindA}, {GroupKind: kindB}}
+	for range 50 {
+		now := map[Key]*Object{}
+		s := NewSet(nil, known)
+		for range 30 {
+			before := s
+			var changed []*Object
+			var removed []Key
+			for range rnd.IntN(6) {
+				k := key([]GroupKind{kindA, kindB}[rnd.IntN(2)], fmt.Sprint("ns", rnd.IntN(3)), fmt.Sprint("o", rnd.IntN(5)))
+				if slices.ContainsFunc(changed, func(o *Object) bool { return o.Key == k }) || slices.Contains(removed, k) {
+					continue
+				}
+				if rnd.IntN(3) == 0 {
+					removed = append(removed, k)
+					delete(now, k)
+					continue
+				}
+				o := &Object{Key: k, Generation: rnd.Int64()}
+				changed, now[k] = append(changed, o), o
+			}
+			s = s.With(changed, removed)
+			var all []*Object
+			for _, o := range now {
+				all = append(all, o)
+			}
+			same(t, s, NewSet(all, known))
+			for _, k := range Diff(before, s) {
+				if before.Get(k) == s.Get(k) {
+					t.Fatalf("Diff names %v, which is the same", k)
+				}
+			}
+		}
+	}
+}
+
+func same(t *testing.T, a, b *Set) {
+	t.Helper()
+	if d := Diff(a, b); len(d) > 0 || a.Len() != b.Len() {
+		t.Fatalf("sets differ in %v", d)
+	}
+	for _, gk := range []GroupKind{kindA, kindB} {
+		if !slices.Equal(a.All(gk), b.All(gk)) {
+			t.Fatalf("%v: %v and %v", gk, a.All(gk), b.All(gk))
+		}
+		for i := range 3 {
+			if ns := fmt.Sprint("ns", i); !slices.Equal(a.In(gk, ns), b.In(gk, ns)) {
+				t.Fatalf("%v in %s differ", gk, ns)
+			}
+		}
+		if !a.Knows(gk) || !b.Knows(gk) {
+			t.Fatalf("%v is forgotten", gk)
+		}
+	}
+}
+
+func TestDiff(t *testing.T) {
+	one, two := &Object{Key: key(kindA, "n", "1")}, &Object{Key: key(kindA, "n", "2")}
+	a := NewSet([]*Object{one, two}, nil)
+	b := a.With([]*Object{{Key: two.Key}, {Key: key(kindB, "n", "3")}}, []Key{one.Key})
+	want := []Key{one.Key, two.Key, key(kindB, "n", "3")}
+	if diff := cmp.Diff(want, Diff(a, b)); diff != "" {
+		t.Error(diff)
+	}
+	if d := Diff(a, a); d != nil {
+		t.Errorf("a set differs from itself in %v", d)
+	}
+}
+
+func TestFirstOfDoubledIsKept(t *testing.T) {
+	first := &Object{Key: key(kindA, "n", "1")}
+	s := NewSet([]*Object{first, {Key: first.Key}}, nil)
+	if s.Get(first.Key) != first || s.Len() != 1 || len(s.All(kindA)) != 1 {
+		t.Error("not the first")
+	}
+}
+
+func TestViewRecordsWhatItRead(t *testing.T) {
+	s := NewSet([]*Object{{Key: key(kindA, "n", "1"), Spec: &Namespace{}}}, nil)
+	changes := []Key{key(kindA, "n", "1"), key(kindA, "n", "2"), key(kindA, "m", "1"), key(kindB, "n", "1")}
+	for _, c := range []struct {
+		name string
+		read func(*View)
+		want []bool
+	}{
+		{"nothing", func(*View) {}, []bool{false, false, false, false}},
+		{"an object", func(v *View) { v.Get(kindA, "n", "1") }, []bool{true, false, false, false}},
+		{"an absence", func(v *View) { v.Get(kindA, "n", "2") }, []bool{false, true, false, false}},
+		{"a namespace", func(v *View) { v.In(kindA, "n") }, []bool{true, true, false, false}},
+		{"an empty namespace", func(v *View) { v.In(kindB, "n") }, []bool{false, false, false, true}},
+		{"a kind", func(v *View) { v.All(kindA) }, []bool{true, true, true, false}},
+		{"a spec", func(v *View) { Spec[Namespace](v, kindA, "n", "1") }, []bool{true, false, false, false}},
+	} {
+		v := NewView(s)
+		c.read(v)
+		for i, k := range changes {
+			if got := v.Reads().Touches(k); got != c.want[i] {
+				t.Errorf("%s: a change of %v touches: %v", c.name, k, got)
+			}
+		}
+	}
+}
+
+func TestOlder(t *testing.T) {
+	a, b := &Object{Key: key(kindA, "n", "a")}, &Object{Key: key(kindA, "n", "b")}
+	if !a.Older(b) || b.Older(a) {
+		t.Error("of one age, names decide")
+	}
+	a.Created = a.Created.AddDate(1, 0, 0)
+	if a.Older(b) || !b.Older(a) {
+		t.Error("the earlier creation decides")
+	}
+}
