@@ -142,6 +142,11 @@ func (w *walker) secretData(p *path, m *node, keys map[string]bool) {
 			continue
 		}
 		seen[f.name] = f.line
+		if f.value.kind == nullNode {
+			f.name = "" // it may be part of a secret: {key: va,lue}
+			w.fault(p, f.line, "a key without a value", "write \"key: value\", with a space after the colon, and a value with a comma in quotes")
+			continue
+		}
 		if !dataKey.MatchString(f.name) {
 			f.name = ""
 			w.fault(p, f.line, "a key that no Secret can have", "use letters, digits, '-', '_' and '.', and a space after the colon")
@@ -155,7 +160,7 @@ func (w *walker) secretData(p *path, m *node, keys map[string]bool) {
 func (w *walker) secretValue(p *path, f *field) {
 	ref := secret.Ref{Kind: SecretKind.String(), Namespace: w.obj.Namespace, Name: w.obj.Name, Key: f.name}
 	delete(w.p.res.Secrets, ref) // a faulty stringData must not leave data's in force
-	if f.value.kind != stringNode && f.value.kind != nullNode {
+	if f.value.kind != stringNode {
 		w.fault(p, f.line, "want text", "put the value in quotes")
 		return
 	}

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/tools/txtar"
 )
@@ -29,7 +30,11 @@ func FuzzDecode(f *testing.F) {
 		if asJSON {
 			name = "a.json"
 		}
+		start := time.Now()
 		r := d.Decode(name, in)
+		if took := time.Since(start); took > 5*time.Second {
+			t.Fatalf("%v for %d bytes", took, len(in))
+		}
 		if len(r.Problems) > maxProblems+1 {
 			t.Fatalf("%d problems", len(r.Problems))
 		}
@@ -85,7 +90,11 @@ func FuzzSecretNeverQuoted(f *testing.F) {
 			head = "apiVersion: v1\nkind: Secret\nmetadata: {name: a}\n"
 		}
 		in := head + fmt.Sprintf(places[place], before+hidden+after) + "  " + around + "\n"
+		start := time.Now()
 		r := d.Decode("a.yaml", []byte(in))
+		if took := time.Since(start); took > 5*time.Second {
+			t.Fatalf("%v for %d bytes", took, len(in))
+		}
 		if s := fmt.Sprint(r.Problems); strings.Contains(s, hidden) {
 			t.Fatalf("%s\nin\n%s", s, in)
 		}

@@ -164,7 +164,8 @@ func (w *walker) structure(p *path, n *node, v reflect.Value) {
 }
 
 // unknown reports a field that the struct does not declare. Its name is quoted
-// only if it looks like one: "key:value" without a space is a name to YAML.
+// only if it cannot be part of a secret: {key:value} without a space and
+// {key: va,lue} without quotes both make names of secrets.
 func (w *walker) unknown(p *path, f *field, info *structInfo) {
 	f.value.sealed = true
 	if f.name == "" {
@@ -174,16 +175,19 @@ func (w *walker) unknown(p *path, f *field, info *structInfo) {
 	if w.kind.isOpen(p) {
 		return
 	}
-	if !isWord(f.name) || len(f.name) > 64 {
+	near := ""
+	if isWord(f.name) {
+		near = Nearest(f.name, info.names())
+	}
+	switch {
+	case near != "":
+		w.fault(&path{up: p, name: f.name}, f.line, "unknown field", "did you mean "+near+"?")
+	case isWord(f.name) && len(f.name) <= 64 && f.value.kind != nullNode:
+		w.fault(&path{up: p, name: f.name}, f.line, "unknown field", "remove it, or look its name up")
+	default:
 		f.name = ""
-		w.fault(p, f.line, "an unknown field, whose name looks like none", "write \"name: value\", with a space after the colon")
-		return
+		w.fault(p, f.line, "an unknown field without a value", "write \"name: value\", with a space after the colon, and a value with a comma in quotes")
 	}
-	remedy := "remove it, or look its name up"
-	if near := Nearest(f.name, info.names()); near != "" {
-		remedy = "did you mean " + near + "?"
-	}
-	w.fault(&path{up: p, name: f.name}, f.line, "unknown field", remedy)
 }
 
 func (w *walker) mapping(p *path, n *node, v reflect.Value) {
@@ -202,7 +206,7 @@ func (w *walker) mapping(p *path, n *node, v reflect.Value) {
 		}
 		if t.Elem() == refType && f.value.kind == nullNode {
 			f.name = "" // it may be "name:secret", without the space
-			w.fault(p, f.line, "a secret is empty", "write \"name: secret\", with a space after the colon")
+			w.fault(p, f.line, "a secret is empty", "write \"name: secret\", with a space after the colon, and a secret with a comma in quotes")
 			continue
 		}
 		if first, ok := seen[f.name]; ok {
