@@ -11,6 +11,8 @@ import (
 	"slices"
 
 	"github.com/go-jose/go-jose/v4"
+
+	"github.com/postern-gateway/postern/internal/secret"
 )
 
 // parseJWKs reads a JWKS, or in strict reading also a single JWK. A strict
@@ -129,6 +131,9 @@ func keyMaterial(m map[string]any) (any, error) {
 	if err := jwk.UnmarshalJSON(b); err != nil {
 		return nil, fmt.Errorf("not a valid %s key", kty)
 	}
+	if shared, ok := jwk.Key.([]byte); ok {
+		return secret.NewValue(shared), nil
+	}
 	return jwk.Key, nil
 }
 
@@ -157,7 +162,7 @@ func algsOf(material any) ([]jose.SignatureAlgorithm, error) {
 		return nil, notForUs("EC key on a curve that signs no JWT")
 	case ed25519.PublicKey:
 		return []jose.SignatureAlgorithm{jose.EdDSA}, nil
-	case []byte:
+	case secret.Value:
 		return algsOfSecret(k)
 	}
 	return nil, notForUs("type of key that verifies no JWT")
@@ -165,11 +170,11 @@ func algsOf(material any) ([]jose.SignatureAlgorithm, error) {
 
 // algsOfSecret allows the HMACs that are no longer than the secret (RFC 7518
 // section 3.2).
-func algsOfSecret(secret []byte) ([]jose.SignatureAlgorithm, error) {
+func algsOfSecret(shared secret.Value) ([]jose.SignatureAlgorithm, error) {
 	all := []jose.SignatureAlgorithm{jose.HS256, jose.HS384, jose.HS512}
 	n := 0
 	for _, size := range []int{32, 48, 64} {
-		if len(secret) >= size {
+		if len(shared.Reveal()) >= size {
 			n++
 		}
 	}

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/go-jose/go-jose/v4"
+
+	"github.com/postern-gateway/postern/internal/secret"
 )
 
 // What a set of keys may hold at most; every key may be tried for a token
@@ -32,17 +34,32 @@ type key struct {
 	id   string // kid of a JWK; empty: none
 	alg  string // alg of a JWK; empty: any of algs
 	algs []jose.SignatureAlgorithm
-	use  any // *rsa.PublicKey, *ecdsa.PublicKey, ed25519.PublicKey, []byte
+	use  any // *rsa.PublicKey, *ecdsa.PublicKey, ed25519.PublicKey, secret.Value
+}
+
+// verifies reports whether k made the signature of jws.
+func (k *key) verifies(jws *jose.JSONWebSignature) bool {
+	with := k.use
+	if shared, ok := with.(secret.Value); ok {
+		with = shared.Reveal()
+	}
+	_, err := jws.Verify(with)
+	return err == nil
+}
+
+// Format writes how many keys there are, for every verb: an oct key is secret.
+func (s KeySet) Format(f fmt.State, _ rune) {
+	fmt.Fprintf(f, "%d keys, version %s", s.Len(), s.Version())
 }
 
 // Len returns the number of usable keys.
-func (s *KeySet) Len() int { return len(s.keys) }
+func (s KeySet) Len() int { return len(s.keys) }
 
 // Version names the set's content: equal for equal documents, and only then.
-func (s *KeySet) Version() string { return hex.EncodeToString(s.digest[:8]) }
+func (s KeySet) Version() string { return hex.EncodeToString(s.digest[:8]) }
 
 // Skipped says which keys of the document are not used, and why.
-func (s *KeySet) Skipped() []string { return s.skipped }
+func (s KeySet) Skipped() []string { return s.skipped }
 
 var (
 	errNoKeys     = errors.New("no usable key in it")
@@ -106,7 +123,7 @@ func asErrors(texts []string) []error {
 
 // check returns "" when one of the keys verifies t, else what to answer.
 // A key without a kid fits every kid, as in Envoy.
-func (s *KeySet) check(t *token) (text string, cause error) {
+func (s KeySet) check(t *token) (text string, cause error) {
 	var jws *jose.JSONWebSignature
 	fits := false
 	for i := range s.keys {
@@ -127,7 +144,7 @@ func (s *KeySet) check(t *token) (text string, cause error) {
 				return textFails, errors.New("header cannot be read as a JWS header")
 			}
 		}
-		if _, err := jws.Verify(k.use); err == nil {
+		if k.verifies(jws) {
 			return "", nil
 		}
 	}

@@ -29,8 +29,9 @@ type found struct {
 	place *place
 }
 
-// placesOf gathers the places of all providers. Those of one header come
-// together, longest prefix first: the first that fits takes the value.
+// placesOf gathers the places of all providers, headers before the query.
+// Those of one header come together, longest prefix first: the first that fits
+// takes the value.
 func placesOf(providers []*provider, cfg []ir.JWTProvider) []*place {
 	var places []*place
 	add := func(p *provider, header, prefix, query string) {
@@ -59,7 +60,7 @@ func placesOf(providers []*provider, cfg []ir.JWTProvider) []*place {
 		}
 	}
 	slices.SortStableFunc(places, func(a, b *place) int {
-		return cmp.Or(cmp.Compare(a.header, b.header), cmp.Compare(len(b.prefix), len(a.prefix)))
+		return cmp.Or(cmp.Compare(len(a.query), 0)-cmp.Compare(len(b.query), 0), cmp.Compare(a.header, b.header), cmp.Compare(len(b.prefix), len(a.prefix)))
 	})
 	return places
 }
