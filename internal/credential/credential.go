@@ -1,0 +1,126 @@
+// Package credential puts onto an outbound request what the gateway shows to a
+// provider, so that nobody but the gateway ever holds it.
+//
+//	secret.Store ──► Source ──► Injector.Inject ──► Outbound ──► forward
+//	                 gets it    puts it on, last of all, for each attempt
+//
+// An Injector acts after every filter, only towards its own upstream, and
+// fails closed: without a good credential there is an error and no request.
+// It replaces every value of the headers that it writes, and drops the other
+// well-known credential headers, which are the caller's. Secret bytes are
+// revealed while a header is being written and not before; an error names the
+// secret.Ref.
+package credential
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"time"
+
+	"github.com/postern-gateway/postern/internal/ir"
+	"github.com/postern-gateway/postern/internal/secret"
+)
+
+// Outbound is the head of one attempt's request, on which an Injector acts.
+// Nothing changes it afterwards.
+type Outbound struct {
+	// Method, Scheme and Host as sent; an Injector that signs may strip the
+	// scheme's default port off Host.
+	Method, Scheme, Host string
+	// URL as sent: its EscapedPath and RawQuery. An Injector may change it.
+	URL *url.URL
+	// Header has canonical names.
+	Header http.Header
+	// Body is the whole body, if the Injector's NeedsBody says so.
+	Body []byte
+	// Caller holds the client's own credential headers, for passthrough. What
+	// the gateway accepted as proof is not among them, unless the resource
+	// says that it is to be kept.
+	Caller http.Header
+	// Keep names well-known credential headers that the gateway has already
+	// set itself, and that are not to be dropped.
+	Keep []string
+}
+
+// Injector puts a credential onto outbound requests. It is safe for use by
+// many goroutines.
+type Injector interface {
+	// Inject acts on o. After an error o must not be sent; the error is for
+	// the log, and names secrets without quoting them.
+	Inject(ctx context.Context, o *Outbound) error
+	// NeedsBody reports whether Inject must see the whole body.
+	NeedsBody() bool
+	// Headers returns the names of the headers that Inject writes: those that
+	// an answer must not repeat, see Repeats.
+	Headers() []string
+}
+
+// Checker is what an Injector may be besides: Check returns why Inject would
+// fail now, so that a broken secret is reported before a request meets it.
+type Checker interface {
+	Check() error
+}
+
+// Source gets a credential. A Source that has to fetch or renew it knows its
+// expiry, renews before, and returns an error rather than a credential that
+// has expired. It is safe for use by many goroutines.
+type Source[T any] interface {
+	Get(ctx context.Context) (T, error)
+}
+
+// static is a Source of what is in the secret store, as it is now.
+type static[T any] struct{ *secret.Derived[T] }
+
+func (s static[T]) Get(context.Context) (T, error) { return s.Derived.Get() }
+
+// New returns the Injector for cfg. A secret that is missing or broken is no
+// error here, but one of each Inject until it is mended.
+func New(cfg *ir.Credential, store *secret.Store, clock func() time.Time) (Injector, error) {
+	switch {
+	case cfg == nil:
+	case cfg.Header != nil:
+		return newHeader(cfg.Header, store)
+	case cfg.Passthrough != nil:
+		return newPassthrough(cfg.Passthrough)
+	case cfg.AWS != nil:
+		return newAWS(cfg.AWS, store, clock)
+	}
+	return nil, errors.New("credential: no kind is set")
+}
+
+// wellKnown are the headers in which callers and providers carry credentials.
+// Cookie is not among them: it is the application's, and no provider's.
+var wellKnown = []string{"Authorization", "X-Api-Key", "Api-Key", "X-Goog-Api-Key", "Proxy-Authorization"}
+
+// WellKnown returns the canonical names of the credential headers that are
+// dropped when another one is injected.
+func WellKnown() []string { return slices.Clone(wellKnown) }
+
+// drop removes the well-known credential headers but name and those in keep.
+func drop(o *Outbound, name string) {
+	for _, other := range wellKnown {
+		if other != name && !slices.ContainsFunc(o.Keep, func(k string) bool { return http.CanonicalHeaderKey(k) == other }) {
+			delete(o.Header, other)
+		}
+	}
+}
+
+// clean returns v without the white space around it. It refuses an empty
+// value and every byte that is not printable ASCII: a line feed in the middle
+// would begin another header. ref is for the error.
+func clean(ref secret.Ref, v secret.Value) ([]byte, error) {
+	b := trim(v.Reveal())
+	if len(b) == 0 {
+		return nil, fmt.Errorf("%v: value is empty", ref)
+	}
+	for _, c := range b {
+		if c < ' ' || c > '~' {
+			return nil, fmt.Errorf("%v: value holds a character that no header value may hold", ref)
+		}
+	}
+	return b, nil
+}
