@@ -46,6 +46,9 @@ func sliced(v *resource.View, obj *resource.Object, port resource.ServicePort) (
 			continue
 		}
 		found = true
+		if len(o.Faults) > 0 {
+			continue
+		}
 		slice := o.Spec.(*resource.EndpointSlice)
 		number := slicePort(slice, port)
 		if number == 0 {

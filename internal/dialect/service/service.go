@@ -79,6 +79,9 @@ func Upstream(v *resource.View, ref Ref, opts Options) (*ir.Upstream, error) {
 	if svc == nil {
 		return nil, missing(v, ref)
 	}
+	if len(obj.Faults) > 0 {
+		return nil, &Error{Fault: NotFound, What: fmt.Sprintf("Service %s/%s is not understood in full", ref.Namespace, ref.Name), Remedy: "see the problem there"}
+	}
 	port, field, err := findPort(&svc.Spec, ref)
 	if err != nil {
 		return nil, err
@@ -169,4 +172,15 @@ func protocol(p resource.ServicePort, ref Ref, tls bool) (ir.Protocol, error) {
 		}
 	}
 	return proto, nil
+}
+
+// PortName returns the name of the Service's port; "": it has none, or is not
+// there.
+func PortName(v *resource.View, ref Ref) string {
+	_, svc := resource.Spec[resource.Service](v, resource.ServiceKind, ref.Namespace, ref.Name)
+	if svc == nil {
+		return ""
+	}
+	p, _, _ := findPort(&svc.Spec, ref)
+	return p.Name
 }

@@ -1,0 +1,92 @@
+// Package gatewayapi is the dialect of the Kubernetes Gateway API
+// (https://gateway-api.sigs.k8s.io, v1.6): GatewayClass, Gateway, HTTPRoute,
+// ReferenceGrant and BackendTLSPolicy.
+//
+//	Gateway ──────────► listeners (sections of it are targets for policies)
+//	HTTPRoute ─parent─► virtual hosts with routes
+//	     │ filters ──► steps; ExtensionRef ──► a reference that Merger follows
+//	     └ backends ─service─► upstreams, with TLS by BackendTLSPolicy
+//
+// What an API server would refuse is refused here too, since files have none
+// in front of them. A rule that cannot be understood answers 500; its
+// neighbours stand.
+package gatewayapi
+
+import (
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+
+	"github.com/postern-gateway/postern/internal/dialect"
+	"github.com/postern-gateway/postern/internal/dialect/parent"
+	"github.com/postern-gateway/postern/internal/resource"
+	"github.com/postern-gateway/postern/internal/status"
+)
+
+// Name of the dialect, for --dialects and in the names of its upstreams.
+const Name = "gatewayapi"
+
+var backendTLSPolicyKind = resource.GroupKind{Group: parent.Group, Kind: "BackendTLSPolicy"}
+
+// HTTPRoute is the spec of an HTTPRoute object.
+type HTTPRoute struct {
+	Spec gatewayv1.HTTPRouteSpec `json:"spec"`
+}
+
+// BackendTLSPolicy is the spec of a BackendTLSPolicy object.
+type BackendTLSPolicy struct {
+	Spec gatewayv1.BackendTLSPolicySpec `json:"spec"`
+}
+
+// New returns the dialect.
+func New() dialect.Dialect {
+	return dialect.Dialect{Name: Name, Kinds: kinds(), Roots: roots, Translate: translate}
+}
+
+func kinds() []resource.Kind {
+	return append(parent.Kinds(),
+		resource.Kind{GroupKind: parent.HTTPRouteKind, Versions: []string{"v1", "v1beta1"}, Plural: "httproutes", New: func() any { return new(HTTPRoute) }},
+		resource.Kind{GroupKind: backendTLSPolicyKind, Versions: []string{"v1", "v1alpha3"}, Plural: "backendtlspolicies", New: func() any { return new(BackendTLSPolicy) }},
+	)
+}
+
+// roots lists what is translated one by one; grants are only read.
+func roots(v *resource.View) []resource.Key {
+	var out []resource.Key
+	for _, gk := range []resource.GroupKind{parent.GatewayClassKind, parent.GatewayKind, parent.HTTPRouteKind, backendTLSPolicyKind} {
+		for _, o := range v.All(gk) {
+			out = append(out, o.Key)
+		}
+	}
+	return out
+}
+
+func translate(v *resource.View, root resource.Key) (*dialect.Fragment, status.Report) {
+	obj := v.Get(root.GroupKind, root.Namespace, root.Name)
+	if obj == nil {
+		return &dialect.Fragment{}, status.Report{}
+	}
+	switch root.GroupKind {
+	case parent.GatewayKind:
+		return translateGateway(v, obj)
+	case parent.HTTPRouteKind:
+		return translateHTTPRoute(v, obj)
+	case backendTLSPolicyKind:
+		return translatePolicy(v, obj)
+	}
+	return translateClass(obj)
+}
+
+// translateClass accepts the classes that are ours: those that name our
+// controller, and every one out of a file.
+func translateClass(obj *resource.Object) (*dialect.Fragment, status.Report) {
+	var report status.Report
+	spec := obj.Spec.(*parent.GatewayClass).Spec
+	ours := spec.ControllerName == parent.Controller
+	if !ours && obj.File == "" {
+		return &dialect.Fragment{}, report
+	}
+	if ours && spec.ParametersRef != nil {
+		report.Add(status.Warningf(obj.Origin("spec.parametersRef"), "parameters of a class are not read").Fix("remove parametersRef"))
+	}
+	report.Outcome(status.Outcome{Object: obj.Status(), Condition: "Accepted", OK: true, Reason: "Accepted"})
+	return &dialect.Fragment{}, report
+}

@@ -1,0 +1,195 @@
+package gatewayapi
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+
+	"github.com/postern-gateway/postern/internal/dialect"
+	"github.com/postern-gateway/postern/internal/dialect/parent"
+	"github.com/postern-gateway/postern/internal/ir"
+	"github.com/postern-gateway/postern/internal/resource"
+	"github.com/postern-gateway/postern/internal/status"
+)
+
+// httpRoute is the translation of one HTTPRoute.
+type httpRoute struct {
+	v      *resource.View
+	obj    *resource.Object
+	spec   *gatewayv1.HTTPRouteSpec
+	report status.Report
+
+	upstreams map[string]*ir.Upstream
+	order     []string // names of upstreams, as they came
+	policies  []policyUse
+	closed    *ir.Closed    // every rule answers so
+	invalid   *parent.Fault // the first fault of a rule
+	dropped   int           // rules that are closed or gone for a fault
+	refs      *parent.Fault // the first reference that does not resolve
+}
+
+func translateHTTPRoute(v *resource.View, obj *resource.Object) (*dialect.Fragment, status.Report) {
+	h := &httpRoute{v: v, obj: obj, spec: &obj.Spec.(*HTTPRoute).Spec, upstreams: map[string]*ir.Upstream{}}
+	f := &dialect.Fragment{Referable: []dialect.Target{dialect.TargetOf(obj.Key)}}
+	h.closed = faulty(obj)
+	h.unsupported()
+	hostnames, known := h.hostnames()
+	parents := parent.Attach(v, parent.Route{
+		Object: obj, Refs: h.spec.ParentRefs, Field: "spec.parentRefs", Hostnames: hostnames,
+	}, &h.report)
+	if !known || !attached(parents) {
+		h.tell(parents)
+		return f, h.report
+	}
+	rules := h.rules()
+	for _, p := range parents {
+		routes := forParent(rules, p.About)
+		for _, host := range p.Hosts {
+			f.Hosts = append(f.Hosts, &dialect.VirtualHost{
+				Listeners: host.Listeners, Hostnames: host.Hostnames, Routes: routes,
+				Owner: obj.Key, Age: obj.Created, Origin: obj.Origin("spec.hostnames"),
+			})
+		}
+	}
+	for _, name := range h.order {
+		f.Upstreams = append(f.Upstreams, h.upstreams[name])
+	}
+	h.tell(parents)
+	return f, h.report
+}
+
+func attached(parents []parent.Parent) bool {
+	for _, p := range parents {
+		if len(p.Hosts) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// forParent returns the routes as reported for one parent.
+func forParent(rules []*dialect.Route, about string) []*dialect.Route {
+	out := make([]*dialect.Route, len(rules))
+	for i, r := range rules {
+		c := *r
+		c.Parent = about
+		out[i] = &c
+	}
+	return out
+}
+
+// unsupported tells what the route asks for as a whole that we do not have.
+func (h *httpRoute) unsupported() {
+	if len(h.spec.ParentRefs) > 0 {
+		return
+	}
+	p := status.Warningf(h.obj.Origin("spec.parentRefs"), "the route has no parent, and is not served").Fix("name a Gateway")
+	if h.spec.UseDefaultGateways == gatewayv1.GatewayDefaultScopeAll {
+		p = status.Errorf(h.obj.Origin("spec.useDefaultGateways"), "default Gateways are not supported; the route is not served").Fix("name a Gateway in parentRefs")
+	}
+	h.report.Add(p)
+}
+
+// hostnames returns the valid ones. A route with an invalid one is closed on
+// the others; where no valid one is left, known is false: no host at all is
+// better than every host.
+func (h *httpRoute) hostnames() (valid []string, known bool) {
+	for i, name := range h.spec.Hostnames {
+		if parent.ValidHostname(string(name)) {
+			valid = append(valid, string(name))
+			continue
+		}
+		f := parent.Fault{
+			Condition: "Accepted", Reason: "UnsupportedValue", Field: fmt.Sprintf("spec.hostnames[%d]", i),
+			What: fmt.Sprintf("%q is no hostname", name), Remedy: "write a lower case DNS name without a port; it may begin with \"*.\"",
+		}
+		h.report.Add(f.Problem(h.obj))
+		if h.closed == nil {
+			h.closed = f.Closed(h.obj)
+		}
+	}
+	unreadable := slices.ContainsFunc(h.obj.Faults, func(p status.Problem) bool {
+		return strings.HasPrefix(p.Origin.Field, "spec.hostname")
+	})
+	return valid, len(valid) > 0 || (len(h.spec.Hostnames) == 0 && !unreadable)
+}
+
+// rules translates every rule. Without any, the API's default stands: one that
+// takes everything, and has no backend.
+func (h *httpRoute) rules() []*dialect.Route {
+	specs := h.spec.Rules
+	if len(specs) == 0 {
+		specs = make([]gatewayv1.HTTPRouteRule, 1)
+	}
+	names := map[string]bool{}
+	var out []*dialect.Route
+	for i := range specs {
+		r := &rule{httpRoute: h, spec: &specs[i], field: fmt.Sprintf("spec.rules[%d]", i), index: i}
+		if name := parent.Or(specs[i].Name, ""); name != "" {
+			if names[name] {
+				r.bad("UnsupportedValue", ".name", "give each a name of its own", "two rules are named %q", name)
+			}
+			names[name] = true
+		}
+		route := r.translate()
+		if r.fault != nil {
+			h.dropped++
+			if h.invalid == nil {
+				h.invalid = r.fault
+			}
+		}
+		if route != nil {
+			out = append(out, route)
+		}
+	}
+	return out
+}
+
+// unresolved notes a reference that does not resolve.
+func (h *httpRoute) unresolved(f parent.Fault) {
+	h.report.Add(f.Problem(h.obj))
+	if h.refs == nil {
+		h.refs = &f
+	}
+}
+
+// tell reports the conditions of each parent.
+func (h *httpRoute) tell(parents []parent.Parent) {
+	for _, p := range parents {
+		if p.Foreign {
+			continue
+		}
+		h.report.Outcome(h.accepted(p))
+		refs := status.Outcome{Object: h.obj.Status(), About: p.About, Condition: "ResolvedRefs", OK: true, Reason: "ResolvedRefs"}
+		if h.refs != nil {
+			refs.OK, refs.Reason, refs.Message = false, h.refs.Reason, h.refs.What
+		}
+		h.report.Outcome(refs)
+		if p.Accepted {
+			h.tellPolicies(p)
+		}
+	}
+}
+
+// accepted returns the Accepted condition for a parent that takes the route:
+// false where nothing of the route is served as written. A part that is not
+// shows as PartiallyInvalid.
+func (h *httpRoute) accepted(p parent.Parent) status.Outcome {
+	o := status.Outcome{Object: h.obj.Status(), About: p.About, Condition: "Accepted", OK: p.Accepted, Reason: p.Reason, Message: p.Message}
+	switch {
+	case !p.Accepted:
+	case h.closed != nil:
+		o.OK, o.Reason, o.Message = false, "UnsupportedValue", h.closed.Reason
+	case h.invalid == nil:
+	case h.dropped >= max(len(h.spec.Rules), 1):
+		o.OK, o.Reason, o.Message = false, h.invalid.Reason, h.invalid.What
+	default:
+		h.report.Outcome(status.Outcome{
+			Object: h.obj.Status(), About: p.About, Condition: "PartiallyInvalid", OK: true, Reason: h.invalid.Reason,
+			Message: "Dropped Rule: in part, the route answers 500: " + h.invalid.What,
+		})
+	}
+	return o
+}
