@@ -35,7 +35,7 @@ func newClaimHeader(c ir.ClaimToHeader) (claimHeader, error) {
 func headersOf(claims map[string]any, list []claimHeader) ([]HeaderSet, error) {
 	var set []HeaderSet
 	for _, h := range list {
-		value, err := printClaim(lookUp(claims, h.path))
+		value, err := printClaim(LookUp(claims, h.path))
 		if err != nil || !validHeaderValue(value) {
 			return nil, fmt.Errorf("claim %q cannot be a header value", strings.Join(h.path, "."))
 		}
@@ -46,7 +46,9 @@ func headersOf(claims map[string]any, list []claimHeader) ([]HeaderSet, error) {
 	return set, nil
 }
 
-func lookUp(claims map[string]any, path []string) any {
+// LookUp returns the claim at the end of a path of member names, outermost
+// first, and nil if there is none: only objects are gone into.
+func LookUp(claims map[string]any, path []string) any {
 	var v any = claims
 	for _, name := range path {
 		m, ok := v.(map[string]any)

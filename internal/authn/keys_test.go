@@ -138,7 +138,8 @@ func TestParseJWKSSkips(t *testing.T) {
 func TestKeySetVersionIsItsContent(t *testing.T) {
 	a, b := jwkOf(rsaKey().Public(), "kid=a"), jwkOf(rsaKey().Public(), "kid=b")
 	v := func(text string) string { return must(authn.ParseJWKS([]byte(text))).Version() }
-	if v(jwks(a, b)) != v(jwks(a, b)) || v(jwks(a, b)) == v(jwks(a)) || v(jwks(a)) == v(jwks(b)) {
+	first, again := v(jwks(a, b)), v(jwks(a, b))
+	if first != again || first == v(jwks(a)) || v(jwks(a)) == v(jwks(b)) {
 		t.Error("versions do not tell contents apart")
 	}
 }

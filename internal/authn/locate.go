@@ -60,7 +60,13 @@ func placesOf(providers []*provider, cfg []ir.JWTProvider) []*place {
 		}
 	}
 	slices.SortStableFunc(places, func(a, b *place) int {
-		return cmp.Or(cmp.Compare(len(a.query), 0)-cmp.Compare(len(b.query), 0), cmp.Compare(a.header, b.header), cmp.Compare(len(b.prefix), len(a.prefix)))
+		switch {
+		case a.query == "" && b.query != "":
+			return -1
+		case a.query != "" && b.query == "":
+			return 1
+		}
+		return cmp.Or(cmp.Compare(a.header, b.header), cmp.Compare(len(b.prefix), len(a.prefix)))
 	})
 	return places
 }

@@ -143,6 +143,9 @@ func orDefault(d, or time.Duration) time.Duration {
 	return d
 }
 
+// Format writes the URL without credentials and query, for every verb.
+func (r *RemoteKeys) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "jwks "+r.label) }
+
 // Current returns the keys that may be used now, or nil; it never waits.
 func (r *RemoteKeys) Current() *KeySet {
 	f := r.good.Load()

@@ -291,6 +291,15 @@ func TestFixedKeys(t *testing.T) {
 	wantText(t, "unknown kid", remoteJWT(t, authn.FixedKeys(must(authn.ParseJWKS([]byte(setOf("a"))))), nil), kid("b"), noKid)
 }
 
+func TestRemoteKeysPrintNoCredential(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := fetcher(t, &idp{}, 0)
+		if out := fmt.Sprintf("%v %+v %#v %s", r, r, r, r); strings.Contains(out, "hunter2") {
+			t.Error(out)
+		}
+	})
+}
+
 func TestNewRemoteKeysRefuses(t *testing.T) {
 	for _, u := range []string{"", "idp/jwks", "file:///etc/passwd", "https://", "https://a b/", "http://[::1/"} {
 		if _, err := authn.NewRemoteKeys(ir.RemoteKeys{URL: u}, http.DefaultClient, nil); err == nil {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/postern-gateway/postern/internal/authn"
 	"github.com/postern-gateway/postern/internal/ir"
 )
 
@@ -73,23 +74,10 @@ func compileRegex(expr string) (*regexp.Regexp, error) {
 	return regexp.Compile(`\A(?:` + expr + `)\z`)
 }
 
-// lookUp returns the claim's value, and nil if there is none.
-func (c *claim) lookUp(claims map[string]any) any {
-	v := any(claims)
-	for _, name := range c.path {
-		m, ok := v.(map[string]any)
-		if !ok {
-			return nil
-		}
-		v = m[name]
-	}
-	return v
-}
-
 // matches compares types as well as values: a string is not a list of one, a
 // list is none of its elements, and a number matches nothing.
 func (c *claim) matches(claims map[string]any) bool {
-	switch v := c.lookUp(claims).(type) {
+	switch v := authn.LookUp(claims, c.path).(type) {
 	case string:
 		return c.matcher == ir.ClaimExact && v == c.value ||
 			c.matcher == ir.ClaimRegex && c.regex.MatchString(v)
@@ -121,7 +109,7 @@ func (c *claim) objection(claims map[string]any) string {
 	case ir.ClaimRegex:
 		name = "REGEX_MATCH"
 	}
-	is := kindOf(c.lookUp(claims))
+	is := kindOf(authn.LookUp(claims, c.path))
 	switch {
 	case is == "":
 		return fmt.Sprintf("claim %s is absent", c.label)
