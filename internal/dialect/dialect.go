@@ -140,6 +140,10 @@ type Attachment struct {
 	// Steps are put on the routes; none: the slot is taken by nothing, which
 	// is how a policy is switched off.
 	Steps []ir.Step
+	// Listener, if set, is put on the listeners that stand for Target, and on
+	// no route: its fields that are not zero replace theirs, and its steps run
+	// before a route is chosen.
+	Listener *ir.HTTPSettings
 	// Closed is set where the policy could not be built. The attachment keeps
 	// its slot, and the routes where it wins are closed.
 	Closed *ir.Closed

@@ -44,6 +44,7 @@ func (r *merge) addListeners(all []*Listener) {
 			taken[socket{a, l.Port}] = append(taken[socket{a, l.Port}], l)
 		}
 		n := l.Listener
+		n.HTTP = r.settings(l)
 		r.listeners[l.Name] = l
 		r.config.Listeners = append(r.config.Listeners, &n)
 	}
@@ -209,6 +210,14 @@ func (r *merge) count(a *Attachment) *tally {
 	return t
 }
 
+// bearers names what an attachment is put on.
+func (a *Attachment) bearers() string {
+	if a.Listener != nil {
+		return "listeners"
+	}
+	return "routes"
+}
+
 // tellAttachments reports for each attachment where it won and who shadowed
 // it; one that never won is a warning.
 func (r *merge) tellAttachments(fragments []*Fragment) {
@@ -224,7 +233,7 @@ func (r *merge) tellAttachments(fragments []*Fragment) {
 				r.report.Add(status.Warningf(a.Origin, "has no effect: %s is set by %v", a.Slot, t.shadows).
 					Fix("remove it, or remove the other"))
 			default:
-				o.Message = fmt.Sprintf("in force on %d routes", t.won)
+				o.Message = fmt.Sprintf("in force on %d %s", t.won, a.bearers())
 			}
 			r.report.Outcome(o)
 		}

@@ -127,6 +127,9 @@ func (r *merge) pick(levels []Target, rt *Route) []*Attachment {
 			slices.SortStableFunc(list, compareAttachments)
 		}
 		for _, a := range list {
+			if a.Listener != nil { // settings took care of it
+				continue
+			}
 			if a.Combine == First {
 				if winner := taken[a.Slot]; winner != nil {
 					r.count(a).shadowedBy(winner)
