@@ -9,6 +9,8 @@ import (
 	"net"
 	"strings"
 	"time"
+
+	"github.com/postern-gateway/postern/internal/secret"
 )
 
 // Config is what a Server is made of. With nothing but Providers set, it
@@ -107,12 +109,16 @@ func (c Config) names() []string {
 	return names
 }
 
-// secrets are the keys of those providers that have some.
+// secrets are the keys of those providers that have some, for the mask.
 func (c Config) secrets() []string {
 	var list []string
 	for _, p := range c.Providers {
-		if holder, ok := p.(interface{ secrets() []string }); ok {
-			list = append(list, holder.secrets()...)
+		holder, ok := p.(interface{ secrets() []secret.Value })
+		if !ok {
+			continue
+		}
+		for _, key := range holder.secrets() {
+			list = append(list, string(key.Reveal()))
 		}
 	}
 	return list

@@ -5,6 +5,8 @@ import (
 	"crypto/subtle"
 	"net/http"
 	"strings"
+
+	"github.com/postern-gateway/postern/internal/secret"
 )
 
 // verdict is what became of a request's bearer token.
@@ -19,7 +21,7 @@ const (
 
 // keys holds a provider's accepted API keys.
 type keys struct {
-	plain   []string
+	plain   []secret.Value
 	digests [][sha256.Size]byte
 }
 
@@ -29,7 +31,7 @@ func newKeys(accepted []string) keys {
 		if key == "" {
 			continue
 		}
-		k.plain = append(k.plain, key)
+		k.plain = append(k.plain, secret.NewValue([]byte(key)))
 		k.digests = append(k.digests, sha256.Sum256([]byte(key)))
 	}
 	return k
@@ -58,7 +60,7 @@ func (k keys) check(h http.Header) verdict {
 
 // secrets are the keys themselves, which no record may show. Embedding keys
 // gives a provider this method, by which the server finds them.
-func (k keys) secrets() []string { return k.plain }
+func (k keys) secrets() []secret.Value { return k.plain }
 
 // bearer takes the token out of a single "Bearer <token>" value.
 func bearer(values []string) (string, bool) {
