@@ -39,7 +39,8 @@ type Socket struct {
 	TLS *tls.Config
 	// Hosts finds the listener for a host; on a TLS socket the same finds it
 	// for the SNI.
-	Hosts *match.Hosts[*Listener]
+	Hosts     *match.Hosts[*Listener]
+	Listeners []*Listener
 	// Limits are the widest of the socket's listeners', for the server that
 	// reads from it.
 	Limits Limits
@@ -61,9 +62,11 @@ type Limits struct {
 type Listener struct {
 	Name    string
 	Gateway string
-	Origin  ir.Origin
-	Hosts   *match.Hosts[*VirtualHost]
-	Limits  Limits
+	// Port as configured, which redirects name; 0: unknown.
+	Port   int
+	Origin ir.Origin
+	Hosts  *match.Hosts[*VirtualHost]
+	Limits Limits
 	// Stages run before a route is chosen.
 	Stages []Stage
 	// TrustedHops, Via, ServerName, ForwardedPort and KeepRequestID are as in

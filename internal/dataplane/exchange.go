@@ -48,6 +48,8 @@ type Exchange struct {
 
 	// Client is the caller's address: the peer's, or what trusted proxies say.
 	Client netip.Addr
+	// Peer is the address and port of the connection's other end.
+	Peer string
 	// TLS is the client's connection state; nil for plain HTTP.
 	TLS *tls.ConnectionState
 
@@ -157,7 +159,7 @@ func (e *Exchange) FinishHeader(status int, h http.Header, reply bool) {
 
 // matchRequest is what the matchers look at.
 func (e *Exchange) matchRequest() *match.Request {
-	return &match.Request{Method: e.Method, Path: e.Path, Header: e.Header, Query: e.Query()}
+	return &match.Request{Method: e.Method, Path: e.Path, Host: e.Host, Header: e.Header, Query: e.Query()}
 }
 
 // consume marks an accepted credential: filters can read it, no upstream

@@ -38,7 +38,7 @@ func (h *Handler) Socket() *Socket { return h.socket.Load() }
 
 // ServeHTTP serves one request.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	e := &Exchange{Response: w, Method: r.Method, Proto: r.ProtoMajor, TLS: r.TLS}
+	e := &Exchange{Response: w, Method: r.Method, Proto: r.ProtoMajor, TLS: r.TLS, Peer: r.RemoteAddr}
 	e.Record = Record{Start: h.clock(), Decision: newID(), Method: r.Method, Protocol: r.Proto}
 	defer h.finish(e)
 	if a := h.serve(r.Context(), e, r); a != nil {
@@ -177,11 +177,7 @@ func misdirected(s *Socket, l *Listener, state *tls.ConnectionState) bool {
 	if state == nil {
 		return false
 	}
-	sni := state.ServerName
-	if host, _, err := normalizeHost(sni); err == nil {
-		sni = host
-	}
-	bySNI, ok := s.Hosts.Find(sni)
+	bySNI, ok := s.Hosts.Find(CanonicalServerName(state.ServerName))
 	return !ok || bySNI != l
 }
 

@@ -230,6 +230,16 @@ func normalizeHost(authority string) (host, canonical string, err error) {
 	return name, name, nil
 }
 
+// CanonicalServerName returns a TLS server name in the form that hosts are
+// looked up by. What is no host name is returned as it is, and finds only
+// listeners for every host.
+func CanonicalServerName(sni string) string {
+	if host, _, err := normalizeHost(sni); err == nil {
+		return host
+	}
+	return sni
+}
+
 func isPort(p string) bool {
 	n := 0
 	for i := 0; i < len(p); i++ {

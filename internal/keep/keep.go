@@ -53,25 +53,42 @@ func Key(kind string, config any) string {
 // Get returns the thing with the key, made by create if there is none. The
 // session holds it until Release. If the thing has a Close method without
 // arguments, that is called when no session holds it any more.
+//
+// Sessions of one Keep are filled by one goroutine; create may call Get for a
+// session of its own.
 func Get[T any](s *Session, key string, create func() (T, error)) (T, error) {
-	s.keep.mu.Lock()
-	defer s.keep.mu.Unlock()
-	if e := s.keep.entries[key]; e != nil {
-		s.holdLocked(key, e)
-		return e.value.(T), nil
+	if v, ok := s.find(key); ok {
+		return v.(T), nil
 	}
 	v, err := create()
 	if err != nil {
 		var zero T
 		return zero, err
 	}
-	e := &entry{value: v}
+	s.add(key, v)
+	return v, nil
+}
+
+func (s *Session) find(key string) (any, bool) {
+	s.keep.mu.Lock()
+	defer s.keep.mu.Unlock()
+	e := s.keep.entries[key]
+	if e == nil {
+		return nil, false
+	}
+	s.holdLocked(key, e)
+	return e.value, true
+}
+
+func (s *Session) add(key string, v any) {
+	s.keep.mu.Lock()
+	defer s.keep.mu.Unlock()
 	if s.keep.entries == nil {
 		s.keep.entries = map[string]*entry{}
 	}
+	e := &entry{value: v}
 	s.keep.entries[key] = e
 	s.holdLocked(key, e)
-	return v, nil
 }
 
 func (s *Session) holdLocked(key string, e *entry) {

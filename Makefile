@@ -1,0 +1,48 @@
+# make test is the one command: it installs or builds what it needs, and runs
+# the fast things first.
+GO      ?= go
+FUZZ    ?= 5s
+PROCS   := $(shell nproc)
+
+.PHONY: all build test lint unit fuzz readme bench soak clean
+
+all: build
+
+build:
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/postern ./cmd/postern
+
+test: lint unit fuzz readme
+
+# Formatting, vet, and the linter that go.mod pins.
+lint:
+	@test -z "$$(gofmt -l cmd internal examples test bench)" || { gofmt -d cmd internal examples test bench; exit 1; }
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+
+# Every test, with the race detector (which needs a C compiler).
+unit: compiler
+	CGO_ENABLED=1 $(GO) test -race -timeout 20m ./...
+
+compiler:
+	@command -v gcc >/dev/null || command -v cc >/dev/null || { \
+	  echo "installing gcc for the race detector"; \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq gcc libc6-dev; }
+
+# A short run of each fuzz target; `make fuzz FUZZ=10m` for a long one.
+fuzz:
+	FUZZ=$(FUZZ) GO=$(GO) sh test/fuzz.sh
+
+# The shell of the README's own commands.
+readme: build
+	GO=$(GO) sh test/readme.sh
+
+bench:
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+# Long runs: streams, reloads under load, leaks, fuzzing.
+soak:
+	POSTERN_SOAK=1 CGO_ENABLED=1 $(GO) test -race -timeout 60m -count 1 ./test/...
+	$(MAKE) fuzz FUZZ=2m
+
+clean:
+	rm -rf bin

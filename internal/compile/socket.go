@@ -1,0 +1,218 @@
+package compile
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/postern-gateway/postern/internal/dataplane"
+	"github.com/postern-gateway/postern/internal/dataplane/match"
+	"github.com/postern-gateway/postern/internal/ir"
+)
+
+type socketKey struct {
+	address string
+	port    int
+}
+
+// sockets groups the listeners by address and port and compiles each group.
+func (r *run) sockets() {
+	groups := map[socketKey][]*ir.Listener{}
+	for _, l := range r.config.Listeners {
+		addresses := l.Addresses
+		if len(addresses) == 0 {
+			addresses = []string{""}
+		}
+		for _, a := range addresses {
+			k := socketKey{a, l.Port}
+			groups[k] = append(groups[k], l)
+		}
+	}
+	compiled := map[*ir.Listener]*dataplane.Listener{}
+	for k, list := range groups {
+		s := &dataplane.Socket{Address: k.address, Port: k.port}
+		var hosts []match.HostEntry[*dataplane.Listener]
+		for _, l := range list {
+			if compiled[l] == nil {
+				compiled[l] = r.listener(l)
+			}
+			hosts = append(hosts, match.HostEntry[*dataplane.Listener]{Pattern: l.Hostname, Value: compiled[l]})
+			s.Listeners = append(s.Listeners, compiled[l])
+			s.Limits = widest(s.Limits, compiled[l].Limits)
+		}
+		var err error
+		if s.Hosts, err = match.NewHosts(hosts); err != nil {
+			r.problem(list[0].Origin, "port %d: %v", k.port, err)
+			continue
+		}
+		if list[0].TLS != nil {
+			s.TLS = r.serverTLS(list, s.Hosts, compiled)
+		}
+		r.out.Snapshot.Sockets = append(r.out.Snapshot.Sockets, s)
+	}
+	slices.SortFunc(r.out.Snapshot.Sockets, func(a, b *dataplane.Socket) int {
+		return cmp.Or(cmp.Compare(a.Address, b.Address), cmp.Compare(a.Port, b.Port))
+	})
+}
+
+// listener compiles one listener with its virtual hosts.
+func (r *run) listener(l *ir.Listener) *dataplane.Listener {
+	out := &dataplane.Listener{
+		Name: l.Name, Gateway: l.Gateway, Origin: l.Origin,
+		Limits:      limits(l.HTTP),
+		TrustedHops: l.HTTP.TrustedHops, Via: l.HTTP.Via,
+		ServerName:    cmp.Or(l.HTTP.ServerName, "envoy"),
+		ForwardedPort: l.HTTP.AppendForwardedPort,
+		KeepRequestID: l.HTTP.KeepRequestID,
+		Closed:        l.Closed,
+	}
+	for _, s := range l.HTTP.Steps {
+		stage, err := r.stage(s, nil)
+		if err != nil {
+			stage = r.closedFor(s.Origin, err)
+		}
+		out.Stages = append(out.Stages, stage)
+	}
+	var hosts []match.HostEntry[*dataplane.VirtualHost]
+	for _, h := range l.Hosts {
+		hosts = append(hosts, match.HostEntry[*dataplane.VirtualHost]{Pattern: h.Hostname, Value: r.virtualHost(h)})
+	}
+	var err error
+	if out.Hosts, err = match.NewHosts(hosts); err != nil {
+		r.problem(l.Origin, "%v; the listener is closed", err)
+		out.Closed = &ir.Closed{Reason: err.Error(), Origin: l.Origin}
+	}
+	return out
+}
+
+// virtualHost compiles the routes of a host into a router. A match that
+// cannot be compiled is replaced by one that takes at least as much, and
+// closed.
+func (r *run) virtualHost(h *ir.VirtualHost) *dataplane.VirtualHost {
+	var entries []match.Entry[*dataplane.Route]
+	for _, rt := range h.Routes {
+		b := r.route(rt)
+		for _, m := range rt.Matches {
+			e := match.Entry[*dataplane.Route]{Match: m, Value: b.route}
+			if _, err := match.NewRouter([]match.Entry[*dataplane.Route]{e}); err != nil {
+				e = r.closedMatch(rt, m, err)
+			}
+			entries = append(entries, e)
+		}
+	}
+	router, err := match.NewRouter(entries)
+	if err != nil { // cannot be: every entry was tried alone
+		r.problem(h.Origin, "host %q: %v", h.Hostname, err)
+		router, _ = match.NewRouter([]match.Entry[*dataplane.Route]{})
+	}
+	return &dataplane.VirtualHost{Router: router}
+}
+
+// closedMatch stands in for a match that cannot be compiled: whatever begins
+// as it could have begun is answered with 500.
+func (r *run) closedMatch(rt *ir.Route, m ir.Match, err error) match.Entry[*dataplane.Route] {
+	r.problem(rt.Origin, "%v; what it could match is closed", err)
+	wide := ir.Match{Order: m.Order, Methods: m.Methods}
+	if p := literalPrefix(m.Path); p != "" {
+		wide.Path = ir.PathMatch{Kind: ir.PathPrefix, Value: p}
+	}
+	c := &ir.Closed{Reason: err.Error(), Origin: rt.Origin}
+	return match.Entry[*dataplane.Route]{Match: wide, Value: &dataplane.Route{
+		Name: rt.Name, Origin: rt.Origin, Stages: []dataplane.Stage{dataplane.Closed(c)},
+	}}
+}
+
+// literalPrefix returns what every path that p takes begins with, as far as
+// can be told without compiling it.
+func literalPrefix(p ir.PathMatch) string {
+	if p.IgnoreCase || p.Kind == ir.PathSuffix || p.Kind == ir.PathAny {
+		return ""
+	}
+	value := p.Value
+	if p.Kind != ir.PathRegex {
+		return value
+	}
+	for len(value) > 0 && value[0] == '^' {
+		value = value[1:]
+	}
+	for i := 0; i < len(value); i++ {
+		switch value[i] {
+		case '\\', '.', '+', '*', '?', '(', ')', '|', '[', ']', '{', '}', '^', '$':
+			if value[i] == '|' || containsAlternation(value[i:]) {
+				return ""
+			}
+			if i > 0 && (value[i] == '*' || value[i] == '?' || value[i] == '{') {
+				i-- // the byte before may be absent
+			}
+			return value[:i]
+		}
+	}
+	return value
+}
+
+// containsAlternation reports whether an alternation may stand at the top
+// level of what is left of an expression.
+func containsAlternation(rest string) bool {
+	depth := 0
+	for i := 0; i < len(rest); i++ {
+		switch rest[i] {
+		case '\\':
+			i++
+		case '(':
+			depth++
+		case ')':
+			depth--
+		case '|':
+			if depth <= 0 {
+				return true
+			}
+		}
+	}
+	return depth != 0
+}
+
+// Defaults of what a listener accepts; the comments of ir.HTTPSettings say
+// the same.
+const (
+	defaultHeaderBytes = 64 << 10
+	defaultHeaders     = 100
+	defaultBodyBytes   = 32 << 20
+	defaultHeadTimeout = 10 * time.Second
+	defaultIdleTimeout = time.Hour
+	defaultStreamIdle  = 5 * time.Minute
+	defaultStreams     = 100
+)
+
+func limits(s ir.HTTPSettings) dataplane.Limits {
+	return dataplane.Limits{
+		HeaderBytes:    cmp.Or(s.MaxHeaderBytes, defaultHeaderBytes),
+		Headers:        cmp.Or(s.MaxHeaders, defaultHeaders),
+		BodyBytes:      cmp.Or(s.MaxBodyBytes, defaultBodyBytes),
+		HeadTimeout:    cmp.Or(s.HeadTimeout, defaultHeadTimeout),
+		RequestTimeout: s.RequestTimeout,
+		IdleTimeout:    cmp.Or(s.IdleTimeout, defaultIdleTimeout),
+		StreamIdle:     cmp.Or(s.StreamIdleTimeout, defaultStreamIdle),
+		Streams:        cmp.Or(s.MaxStreams, defaultStreams),
+	}
+}
+
+// widest returns limits that are not narrower than a or b. A zero
+// RequestTimeout is none, and so the widest.
+func widest(a, b dataplane.Limits) dataplane.Limits {
+	if a == (dataplane.Limits{}) {
+		return b
+	}
+	out := dataplane.Limits{
+		HeaderBytes: max(a.HeaderBytes, b.HeaderBytes),
+		Headers:     max(a.Headers, b.Headers),
+		BodyBytes:   max(a.BodyBytes, b.BodyBytes),
+		HeadTimeout: max(a.HeadTimeout, b.HeadTimeout),
+		IdleTimeout: max(a.IdleTimeout, b.IdleTimeout),
+		StreamIdle:  max(a.StreamIdle, b.StreamIdle),
+		Streams:     max(a.Streams, b.Streams),
+	}
+	if a.RequestTimeout > 0 && b.RequestTimeout > 0 {
+		out.RequestTimeout = max(a.RequestTimeout, b.RequestTimeout)
+	}
+	return out
+}

@@ -1,0 +1,102 @@
+package compile
+
+import (
+	"fmt"
+
+	"github.com/postern-gateway/postern/internal/dataplane"
+	"github.com/postern-gateway/postern/internal/dataplane/forward"
+	"github.com/postern-gateway/postern/internal/ir"
+	"github.com/postern-gateway/postern/internal/keep"
+)
+
+// forward compiles the stage that sends requests on.
+func (rb *routeBuilder) forward(f *ir.Forward) (dataplane.Stage, error) {
+	backends := make([]forward.Backend, len(f.Backends))
+	for i, b := range f.Backends {
+		var err error
+		if backends[i], err = rb.backend(b); err != nil {
+			return nil, &stepError{b.Origin, err}
+		}
+	}
+	return forward.New(backends, rb.settings, rb.deps.Forward)
+}
+
+// backend compiles one weighted share of a route.
+func (rb *routeBuilder) backend(b ir.Backend) (forward.Backend, error) {
+	out := forward.Backend{Name: b.Upstream, Weight: b.Weight, Closed: b.Closed}
+	u := rb.config.Upstreams[b.Upstream]
+	switch {
+	case out.Closed != nil:
+		return out, nil
+	case u == nil:
+		out.Closed = &ir.Closed{Reason: "upstream " + b.Upstream + " does not exist", Origin: b.Origin}
+		return out, nil
+	case u.Closed != nil:
+		out.Closed = u.Closed
+		return out, nil
+	}
+	var err error
+	if out.Stages, err = rb.steps(b.Steps); err != nil {
+		return out, err
+	}
+	if len(u.Tiers) == 0 {
+		out.Upstream, err = rb.upstream(u)
+		return out, err
+	}
+	out.Tiers, err = rb.tiers(u)
+	return out, err
+}
+
+// tiers compiles the members of a failover group. A closed member is left
+// out: its requests go to the others of its tier.
+func (rb *routeBuilder) tiers(u *ir.Upstream) ([][]*forward.Upstream, error) {
+	var out [][]*forward.Upstream
+	for _, names := range u.Tiers {
+		var tier []*forward.Upstream
+		for _, name := range names {
+			m := rb.config.Upstreams[name]
+			if m == nil || m.Closed != nil {
+				continue
+			}
+			pool, err := rb.upstream(m)
+			if err != nil {
+				return nil, err
+			}
+			tier = append(tier, pool)
+		}
+		if len(tier) > 0 {
+			out = append(out, tier)
+		}
+	}
+	if len(out) == 0 {
+		return nil, fmt.Errorf("upstream %s: no member can be used", u.Name)
+	}
+	return out, nil
+}
+
+// upstream returns the kept pool of an upstream that the route uses.
+func (rb *routeBuilder) upstream(u *ir.Upstream) (*forward.Upstream, error) {
+	pool, err := rb.pool(rb.b.session, u)
+	if err != nil {
+		return nil, &stepError{u.Origin, fmt.Errorf("upstream %s: %w", u.Name, err)}
+	}
+	rb.b.checks = append(rb.b.checks, check{origin: u.Origin, err: pool.Check})
+	return pool, nil
+}
+
+// pool returns the kept pool of an upstream, held by a session.
+func (r *run) pool(session *keep.Session, u *ir.Upstream) (*forward.Upstream, error) {
+	return keep.Get(session, r.key(u, "upstream", u), func() (*forward.Upstream, error) {
+		return forward.NewUpstream(u, r.deps.Forward)
+	})
+}
+
+// key returns the key of a kept thing, worked out once for each identity.
+func (r *run) key(identity any, kind string, config any) string {
+	k := r.keys[identity]
+	if k == "" {
+		k = keep.Key(kind, config)
+		r.keys[identity] = k
+	}
+	return k
+}

@@ -1,0 +1,167 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/postern-gateway/postern/internal/dataplane"
+	"github.com/postern-gateway/postern/internal/ir"
+	"github.com/postern-gateway/postern/internal/secret"
+	"github.com/postern-gateway/postern/internal/source"
+	"github.com/postern-gateway/postern/internal/status"
+)
+
+// Config is what a Gateway is made of.
+type Config struct {
+	Source   source.Source
+	Store    *secret.Store
+	Pipeline *Pipeline
+	Ports    Ports
+	Recorder dataplane.Recorder
+	// BodyBudget bounds all request bodies held in memory together.
+	BodyBudget int64
+	// DrainLimit is how long requests may go on after the end was asked for.
+	DrainLimit time.Duration
+	// Upgraded ends the connections that were upgraded, when draining.
+	Upgraded interface{ Close() }
+	// Reloaded hears of each update that is served.
+	Reloaded func(*Applied)
+	Clock    func() time.Time
+	Log      *slog.Logger
+}
+
+// Applied is an update that is served.
+type Applied struct {
+	*Result
+	Report status.Report
+	// Took is the time from the source's update until it was served.
+	Took time.Duration
+	// First says that it is the one that the gateway starts with.
+	First bool
+}
+
+// Gateway serves what a source delivers.
+type Gateway struct {
+	cfg       Config
+	listeners *Listeners
+	budget    *dataplane.Budget
+	now       atomic.Pointer[Applied]
+	ready     chan struct{}
+	once      sync.Once
+	draining  atomic.Bool
+}
+
+// New returns a Gateway; Run starts it.
+func New(cfg Config) *Gateway {
+	g := &Gateway{cfg: cfg, budget: dataplane.NewBudget(cfg.BodyBudget), ready: make(chan struct{})}
+	g.listeners = NewListeners(cfg.Ports, func() *dataplane.Handler {
+		return dataplane.NewHandler(cfg.Recorder, g.budget, cfg.Log, cfg.Clock)
+	}, cfg.Log)
+	return g
+}
+
+// Run serves until ctx ends, then drains. It returns the source's error if
+// that ends first.
+func (g *Gateway) Run(ctx context.Context) error {
+	connections, cut := context.WithCancel(context.WithoutCancel(ctx))
+	defer cut()
+	err := g.cfg.Source.Run(ctx, func(u source.Update) { g.apply(connections, u) })
+	g.drain(ctx)
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// apply makes an update what is served: build, swap, then let go of the old.
+func (g *Gateway) apply(ctx context.Context, u source.Update) {
+	began := g.cfg.Clock()
+	old := g.now.Load()
+	result := g.cfg.Pipeline.Apply(u)
+	a := &Applied{Result: result, First: old == nil}
+	changed := old == nil || old.Compiled != result.Compiled
+	var bound status.Report
+	if changed {
+		bound = g.listeners.Apply(ctx, result.Compiled.Snapshot)
+		result.found.Join(bound)
+	}
+	a.Report = result.Report()
+	a.Took = g.cfg.Clock().Sub(began)
+	g.now.Store(a)
+	if changed && old != nil {
+		old.Compiled.Snapshot.Release()
+	}
+	if len(u.Dropped) > 0 {
+		g.cfg.Store.Drop(u.Dropped)
+	}
+	g.once.Do(func() { close(g.ready) })
+	if g.cfg.Reloaded != nil {
+		g.cfg.Reloaded(a)
+	}
+}
+
+// drain ends accepting, waits for what is under way, and lets go of
+// everything.
+func (g *Gateway) drain(ctx context.Context) {
+	g.draining.Store(true)
+	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), g.cfg.DrainLimit)
+	defer cancel()
+	ended := make(chan struct{})
+	go func() {
+		select {
+		case <-limit.Done():
+			if g.cfg.Upgraded != nil {
+				g.cfg.Upgraded.Close()
+			}
+		case <-ended:
+		}
+	}()
+	g.listeners.Drain(limit)
+	close(ended)
+	if g.cfg.Upgraded != nil {
+		g.cfg.Upgraded.Close()
+	}
+	if a := g.now.Load(); a != nil {
+		a.Compiled.Snapshot.Release()
+	}
+}
+
+// Ready is closed when the first update is served.
+func (g *Gateway) Ready() <-chan struct{} { return g.ready }
+
+// Check returns nil when the gateway serves, and why it does not otherwise.
+func (g *Gateway) Check() error {
+	switch {
+	case g.draining.Load():
+		return fmt.Errorf("draining")
+	case g.now.Load() == nil:
+		return fmt.Errorf("the resources are not read yet")
+	}
+	return nil
+}
+
+// Report returns what became of the user's resources.
+func (g *Gateway) Report() status.Report {
+	if a := g.now.Load(); a != nil {
+		return a.Report
+	}
+	return status.Report{}
+}
+
+// IR returns the configuration that is served. It must not be changed.
+func (g *Gateway) IR() *ir.Config {
+	if a := g.now.Load(); a != nil {
+		return a.Config
+	}
+	return &ir.Config{}
+}
+
+// Budget returns the budget of held request bodies.
+func (g *Gateway) Budget() *dataplane.Budget { return g.budget }
+
+// Listeners returns the bound ports.
+func (g *Gateway) Listeners() *Listeners { return g.listeners }

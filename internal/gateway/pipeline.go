@@ -1,0 +1,98 @@
+// Package gateway is the only wiring: it leads what a source delivers through
+// the dialects and the compiler, swaps the snapshot that serves, and starts,
+// reloads and drains the listeners.
+//
+//	source ──Update──► Pipeline ──Result──► Listeners.Apply ──► requests
+//	                      │                     │
+//	                      └────── status.Report ┘
+//
+// The new is built before the old is let go of; a request that began with the
+// old keeps it.
+package gateway
+
+import (
+	"slices"
+
+	"github.com/postern-gateway/postern/internal/compile"
+	"github.com/postern-gateway/postern/internal/dialect"
+	"github.com/postern-gateway/postern/internal/ir"
+	"github.com/postern-gateway/postern/internal/resource"
+	"github.com/postern-gateway/postern/internal/source"
+	"github.com/postern-gateway/postern/internal/status"
+)
+
+// Pipeline turns the updates of one source into snapshots. It is for one
+// goroutine.
+type Pipeline struct {
+	translator *dialect.Translator
+	merger     dialect.Merger
+	compiler   *compile.Compiler
+	only       string // serve this Gateway alone
+
+	read []status.Problem
+	last *Result
+}
+
+// Result is what one update led to.
+type Result struct {
+	Config   *ir.Config
+	Compiled *compile.Compiled
+	Objects  int
+	// Translated and Built count what was done anew: roots and routes.
+	Translated, Built int
+
+	found status.Report // of translate, Merge and compile
+	read  []status.Problem
+}
+
+// NewPipeline returns a Pipeline. only, if not empty, is the one Gateway that
+// is served, as "namespace/name".
+func NewPipeline(dialects []dialect.Dialect, compiler *compile.Compiler, only string) *Pipeline {
+	return &Pipeline{translator: dialect.NewTranslator(dialects), compiler: compiler, only: only}
+}
+
+// Translate turns a set into configuration, without compiling it.
+func (p *Pipeline) Translate(set *resource.Set) (*ir.Config, status.Report, int) {
+	fragments, report, done := p.translator.Translate(set)
+	config, merged := p.merger.Merge(fragments)
+	report.Join(merged)
+	if p.only != "" {
+		config.Listeners = slices.DeleteFunc(config.Listeners, func(l *ir.Listener) bool { return l.Gateway != p.only })
+	}
+	return config, report, done
+}
+
+// Apply returns what an update leads to. An update without a Set changes no
+// snapshot: the last result comes back, with the problems of the new bytes.
+func (p *Pipeline) Apply(u source.Update) *Result {
+	if u.Set == nil && p.last != nil {
+		r := *p.last
+		r.Translated, r.Built = 0, 0
+		r.read = u.Problems
+		p.last = &r
+		return &r
+	}
+	set := u.Set
+	if set == nil {
+		set = resource.NewSet(nil, nil)
+	}
+	config, report, done := p.Translate(set)
+	compiled := p.compiler.Compile(config)
+	report.Join(compiled.Report)
+	p.last = &Result{
+		Config: config, Compiled: compiled, Objects: set.Len(),
+		Translated: done, Built: compiled.Built,
+		found: report, read: u.Problems,
+	}
+	return p.last
+}
+
+// Report returns everything that is known of the resources now, sorted.
+func (r *Result) Report() status.Report {
+	var out status.Report
+	out.Add(r.read...)
+	out.Join(r.found)
+	out.Add(r.Compiled.SecretProblems()...)
+	out.Sort()
+	return out
+}
