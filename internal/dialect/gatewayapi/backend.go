@@ -30,7 +30,7 @@ func (r *rule) backends() []ir.Backend {
 		if b.Weight < 0 || b.Weight > maxWeight {
 			r.bad("UnsupportedValue", at+".weight", "use 0 to 1000000", "%d is no weight", b.Weight)
 		}
-		b.Upstream, b.Closed = r.upstream(ref.BackendObjectReference, at)
+		b.Upstream, b.Closed = r.upstream(ref.BackendObjectReference, at, "requests for it get 500")
 		before := r.fault
 		f := r.filters(ref.Filters, at+".filters", true)
 		if b.Steps = f.steps; before == nil && r.fault != nil { // only this share is closed
@@ -53,10 +53,10 @@ func (h *httpRoute) partial(f parent.Fault) {
 }
 
 // upstream resolves a backend to the name of an upstream, or says why the
-// backend is closed.
-func (r *rule) upstream(ref gatewayv1.BackendObjectReference, at string) (string, *ir.Closed) {
+// backend is closed; effect says in words what comes of that.
+func (r *rule) upstream(ref gatewayv1.BackendObjectReference, at, effect string) (string, *ir.Closed) {
 	closed := func(reason, at, remedy, format string, args ...any) (string, *ir.Closed) {
-		f := parent.Fault{Condition: "ResolvedRefs", Reason: reason, Field: r.field + at, What: fmt.Sprintf(format, args...), Remedy: remedy}
+		f := parent.Fault{Condition: "ResolvedRefs", Reason: reason, Field: r.field + at, What: fmt.Sprintf(format, args...) + "; " + effect, Remedy: remedy}
 		r.unresolved(f)
 		return "", f.Closed(r.obj)
 	}
@@ -65,23 +65,27 @@ func (r *rule) upstream(ref gatewayv1.BackendObjectReference, at string) (string
 		Namespace: parent.Or(ref.Namespace, r.obj.Namespace), Name: string(ref.Name),
 	}
 	isService := key.GroupKind == resource.ServiceKind
+	if key.GroupKind == parent.HTTPRouteKind {
+		return closed("InvalidKind", at, "give the rules of the other route parents and hostnames of their own",
+			"delegation to another HTTPRoute is not supported")
+	}
 	if !isService && (key.Group == "" || key.Group == parent.Group || !r.v.Knows(key.GroupKind)) {
 		return closed("InvalidKind", at, "name a Service, or an upstream of an API family that is read",
-			"a backend of kind %v is not supported; requests for it get 500", key.GroupKind)
+			"a backend of kind %v is not supported", key.GroupKind)
 	}
 	if !parent.Granted(r.v, parent.HTTPRouteKind, r.obj.Namespace, key) {
 		return closed("RefNotPermitted", at, parent.GrantRemedy(parent.HTTPRouteKind, r.obj.Namespace, key),
-			"%v may not be used from %s; requests for it get 500", key, r.obj.Namespace)
+			"%v may not be used from %s", key, r.obj.Namespace)
 	}
 	if !isService {
 		return fmt.Sprintf("%s/%s/%s/%s", key.Group, key.Kind, key.Namespace, key.Name), nil
 	}
 	if ref.Port == nil {
-		return closed("BackendNotFound", at+".port", "name one of the Service's ports", "a Service needs a port; requests for it get 500")
+		return closed("BackendNotFound", at+".port", "name one of the Service's ports", "a Service needs a port")
 	}
 	u, err := r.service(service.Ref{Namespace: key.Namespace, Name: key.Name, Port: int(*ref.Port)})
 	if e := (*service.Error)(nil); errors.As(err, &e) {
-		return closed(string(e.Fault), at, e.Remedy, "%s; requests for it get 500", e.What)
+		return closed(string(e.Fault), at, e.Remedy, "%s", e.What)
 	}
 	return u, nil
 }
@@ -129,11 +133,11 @@ func (r *rule) mirror(f *gatewayv1.HTTPRequestMirrorFilter, at string) *ir.Mirro
 	if kind := parent.Or(f.BackendRef.Kind, "Service"); kind != "Service" || parent.Or(f.BackendRef.Group, "") != "" {
 		r.unresolved(parent.Fault{
 			Condition: "ResolvedRefs", Reason: "InvalidKind", Field: r.field + at + ".backendRef",
-			What: fmt.Sprintf("requests cannot be copied to a %s; none are", kind), Remedy: "name a Service",
+			What: fmt.Sprintf("requests cannot be copied to an object of kind %s; none are", kind), Remedy: "name a Service",
 		})
 		return nil
 	}
-	u, closed := r.upstream(f.BackendRef, at+".backendRef")
+	u, closed := r.upstream(f.BackendRef, at+".backendRef", "nothing is copied")
 	if closed != nil || out.Numerator == 0 {
 		return nil
 	}

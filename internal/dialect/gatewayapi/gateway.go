@@ -48,9 +48,8 @@ func translateGateway(v *resource.View, obj *resource.Object) (*dialect.Fragment
 	return f, g.report
 }
 
-// closes reports whether a listener with the fault cannot be served. Route
-// kinds that nobody serves only keep those routes away.
-func closes(f parent.Fault) bool { return f.Reason != "InvalidRouteKinds" && f.Condition != "" }
+// closes reports whether a listener with the fault cannot be served.
+func closes(f parent.Fault) bool { return !f.Partial }
 
 func (g *gateway) section(l *parent.Listener) dialect.Target {
 	t := dialect.TargetOf(g.obj.Key)

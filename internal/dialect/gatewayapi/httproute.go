@@ -39,25 +39,28 @@ func translateHTTPRoute(v *resource.View, obj *resource.Object) (*dialect.Fragme
 	parents := parent.Attach(v, parent.Route{
 		Object: obj, Refs: h.spec.ParentRefs, Field: "spec.parentRefs", Hostnames: hostnames,
 	}, &h.report)
-	if !known || !attached(parents) {
-		h.tell(parents)
-		return f, h.report
+	rules := h.rules() // for their problems also where nobody serves them
+	if known && attached(parents) {
+		h.serve(f, parents, rules)
 	}
-	rules := h.rules()
+	h.tell(parents)
+	return f, h.report
+}
+
+// serve puts the rules on the hosts of each parent.
+func (h *httpRoute) serve(f *dialect.Fragment, parents []parent.Parent, rules []*dialect.Route) {
 	for _, p := range parents {
 		routes := forParent(rules, p.About)
 		for _, host := range p.Hosts {
 			f.Hosts = append(f.Hosts, &dialect.VirtualHost{
 				Listeners: host.Listeners, Hostnames: host.Hostnames, Routes: routes,
-				Owner: obj.Key, Age: obj.Created, Origin: obj.Origin("spec.hostnames"),
+				Owner: h.obj.Key, Age: h.obj.Created, Origin: h.obj.Origin("spec.hostnames"),
 			})
 		}
 	}
 	for _, name := range h.order {
 		f.Upstreams = append(f.Upstreams, h.upstreams[name])
 	}
-	h.tell(parents)
-	return f, h.report
 }
 
 func attached(parents []parent.Parent) bool {

@@ -89,7 +89,7 @@ func (r *rule) regex(expr string, limit int, at string) bool {
 		r.bad("UnsupportedValue", at, "shorten it", "the expression is longer than %d", limit)
 		return false
 	}
-	if _, err := regexp.Compile(`^(?:` + expr + `)$`); err != nil {
+	if _, err := regexp.Compile(expr); err != nil {
 		r.bad("UnsupportedValue", at, "write it in the syntax of RE2", "the expression is not valid: %s", describe(err))
 		return false
 	}

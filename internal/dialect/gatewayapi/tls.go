@@ -103,11 +103,7 @@ func (g *gateway) clientCAs(l *parent.Listener, t *ir.ServerTLS) {
 		if f.Reason == "InvalidKind" {
 			f.Reason = "InvalidCACertificateKind"
 		}
-		if len(cas) > 0 { // the others still verify: told, not closed
-			g.report.Add(f.Problem(g.obj))
-			g.report.Outcome(status.Outcome{Object: g.obj.Status(), About: string(l.Spec.Name), Condition: f.Condition, Reason: f.Reason, Message: f.What})
-			continue
-		}
+		f.Partial = len(cas) > 0 // the others still verify
 		l.Faults = append(l.Faults, f)
 	}
 	switch validation.Mode {

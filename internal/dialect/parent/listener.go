@@ -113,8 +113,10 @@ func (l *Listener) kinds(v *resource.View) {
 			l.Kinds = append(l.Kinds, gk)
 			continue
 		}
-		l.fault("ResolvedRefs", "InvalidRouteKinds", fmt.Sprintf(".allowedRoutes.kinds[%d]", i),
-			"use HTTPRoute", fmt.Sprintf("routes of kind %v are not supported", gk))
+		l.Faults = append(l.Faults, Fault{
+			Condition: "ResolvedRefs", Reason: "InvalidRouteKinds", Field: fmt.Sprintf("%s.allowedRoutes.kinds[%d]", l.Field, i),
+			What: fmt.Sprintf("routes of kind %v are not supported", gk), Remedy: "use HTTPRoute", Partial: true,
+		})
 	}
 }
 

@@ -76,6 +76,8 @@ type Fault struct {
 	// Field of the object, as people write it.
 	Field        string
 	What, Remedy string
+	// Partial says that the rest of the object is served all the same.
+	Partial bool
 }
 
 // Problem returns the fault as an error of o.

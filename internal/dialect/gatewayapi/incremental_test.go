@@ -1,0 +1,89 @@
+package gatewayapi
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/postern-gateway/postern/internal/dialect"
+	"github.com/postern-gateway/postern/internal/resource"
+)
+
+// TestIncremental holds that a Translator which repeats only what a change
+// concerns says the same as one that starts anew, over random edits; that is,
+// that every translation reads through its View alone.
+func TestIncremental(t *testing.T) {
+	for seed := range uint64(12) {
+		rnd := rand.New(rand.NewPCG(seed, 1))
+		dec := resource.NewDecoder(knownKinds(), resource.Options{})
+		set := resource.NewSet(nil, knownKinds())
+		tr := dialect.NewTranslator([]dialect.Dialect{New(), neighbour()})
+		repeated := 0
+		for step := range 60 {
+			set = edit(rnd, dec, set)
+			got, gotReport, done := tr.Translate(set)
+			want, wantReport, all := dialect.NewTranslator([]dialect.Dialect{New(), neighbour()}).Translate(set)
+			if d := cmp.Diff(want, got); d != "" {
+				t.Fatalf("seed %d, step %d: fragments differ (-anew +incremental):\n%s", seed, step, d)
+			}
+			if d := cmp.Diff(wantReport, gotReport); d != "" {
+				t.Fatalf("seed %d, step %d: reports differ (-anew +incremental):\n%s", seed, step, d)
+			}
+			repeated += all - done
+		}
+		if repeated == 0 {
+			t.Errorf("seed %d: nothing was ever kept", seed)
+		}
+	}
+}
+
+// edit changes one object of the set, or removes it.
+func edit(rnd *rand.Rand, dec *resource.Decoder, set *resource.Set) *resource.Set {
+	pick := func(list ...string) string { return list[rnd.IntN(len(list))] }
+	ns := func() string { return pick("one", "two") }
+	var text string
+	switch rnd.IntN(8) {
+	case 0:
+		text = fmt.Sprintf(`{apiVersion: gateway.networking.k8s.io/v1, kind: Gateway, metadata: {name: gw, namespace: %s},
+			spec: {gatewayClassName: c, listeners: [
+			{name: http, port: 80, protocol: HTTP, hostname: "%s", allowedRoutes: {namespaces: {from: %s, selector: {matchLabels: {team: red}}}}},
+			{name: https, port: 443, protocol: %s, tls: {certificateRefs: [{name: cert, namespace: %s}]}}]}}`,
+			ns(), pick("*.example.com", "a.example.com"), pick("All", "Same", "Selector"), pick("HTTPS", "TLS"), ns())
+	case 1, 2:
+		text = fmt.Sprintf(`{apiVersion: gateway.networking.k8s.io/v1, kind: HTTPRoute, metadata: {name: %s, namespace: %s},
+			spec: {parentRefs: [{name: gw, namespace: %s, sectionName: %s}], hostnames: [%s],
+			rules: [{matches: [{path: {value: %s}}], backendRefs: [{name: s, namespace: %s, port: 80}, {group: example.com, kind: Upstream, name: u}],
+			filters: [{type: ExtensionRef, extensionRef: {group: example.com, kind: %s, name: p}}]}]}}`,
+			pick("r", "s"), ns(), ns(), pick("http", "https"), pick("a.example.com", "b.example.com"), pick("/", "/x", "bad"), ns(), pick("Policy", "Riddle"))
+	case 3:
+		text = fmt.Sprintf(`{apiVersion: v1, kind: Service, metadata: {name: s, namespace: %s}, spec: {ports: [{name: p, port: %s, appProtocol: %s}]}}`,
+			ns(), pick("80", "81"), pick("http", "kubernetes.io/h2c", "https"))
+	case 4:
+		text = fmt.Sprintf(`{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, metadata: {name: s-1, namespace: %s, labels: {kubernetes.io/service-name: %s}},
+			addressType: IPv4, endpoints: [{addresses: [10.0.0.%d]}], ports: [{name: p, port: 8080}]}`, ns(), pick("s", "t"), rnd.IntN(3))
+	case 5:
+		text = fmt.Sprintf(`{apiVersion: gateway.networking.k8s.io/v1, kind: ReferenceGrant, metadata: {name: g, namespace: %s},
+			spec: {from: [{group: gateway.networking.k8s.io, kind: %s, namespace: %s}], to: [{group: "", kind: %s}]}}`,
+			ns(), pick("HTTPRoute", "Gateway"), ns(), pick("Service", "Secret"))
+	case 6:
+		text = fmt.Sprintf(`{apiVersion: gateway.networking.k8s.io/v1, kind: BackendTLSPolicy, metadata: {name: %s, namespace: %s},
+			spec: {targetRefs: [{group: "", kind: Service, name: s, sectionName: %s}], validation: {hostname: s.example.com, %s}}}`,
+			pick("p", "q"), ns(), pick("p", `""`), pick("wellKnownCACertificates: System", `caCertificateRefs: [{group: "", kind: ConfigMap, name: ca}]`))
+	case 7:
+		text = pick(
+			fmt.Sprintf(`{apiVersion: v1, kind: Namespace, metadata: {name: %s, labels: {team: %s}}}`, ns(), pick("red", "blue")),
+			fmt.Sprintf(`{apiVersion: v1, kind: Secret, metadata: {name: cert, namespace: %s}, stringData: {tls.crt: a, %s: b}}`, ns(), pick("tls.key", "key")),
+			fmt.Sprintf(`{apiVersion: v1, kind: ConfigMap, metadata: {name: ca, namespace: %s}, data: {ca.crt: %s}}`, ns(), pick("x", "y")),
+			`{apiVersion: gateway.networking.k8s.io/v1, kind: GatewayClass, metadata: {name: c}, spec: {controllerName: x/y}}`)
+	}
+	res := dec.Decode("edit.yaml", []byte(text))
+	if len(res.Objects) != 1 {
+		panic(fmt.Sprint(text, res.Problems))
+	}
+	if rnd.IntN(4) == 0 {
+		return set.With(nil, []resource.Key{res.Objects[0].Key})
+	}
+	return set.With(res.Objects, nil)
+}
