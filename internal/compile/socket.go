@@ -58,7 +58,7 @@ func (r *run) sockets() {
 // listener compiles one listener with its virtual hosts.
 func (r *run) listener(l *ir.Listener) *dataplane.Listener {
 	out := &dataplane.Listener{
-		Name: l.Name, Gateway: l.Gateway, Origin: l.Origin,
+		Name: l.Name, Gateway: l.Gateway, Port: l.Port, Origin: l.Origin,
 		Limits:      limits(l.HTTP),
 		TrustedHops: l.HTTP.TrustedHops, Via: l.HTTP.Via,
 		ServerName:    cmp.Or(l.HTTP.ServerName, "envoy"),

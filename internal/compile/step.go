@@ -27,6 +27,10 @@ func (e *stepError) Unwrap() error { return e.err }
 // can be used now.
 type checker interface{ Check() error }
 
+// sanitizer is a stage that writes headers which say who calls, so that a
+// client's own must go.
+type sanitizer interface{ Sanitize() []string }
+
 // steps compiles steps into stages. What configures the forwarding stage is
 // gathered in settings instead.
 func (rb *routeBuilder) steps(steps []ir.Step) ([]dataplane.Stage, error) {
@@ -41,6 +45,9 @@ func (rb *routeBuilder) steps(steps []ir.Step) ([]dataplane.Stage, error) {
 		}
 		if c, ok := stage.(checker); ok {
 			rb.b.checks = append(rb.b.checks, check{origin: s.Origin, err: c.Check})
+		}
+		if c, ok := stage.(sanitizer); ok {
+			rb.sanitize = append(rb.sanitize, c.Sanitize()...)
 		}
 		out = append(out, stage)
 	}
@@ -90,7 +97,7 @@ func (r *run) stage(s ir.Step, rb *routeBuilder) (dataplane.Stage, error) {
 		if err != nil {
 			return nil, err
 		}
-		return filter.NewAuthorize(rules, s.Slot), nil
+		return filter.NewAuthorize(rules, s.Slot, s.Origin), nil
 	case rb == nil:
 		return nil, fmt.Errorf("this kind of step cannot stand on a listener")
 	case s.JWT != nil:
@@ -121,7 +128,7 @@ func (rb *routeBuilder) jwt(s ir.Step) (dataplane.Stage, error) {
 		return nil, err
 	}
 	rb.sanitize = append(rb.sanitize, a.SanitizeHeaders()...)
-	return filter.NewAuthenticate(a.JWT, s.JWT, s.Slot, s.Origin), nil
+	return filter.NewAuthenticate(a.JWT, s.Slot, s.Origin), nil
 }
 
 // remoteUpstreams returns the upstreams that carry the fetches of key sets.
