@@ -1,0 +1,127 @@
+// Package gloo is the dialect of Gloo Gateway: VirtualService and its
+// RouteTables, the Upstreams, and the option resources that attach to them and
+// to Gateway API's Gateways and HTTPRoutes. It owns what those resources mean;
+// the Gateway API itself, and the auth-config spec, belong to others.
+//
+//	VirtualService ──routes, RouteTables──► VirtualHost      ┐
+//	   its options ──one slot per field───► Attachments      │
+//	Gateway, or the implied one ──────────► Listeners        ├─► Fragment
+//	Upstream (static, kube, ai) ──────────► ir.Upstream      │
+//	*Option, by targetRefs or reference ──► Attachments      ┘
+//
+// Options merge as the product merges them: per top-level field, shallowly,
+// the first that sets a field keeps it. So each field is a slot of its own,
+// named "gloo/" and the field. A field that guards something and that we do
+// not have closes its routes; one that does not is reported.
+//
+// Sources: the CRDs and protos of solo-io/gloo, and docs.solo.io/gloo-gateway.
+package gloo
+
+import (
+	"github.com/postern-gateway/postern/internal/dialect"
+	"github.com/postern-gateway/postern/internal/resource"
+	"github.com/postern-gateway/postern/internal/status"
+)
+
+// The dialect's name, as slots and upstreams carry it.
+const name = "gloo"
+
+// New returns the dialect.
+func New() dialect.Dialect {
+	return dialect.Dialect{Name: name, Kinds: kinds(), Roots: roots, Translate: translate}
+}
+
+// rooted are the kinds each of whose objects is translated by itself. A
+// RouteTable is read by the VirtualServices that delegate to it; it is a root
+// only to say so when none does.
+var rooted = []resource.GroupKind{
+	virtualServiceKind, routeTableKind, gatewayKind, upstreamKind, upstreamGroupKind,
+	virtualHostOptionKind, routeOptionKind, listenerOptionKind, httpListenerOptionKind,
+	authConfigKind, rateLimitConfigKind, settingsKind, matchableHTTPGatewayKind, matchableTCPGatewayKind,
+}
+
+// roots lists the objects of every rooted kind, and the implied gateway where
+// VirtualServices have none.
+func roots(v *resource.View) []resource.Key {
+	var keys []resource.Key
+	for _, gk := range rooted {
+		for _, o := range v.All(gk) {
+			keys = append(keys, o.Key)
+		}
+	}
+	if len(v.All(gatewayKind)) == 0 && len(v.All(virtualServiceKind)) > 0 {
+		keys = append(keys, impliedGateway)
+	}
+	return keys
+}
+
+// translation is the work on one root.
+type translation struct {
+	v      *resource.View
+	f      *dialect.Fragment
+	report status.Report
+}
+
+// translate turns one root into its fragment.
+func translate(v *resource.View, root resource.Key) (*dialect.Fragment, status.Report) {
+	t := &translation{v: v, f: &dialect.Fragment{}}
+	if root == impliedGateway && len(v.All(gatewayKind)) == 0 {
+		t.impliedListeners()
+		return t.f, t.report
+	}
+	o := v.Get(root.GroupKind, root.Namespace, root.Name)
+	if o == nil {
+		return t.f, t.report
+	}
+	switch spec := o.Spec.(type) {
+	case *virtualService:
+		t.virtualService(o, &spec.Spec)
+	case *routeTable:
+		t.routeTable(o)
+	case *gateway:
+		t.gateway(o, &spec.Spec)
+	case *upstream:
+		t.upstream(o, &spec.Spec)
+	case *upstreamGroup:
+		t.upstreamGroup(o, &spec.Spec)
+	case *virtualHostOption:
+		t.virtualHostOption(o, &spec.Spec)
+	case *routeOption:
+		t.routeOption(o, &spec.Spec)
+	case *listenerOption:
+		t.listenerOption(o, &spec.Spec)
+	case *httpListenerOption:
+		t.httpListenerOption(o, &spec.Spec)
+	case *notBuilt:
+		t.notBuilt(o)
+	}
+	t.outcome(o)
+	return t.f, t.report
+}
+
+// notBuilt reports an object of a kind that is known and has no effect yet.
+// What refers to it is closed where the reference is.
+func (t *translation) notBuilt(o *resource.Object) {
+	t.report.Add(status.Warningf(o.Origin(""), "%s is not supported yet and has no effect", o.Kind).
+		Fix("remove it; routes that need it are closed"))
+}
+
+// outcome tells what became of an object as Gloo's own status does: Accepted,
+// Warning or Rejected.
+func (t *translation) outcome(o *resource.Object) {
+	out := status.Outcome{Object: o.Key.Status(), Condition: "Accepted", OK: true, Reason: "Accepted"}
+	problems := append(append([]status.Problem(nil), t.report.Problems...), o.Faults...)
+	for _, p := range problems {
+		at := p.Origin
+		if at.Kind != o.Kind || at.Namespace != o.Namespace || at.Name != o.Name {
+			continue
+		}
+		if p.Severity == status.Error && out.OK {
+			out.OK, out.Reason, out.Message = false, "Rejected", p.What
+		}
+		if p.Severity == status.Warning && out.OK && out.Message == "" {
+			out.Reason, out.Message = "Warning", p.What
+		}
+	}
+	t.report.Outcome(out)
+}

@@ -1,0 +1,197 @@
+package gloo
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/postern-gateway/postern/internal/dialect"
+	"github.com/postern-gateway/postern/internal/ir"
+	"github.com/postern-gateway/postern/internal/resource"
+)
+
+// routeSettings reads the options of a route.
+func (t *translation) routeSettings(o *resource.Object, at string, s *routeOptions) []setting {
+	p := t.options(o, at)
+	if s == nil {
+		return p.faulty()
+	}
+	p.common(&s.commonOptions, "route", orderRouteHeaders)
+	p.routeJWT(s)
+	p.pathRewrite(s)
+	p.hostRewrite(s)
+	p.timeouts(s)
+	p.shadowing(s.Shadowing)
+	p.upgrades(s.Upgrades)
+	p.faultInjection(s.Faults)
+	p.ai(s.AI)
+	p.ignore("envoyMetadata", s.EnvoyMetadata)
+	p.ignore("lbHash", s.LBHash)
+	p.ignore("tracing", s.Tracing)
+	return p.faulty()
+}
+
+func (p *options) routeJWT(s *routeOptions) {
+	n := 0
+	for _, set := range []bool{s.JWT != nil, s.JWTStaged != nil, s.JWTProvidersStaged != nil} {
+		if set {
+			n++
+		}
+	}
+	if n > 1 {
+		p.close("jwt.afterExtAuth", "jwt", "keep one of them", "jwt, jwtStaged and jwtProvidersStaged exclude each other")
+		return
+	}
+	p.jwtSwitch("afterExtAuth", "jwt", s.JWT)
+	p.jwtSwitches(s.JWTStaged)
+	p.jwtStages("jwtProvidersStaged", s.JWTProvidersStaged)
+}
+
+func (p *options) pathRewrite(s *routeOptions) {
+	if s.PrefixRewrite != nil && s.RegexRewrite != nil {
+		p.close("prefixRewrite", "prefixRewrite", "keep one of them", "prefixRewrite and regexRewrite exclude each other")
+		return
+	}
+	step := ir.Step{Phase: ir.PhaseForward, Order: orderPathRewrite}
+	if s.PrefixRewrite != nil {
+		step.Path = &ir.PathRewrite{Prefix: s.PrefixRewrite}
+		p.put("prefixRewrite", step)
+	}
+	if s.RegexRewrite != nil {
+		step.Path = &ir.PathRewrite{Regex: regex(s.RegexRewrite)}
+		p.put("regexRewrite", step)
+	}
+}
+
+func regex(s *regexRewrite) *ir.RegexRewrite {
+	return &ir.RegexRewrite{Pattern: s.Pattern.Regex, Substitution: s.Substitution}
+}
+
+// hostRewrite reads the alternatives of one field; they share its slot.
+func (p *options) hostRewrite(s *routeOptions) {
+	const slot = "hostRewrite"
+	var found []string
+	h := &ir.HostRewrite{}
+	if s.HostRewrite != nil {
+		found, h.Literal = append(found, "hostRewrite"), *s.HostRewrite
+	}
+	if s.AutoHostRewrite != nil {
+		found, h.Auto = append(found, "autoHostRewrite"), *s.AutoHostRewrite
+	}
+	if s.HostRewriteHeader != nil {
+		found, h.FromHeader = append(found, "hostRewriteHeader"), *s.HostRewriteHeader
+	}
+	if s.HostRewritePathRegex != nil {
+		found, h.FromPath = append(found, "hostRewritePathRegex"), regex(s.HostRewritePathRegex)
+	}
+	switch {
+	case len(found) > 1:
+		p.close(slot, found[1], "keep one of them", "%s exclude each other", strings.Join(found, ", "))
+	case len(found) == 1 && *h == (ir.HostRewrite{}): // autoHostRewrite: false
+		p.slot(slot, found[0])
+	case len(found) == 1:
+		p.slot(slot, found[0], ir.Step{Phase: ir.PhaseForward, Order: orderHostRewrite, Host: h})
+	}
+	if s.AppendXForwardedHost != nil {
+		var steps []ir.Step
+		if *s.AppendXForwardedHost {
+			steps = []ir.Step{{Phase: ir.PhaseForward, Order: orderHostRewrite - 1, Host: &ir.HostRewrite{AppendForwarded: true}}}
+		}
+		p.put("appendXForwardedHost", steps...)
+	}
+}
+
+func (p *options) timeouts(s *routeOptions) {
+	p.timeout("timeout", s.Timeout, &ir.Timeouts{Request: s.Timeout.Duration})
+	p.timeout("idleTimeout", s.IdleTimeout, &ir.Timeouts{Idle: s.IdleTimeout.Duration})
+	if m := s.MaxStreamDuration; m != nil {
+		p.timeout("maxStreamDuration", m.MaxStreamDuration, &ir.Timeouts{Stream: m.MaxStreamDuration.Duration})
+		p.ignore("maxStreamDuration.grpcTimeoutHeaderMax", m.GRPCTimeoutHeaderMax)
+		p.ignore("maxStreamDuration.grpcTimeoutHeaderOffset", m.GRPCTimeoutHeaderOffset)
+	}
+}
+
+// timeout records a bound; one of no time says that there is none.
+func (p *options) timeout(field string, d resource.Duration, t *ir.Timeouts) {
+	switch {
+	case !d.Set:
+	case d.Duration < 0:
+		p.close(field, field, "write a positive time, or 0s for none", "%s is negative", field)
+	case d.Duration == 0:
+		p.put(field)
+	default:
+		p.put(field, ir.Step{Phase: ir.PhaseForward, Order: orderForward, Timeouts: t})
+	}
+}
+
+// shadowing sends copies elsewhere. A copy that cannot be sent closes nothing.
+func (p *options) shadowing(s *shadowing) {
+	const field = "shadowing"
+	if s == nil {
+		return
+	}
+	if s.Upstream == nil {
+		p.fail(field+".upstream", "name an Upstream", "shadowing names no upstream; nothing is copied")
+		return
+	}
+	r := s.Upstream.in(p.o.Namespace)
+	if p.t.v.Get(upstreamKind, r.Namespace, r.Name) == nil {
+		p.fail(field+".upstream", p.t.suggest(upstreamKind, r), "no Upstream %q in %s; nothing is copied", r.Name, r.Namespace)
+		return
+	}
+	if s.HostRewriteLiteral != "" {
+		p.warn(field+".hostRewriteLiteral", "remove it", "shadowing.hostRewriteLiteral is not supported and has no effect")
+	}
+	n := fraction(s.Percentage)
+	if n == 0 {
+		p.put(field)
+		return
+	}
+	m := &ir.Mirror{Upstream: upstreamName(r), Numerator: n, Denominator: 1_000_000}
+	if !s.DisableShadowHostSuffixAppend {
+		m.HostSuffix = "-shadow"
+	}
+	p.put(field, ir.Step{Phase: ir.PhaseForward, Order: orderForward, Mirror: m})
+}
+
+// upgrades lists what a connection may become. CONNECT is refused always.
+func (p *options) upgrades(list []upgrade) {
+	if len(list) == 0 {
+		return
+	}
+	u := &ir.Upgrade{}
+	for i, s := range list {
+		if s.Connect.on() || s.ConnectTerminate.on() {
+			p.fail(fmt.Sprintf("upgrades[%d]", i), "remove it", "CONNECT is not supported: it would be a tunnel past every policy")
+		}
+		if s.WebSocket.on() {
+			u.Protocols = append(u.Protocols, "websocket")
+		}
+	}
+	p.put("upgrades", ir.Step{Phase: ir.PhaseForward, Order: orderForward, Upgrade: u})
+}
+
+// faultInjection honours the one form that shuts a route; the others are for
+// tests of the product's own kind.
+func (p *options) faultInjection(s *faults) {
+	if s == nil {
+		return
+	}
+	if s.Abort != nil && s.Abort.Percentage >= 100 {
+		origin := p.origin("faults.abort")
+		p.put("faults", ir.Step{Phase: ir.PhasePre, Closed: &ir.Closed{Status: s.Abort.HTTPStatus, Reason: "faults.abort answers every request", Origin: origin}})
+		return
+	}
+	p.warn("faults", "remove it", "fault injection is not supported and has no effect")
+}
+
+// suggest returns a remedy for a name that is not there.
+func (t *translation) suggest(gk resource.GroupKind, r ref) string {
+	var names []string
+	for _, o := range t.v.In(gk, r.Namespace) {
+		names = append(names, o.Name)
+	}
+	if s := dialect.Suggest(r.Name, names); s != "" {
+		return s
+	}
+	return "create it, or correct the name"
+}
