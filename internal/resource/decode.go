@@ -94,6 +94,9 @@ func NewDecoder(kinds []Kind, opts Options) *Decoder {
 	return d
 }
 
+// MaxBytes returns the size of the largest file that d reads.
+func (d *Decoder) MaxBytes() int { return d.opts.MaxBytes }
+
 // Decode decodes a file: YAML documents, or JSON values. file is its name, for
 // positions. No text of the file is quoted in a problem unless it is the name
 // of a field or an object, or a value that no secret field could hold.

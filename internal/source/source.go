@@ -18,8 +18,9 @@ type Update struct {
 	Set *resource.Set
 	// Problems of reading; they replace those of the update before.
 	Problems []status.Problem
-	// Dropped are refs whose bytes are to be dropped from the secret.Store
-	// once the state is served. New bytes were put there before the update.
+	// Dropped are refs whose bytes the source drops from the secret.Store when
+	// the state is served, that is, once apply has returned. New bytes were put
+	// there before the update.
 	Dropped []secret.Ref
 }
 
