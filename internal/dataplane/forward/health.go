@@ -1,0 +1,230 @@
+package forward
+
+import (
+	"net"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/postern-gateway/postern/internal/ir"
+)
+
+// Passive health: an endpoint that fails several times in a row is left out
+// for a while, as long as there is another. With a single one, being out only
+// means that a backend's next tier is preferred.
+const (
+	defaultConsecutive = 5
+	defaultEjection    = 30 * time.Second
+	defaultMaxPercent  = 10
+	maxEjection        = 5 * time.Minute
+)
+
+// EndpointHealth is what is known of one endpoint.
+type EndpointHealth struct {
+	// Address is host:port.
+	Address string
+	// Healthy is false while the endpoint is left out, which ends at Until.
+	Healthy bool
+	Until   time.Time
+	// Failures is the run of failures so far, Active the attempts under way.
+	Failures int
+	Active   int
+}
+
+// endpoint is one address of an Upstream.
+type endpoint struct {
+	upstream  *Upstream
+	address   string // host:port
+	host      string
+	sni       string // "": see serverName
+	weight    uint64
+	transport transport
+	active    atomic.Int64
+	// out is when the ejection ends, in Unix nanoseconds; 0: not ejected.
+	out atomic.Int64
+
+	mu       sync.Mutex
+	failures int
+	ejected  int // how often in a row
+}
+
+func newEndpoint(u *Upstream, cfg *ir.Endpoint) *endpoint {
+	ep := &endpoint{upstream: u, host: cfg.Host, sni: cfg.SNI, weight: uint64(max(cfg.Weight, 1))}
+	ep.address = net.JoinHostPort(cfg.Host, strconv.Itoa(cfg.Port))
+	ep.transport = newTransport(ep)
+	return ep
+}
+
+// well reports whether ep is not ejected.
+func (ep *endpoint) well(now time.Time) bool {
+	out := ep.out.Load()
+	return out == 0 || now.UnixNano() >= out
+}
+
+// succeed ends a run of failures. An endpoint that has been back for as long
+// as it was out first is as good as new.
+func (ep *endpoint) succeed() {
+	ep.mu.Lock()
+	defer ep.mu.Unlock()
+	ep.failures = 0
+	if out := ep.out.Load(); out != 0 {
+		since := ep.upstream.deps.Clock().Sub(time.Unix(0, out))
+		if since >= ep.upstream.ejection() {
+			ep.out.Store(0)
+			ep.ejected = 0
+		}
+	}
+}
+
+// fail counts a failure, and ejects ep when the run is long enough.
+func (ep *endpoint) fail() {
+	u := ep.upstream
+	now := u.deps.Clock()
+	ep.mu.Lock()
+	defer ep.mu.Unlock()
+	ep.failures++
+	if ep.failures < u.consecutive() || !ep.well(now) || u.countOut(now) >= u.mayBeOut() {
+		return
+	}
+	ep.failures = 0
+	ep.ejected++
+	ep.out.Store(now.Add(min(u.ejection()*time.Duration(ep.ejected), max(maxEjection, u.ejection()))).UnixNano())
+}
+
+func (u *Upstream) consecutive() int {
+	if o := u.cfg.Outlier; o != nil {
+		return orDefault(o.Consecutive, defaultConsecutive)
+	}
+	return defaultConsecutive
+}
+
+func (u *Upstream) ejection() time.Duration {
+	if o := u.cfg.Outlier; o != nil {
+		return orDefault(o.Ejection, defaultEjection)
+	}
+	return defaultEjection
+}
+
+// mayBeOut is how many endpoints may be ejected at once: all but one, unless
+// the configuration bounds it.
+func (u *Upstream) mayBeOut() int {
+	limit := max(len(u.endpoints)-1, 1)
+	if o := u.cfg.Outlier; o != nil {
+		limit = min(limit, max(1, len(u.endpoints)*orDefault(o.MaxPercent, defaultMaxPercent)/100))
+	}
+	return limit
+}
+
+func (u *Upstream) countOut(now time.Time) int {
+	n := 0
+	for _, ep := range u.endpoints {
+		if !ep.well(now) {
+			n++
+		}
+	}
+	return n
+}
+
+// Health tells how the endpoints are, in the order of the configuration.
+func (u *Upstream) Health() []EndpointHealth {
+	now := u.deps.Clock()
+	out := make([]EndpointHealth, len(u.endpoints))
+	for i, ep := range u.endpoints {
+		ep.mu.Lock()
+		h := EndpointHealth{Address: ep.address, Healthy: ep.well(now), Failures: ep.failures, Active: int(ep.active.Load())}
+		ep.mu.Unlock()
+		if !h.Healthy {
+			h.Until = time.Unix(0, ep.out.Load())
+		}
+		out[i] = h
+	}
+	return out
+}
+
+// usable reports whether u has an endpoint; if well is asked, one that is not
+// ejected.
+func (u *Upstream) usable(well bool) bool {
+	if u.cfg.Closed != nil {
+		return !well
+	}
+	if !well {
+		return len(u.endpoints) > 0
+	}
+	now := u.deps.Clock()
+	for _, ep := range u.endpoints {
+		if ep.well(now) {
+			return true
+		}
+	}
+	return false
+}
+
+// hasFresh reports whether u has an endpoint that was not tried.
+func (u *Upstream) hasFresh(tried []*endpoint) bool {
+	if len(tried) == 0 {
+		return true
+	}
+	for _, ep := range u.endpoints {
+		if !triedBefore(tried, ep) {
+			return true
+		}
+	}
+	return false
+}
+
+// pick returns the less busy of two endpoints drawn by weight, from those
+// that are well and were not tried; if there is none, from those that are
+// well, and then from all. It is nil if there is no endpoint.
+func (u *Upstream) pick(tried []*endpoint) *endpoint {
+	switch len(u.endpoints) {
+	case 0:
+		return nil
+	case 1:
+		return u.endpoints[0]
+	}
+	now := u.deps.Clock()
+	fresh := func(ep *endpoint) bool { return ep.well(now) && !triedBefore(tried, ep) }
+	well := func(ep *endpoint) bool { return ep.well(now) }
+	for _, good := range []func(*endpoint) bool{fresh, well} {
+		a := u.draw(good)
+		if a == nil {
+			continue
+		}
+		if b := u.draw(good); b != nil && b.load() < a.load() {
+			return b
+		}
+		return a
+	}
+	return u.draw(func(*endpoint) bool { return true })
+}
+
+// load is how busy ep is for its weight.
+func (ep *endpoint) load() float64 { return float64(ep.active.Load()+1) / float64(ep.weight) }
+
+// draw returns a random endpoint, by weight, of those that are good.
+func (u *Upstream) draw(good func(*endpoint) bool) *endpoint {
+	for range 4 {
+		if ep := u.drawAny(); good(ep) {
+			return ep
+		}
+	}
+	start := int(u.deps.Rand() % uint64(len(u.endpoints)))
+	for i := range u.endpoints {
+		if ep := u.endpoints[(start+i)%len(u.endpoints)]; good(ep) {
+			return ep
+		}
+	}
+	return nil
+}
+
+func (u *Upstream) drawAny() *endpoint {
+	n := u.deps.Rand() % u.weights
+	for _, ep := range u.endpoints {
+		if n < ep.weight {
+			return ep
+		}
+		n -= ep.weight
+	}
+	return u.endpoints[0]
+}

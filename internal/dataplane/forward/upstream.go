@@ -1,0 +1,136 @@
+package forward
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/postern-gateway/postern/internal/credential"
+	"github.com/postern-gateway/postern/internal/ir"
+)
+
+// Defaults of ir.Upstream's zero fields.
+const (
+	defaultConnectTimeout = 5 * time.Second
+	defaultPoolIdle       = time.Hour
+	defaultMax            = 1024
+)
+
+// Upstream is what is kept of one ir.Upstream: connections, counts and the
+// health of its endpoints. It outlives snapshots.
+type Upstream struct {
+	cfg       *ir.Upstream
+	deps      Deps
+	endpoints []*endpoint
+	weights   uint64
+	injector  credential.Injector // nil: nothing is shown
+	tls       *clientTLS          // nil: plain text
+
+	requests atomic.Int64
+	// ctx ends with Close; mirrored requests live in it.
+	ctx    context.Context
+	cancel context.CancelFunc
+	copies sync.WaitGroup
+
+	mu     sync.Mutex
+	conns  map[*conn]struct{}
+	closed bool
+}
+
+// NewUpstream returns the Upstream for cfg. An error names references and
+// never holds their bytes. Where bytes alone are at fault (a secret that is
+// missing or does not parse) the Upstream is returned beside the error:
+// requests to it fail until the bytes are mended, and then it serves.
+func NewUpstream(cfg *ir.Upstream, deps Deps) (*Upstream, error) {
+	u := &Upstream{cfg: cfg, deps: deps.withDefaults(), conns: map[*conn]struct{}{}}
+	var broken []error
+	if cfg.TLS != nil {
+		t, err := newClientTLS(cfg.TLS, u.deps)
+		if t == nil {
+			return nil, fmt.Errorf("upstream %q: TLS: %w", cfg.Name, err)
+		}
+		u.tls, broken = t, append(broken, err)
+	}
+	if cfg.Credential != nil {
+		var err error
+		if u.injector, err = credential.New(cfg.Credential, deps.Store, u.deps.Clock); err != nil {
+			return nil, fmt.Errorf("upstream %q: %w", cfg.Name, err)
+		}
+		if c, ok := u.injector.(credential.Checker); ok {
+			broken = append(broken, c.Check())
+		}
+	}
+	for i := range cfg.Endpoints {
+		ep := newEndpoint(u, &cfg.Endpoints[i])
+		u.endpoints = append(u.endpoints, ep)
+		u.weights += ep.weight
+	}
+	u.ctx, u.cancel = context.WithCancel(context.Background())
+	if err := errors.Join(broken...); err != nil {
+		return u, fmt.Errorf("upstream %q: %w", cfg.Name, err)
+	}
+	return u, nil
+}
+
+// Close closes the idle connections, and ends mirrored requests. Exchanges
+// under way go on; what they leave idle is closed too.
+func (u *Upstream) Close() {
+	u.mu.Lock()
+	u.closed = true
+	u.mu.Unlock()
+	u.cancel()
+	u.copies.Wait()
+	u.closeIdle()
+	u.sweep()
+}
+
+// enter counts a request in, unless too many are under way.
+func (u *Upstream) enter() bool {
+	if u.requests.Add(1) > int64(orDefault(u.cfg.MaxRequests, defaultMax)) {
+		u.leave()
+		return false
+	}
+	return true
+}
+
+// leave counts a request out. The last one of a closed Upstream closes what
+// connections are left.
+func (u *Upstream) leave() {
+	if u.requests.Add(-1) == 0 {
+		u.sweep()
+	}
+}
+
+// sweep closes every connection of a closed Upstream that serves nobody.
+func (u *Upstream) sweep() {
+	u.mu.Lock()
+	if !u.closed || u.requests.Load() > 0 {
+		u.mu.Unlock()
+		return
+	}
+	left := make([]*conn, 0, len(u.conns))
+	for c := range u.conns {
+		left = append(left, c)
+	}
+	u.mu.Unlock()
+	u.closeIdle()
+	for _, c := range left {
+		_ = c.Close()
+	}
+}
+
+func (u *Upstream) closeIdle() {
+	for _, ep := range u.endpoints {
+		ep.transport.closeIdle()
+	}
+}
+
+func orDefault[T int | time.Duration](v, def T) T {
+	if v == 0 {
+		return def
+	}
+	return v
+}
