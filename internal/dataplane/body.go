@@ -43,6 +43,7 @@ type boundedBody struct {
 	io.ReadCloser
 	left  int64
 	count *int64
+	e     *Exchange
 }
 
 func (b *boundedBody) Read(p []byte) (int, error) {
@@ -55,6 +56,9 @@ func (b *boundedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	b.left -= int64(n)
 	*b.count += int64(n)
+	if b.e.onRead != nil {
+		b.e.onRead()
+	}
 	if b.left < 0 {
 		return n - 1, ErrBodyTooLarge
 	}
@@ -67,7 +71,8 @@ func (h *Handler) bound(e *Exchange, r *http.Request) (io.ReadCloser, int64) {
 	if r.Body == nil || r.Body == http.NoBody {
 		return http.NoBody, 0
 	}
-	return &boundedBody{ReadCloser: r.Body, left: e.Listener.Limits.BodyBytes, count: &e.Record.BytesIn}, r.ContentLength
+	e.Trailer = &r.Trailer
+	return &boundedBody{ReadCloser: r.Body, left: e.Listener.Limits.BodyBytes, count: &e.Record.BytesIn, e: e}, r.ContentLength
 }
 
 // LimitBody lowers the limit of what is yet to be read of the body.

@@ -43,6 +43,9 @@ type Exchange struct {
 	// if unknown.
 	Body   io.ReadCloser
 	Length int64
+	// Trailer is where the fields after the body will be, once it has been
+	// read to its end; nil if there cannot be any.
+	Trailer *http.Header
 	// Upgrade is the protocol that the client asks to switch to, lower case.
 	Upgrade string
 
@@ -81,6 +84,7 @@ type Exchange struct {
 	held      int64
 	onAnswer  []func(status int, h http.Header)
 	onReply   []func(status int, h http.Header)
+	onRead    func()
 }
 
 // Outbound is where rewrites are gathered. Empty fields keep the request's.
@@ -136,6 +140,33 @@ func (e *Exchange) OnAnswer(f func(status int, h http.Header)) { e.onAnswer = ap
 // an upstream's, a redirect, a direct response; not of a refusal.
 func (e *Exchange) OnReply(f func(status int, h http.Header)) { e.onReply = append(e.onReply, f) }
 
+// OnRead registers what is told whenever something of the body has been read
+// from the client; nil: nobody is.
+func (e *Exchange) OnRead(f func()) { e.onRead = f }
+
+// Mark is what an attempt upstream may change of an Exchange and the next one
+// must not find: the outbound rewrites, and changes to the answer's headers.
+type Mark struct {
+	outbound          Outbound
+	onAnswer, onReply int
+}
+
+// Outbound returns the marked rewrites.
+func (m *Mark) Outbound() Outbound { return m.outbound }
+
+// Mark returns the present state, for Rewind.
+func (e *Exchange) Mark() Mark {
+	m := Mark{outbound: e.Outbound, onAnswer: len(e.onAnswer), onReply: len(e.onReply)}
+	m.outbound.Secrets = slices.Clip(m.outbound.Secrets)
+	return m
+}
+
+// Rewind goes back to m.
+func (e *Exchange) Rewind(m Mark) {
+	e.Outbound = m.outbound
+	e.onAnswer, e.onReply = e.onAnswer[:m.onAnswer], e.onReply[:m.onReply]
+}
+
 // FinishHeader applies what OnAnswer, and for a route's own answer OnReply,
 // registered, and puts the gateway's own headers on. It is called once,
 // before the head is written.
@@ -177,10 +208,20 @@ func (e *Exchange) consume(where []authn.Location) {
 }
 
 // DropConsumed removes the accepted credentials from h, the head of an
-// attempt.
+// attempt. Of the well-known credential headers it removes what the client
+// sent, and leaves what a stage has put in its place.
 func (e *Exchange) DropConsumed(h http.Header) {
 	for _, name := range e.Record.consumedHeaders {
-		delete(h, name)
+		sent, known := e.Caller[name]
+		left := h[name]
+		if known {
+			left = slices.DeleteFunc(slices.Clone(left), func(v string) bool { return slices.Contains(sent, v) })
+		}
+		if known && len(left) > 0 {
+			h[name] = left
+		} else {
+			delete(h, name)
+		}
 	}
 }
 
