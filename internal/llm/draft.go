@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 )
 
 // What is wrong with a body: in each case the client's fault (400).
@@ -72,7 +71,6 @@ func read(body []byte, names []string) (*draft, error) {
 // note records m if it is governed.
 func (d *draft) note(m member) error {
 	raw := d.body[m.nameFrom:m.nameTo]
-	plain := isPlain(raw)
 	for i := range d.fields {
 		f := &d.fields[i]
 		if string(raw) == f.name {
@@ -82,24 +80,11 @@ func (d *draft) note(m member) error {
 			f.from, f.to = m.from, m.to
 			continue
 		}
-		if plain && len(raw) != len(f.name) {
-			continue
-		}
-		if strings.EqualFold(unquote(raw), f.name) {
+		if sameName(raw, f.name) {
 			return fmt.Errorf("%w: %q", ErrAmbiguous, f.name)
 		}
 	}
 	return nil
-}
-
-// isPlain reports whether raw is ASCII without escapes.
-func isPlain(raw []byte) bool {
-	for _, c := range raw {
-		if c == '\\' || c >= 0x80 {
-			return false
-		}
-	}
-	return true
 }
 
 // unquote returns the text of a valid JSON string, given without its quotes.

@@ -3,6 +3,8 @@ package llm
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -55,8 +57,8 @@ func checkEdit(t *testing.T, a *Adapter, body []byte) {
 	if diff := cmp.Diff(others(t, body, a.governed), others(t, c.Body, a.governed)); diff != "" {
 		t.Errorf("%q: other members are changed: %s", body, diff)
 	}
-	got, err := ScanBody(c.Body)
-	if err != nil || got.Model != a.cfg.Model || c.Model != a.cfg.Model {
+	var got struct{ Model string }
+	if err := json.Unmarshal(c.Body, &got); err != nil || got.Model != a.cfg.Model || c.Model != a.cfg.Model {
 		t.Errorf("%q: becomes %q: %+v, %v", body, c.Body, got, err)
 	}
 	again, err := a.Adapt(&Request{Path: "/x", Body: c.Body})
@@ -105,4 +107,19 @@ func BenchmarkAdapt(b *testing.B) {
 			}
 		})
 	}
+}
+
+func FuzzSameName(f *testing.F) {
+	for _, s := range []string{`model`, `MODEL`, `mode\u006c`, `\ud83d\ude00`, `ſtream`, `\u212a`, `a\"b`, `\ud800`, `\ud800\u0041`, "\xff"} {
+		f.Add([]byte(s), "model")
+		f.Add([]byte(s), unquote([]byte(s)))
+	}
+	f.Fuzz(func(t *testing.T, raw []byte, name string) {
+		if !json.Valid(slices.Concat([]byte{'"'}, raw, []byte{'"'})) {
+			return
+		}
+		if want := strings.EqualFold(unquote(raw), name); sameName(raw, name) != want {
+			t.Errorf("%q and %q: want %v", raw, name, want)
+		}
+	})
 }

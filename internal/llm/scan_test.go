@@ -143,6 +143,7 @@ func BenchmarkScan(b *testing.B) {
 		"prose10MB":   large(10<<20, prose),
 		"base6410MB":  large(10<<20, strings.Repeat("iVBORw0KGgo", 8)),
 		"tokens10MB":  []byte(`{"x":[` + strings.Repeat(`1,{"a":[]},`, 950000) + `1],"model":"gpt-4"}`),
+		"names10MB":   []byte(`{` + strings.Repeat(`"\u006dx":1,"ab":2,`, 500000) + `"model":"gpt-4"}`),
 		"chat400byte": large(400, prose),
 	} {
 		b.Run(name, func(b *testing.B) {
