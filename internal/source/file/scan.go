@@ -19,6 +19,7 @@ type scan struct {
 	dirs, around []string
 	names        map[string]bool
 	byReal       map[string]string // real path of a file → path
+	paths        map[string]bool   // of files
 	problems     []status.Problem
 	unread       []string // folders that could not be read
 }
@@ -28,6 +29,9 @@ type foundFile struct {
 	root int
 	info fs.FileInfo
 }
+
+// has reports whether the scan holds a file of that path.
+func (s *scan) has(path string) bool { return s.paths[path] }
 
 // hides reports whether path may still be there, in a folder that could not be
 // read.
@@ -50,7 +54,7 @@ type looker struct {
 
 // look reads the folders, without opening a file.
 func look(paths []string) scan {
-	l := &looker{seen: map[string]bool{}, scan: scan{names: map[string]bool{}, byReal: map[string]string{}}}
+	l := &looker{seen: map[string]bool{}, scan: scan{names: map[string]bool{}, byReal: map[string]string{}, paths: map[string]bool{}}}
 	for i, p := range paths {
 		l.root = i
 		if p == "-" {
@@ -155,7 +159,7 @@ func (l *looker) entry(p, real string, e fs.DirEntry) {
 func (l *looker) file(p, real string, info fs.FileInfo) {
 	if !l.seen[real] {
 		l.seen[real] = true
-		l.byReal[real] = p
+		l.byReal[real], l.paths[p] = p, true
 		l.files = append(l.files, foundFile{p, l.root, info})
 	}
 }

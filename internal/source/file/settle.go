@@ -30,13 +30,14 @@ func (c *change) quiet(known *file) time.Duration {
 // step does what is due now: it looks for changes, takes those that have
 // settled, applies them, and returns when to come again.
 func (s *Source) step(now time.Time, apply func(source.Update)) time.Duration {
-	next := s.watch.nextPoll(now)
-	if wait := s.scanned.Add(quiet).Sub(now); s.dirty && wait <= 0 {
-		s.dirty, s.scanned = false, now
+	wait := s.scanned.Add(quiet).Sub(now)
+	if s.dirty && wait <= 0 {
+		s.dirty, s.scanned, wait = false, now, quiet
 		s.rescan(now)
 	}
-	if s.dirty {
-		next = min(next, max(s.scanned.Add(quiet).Sub(now), 0))
+	next := s.watch.nextPoll(now)
+	if s.dirty { // what is pending may be out of date
+		return min(next, wait)
 	}
 	unsettled := false
 	for path, c := range s.pending {
@@ -67,9 +68,10 @@ func (s *Source) step(now time.Time, apply func(source.Update)) time.Duration {
 // returns when to ask again.
 func (s *Source) settle(path string, c *change, now time.Time) time.Duration {
 	info, err := os.Stat(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		info = nil
-	} else if err != nil {
+	switch {
+	case !s.found.has(path), errors.Is(err, fs.ErrNotExist):
+		info = nil // gone, or no longer ours: a folder, another name of a file
+	case err != nil:
 		s.take(path, nil, unreadable(path, err))
 		return 0
 	}
@@ -115,9 +117,7 @@ func (s *Source) rescan(now time.Time) {
 	if len(before.problems)+len(s.found.problems) > 0 {
 		s.changed() // which may turn out to be none
 	}
-	seen := make(map[string]bool, len(s.found.files))
 	for _, f := range s.found.files {
-		seen[f.path] = true
 		known := s.files[f.path]
 		if known == nil {
 			known = &file{path: f.path, root: f.root}
@@ -126,7 +126,7 @@ func (s *Source) rescan(now time.Time) {
 		s.compare(f.path, f.info, known, now)
 	}
 	for path, known := range s.files {
-		if !seen[path] && known.info != nil && !s.found.hides(path) {
+		if !s.found.has(path) && known.info != nil && !s.found.hides(path) {
 			s.compare(path, nil, known, now)
 		}
 	}

@@ -155,8 +155,10 @@ func (w *watching) pollDue(now time.Time) bool {
 func (s *Source) note(e fsnotify.Event, now time.Time) bool {
 	name := filepath.Clean(e.Name)
 	base := filepath.Base(name)
-	if _, watched := s.watch.dirs[name]; watched && e.Has(fsnotify.Remove|fsnotify.Rename) {
-		s.watch.forget(name)
+	if _, watched := s.watch.dirs[name]; watched {
+		if e.Has(fsnotify.Remove | fsnotify.Rename) {
+			s.watch.forget(name)
+		}
 		s.dirty = true
 		return true
 	}
