@@ -17,7 +17,6 @@ type structInfo struct {
 type fieldInfo struct {
 	name  string
 	index []int
-	depth int
 }
 
 // find returns the field that a document calls name, or nil. With proto, the

@@ -75,24 +75,24 @@ func (w *walker) spec(n *node) {
 }
 
 // ownFields returns the object without notFields, of which it reports doubled
-// ones. Renaming a field of the result renames it in n, too.
+// ones. The result shares its fields with n, whose last they become: what is
+// renamed in one is renamed in the other.
 func (w *walker) ownFields(n *node) *node {
-	own := &node{kind: mapNode, line: n.line}
 	seen := map[string]int{}
-	at := 0
-	for i, f := range n.fields {
+	var others, own []field
+	for _, f := range n.fields {
 		if !notFields[f.name] {
+			own = append(own, f)
 			continue
 		}
 		if first, ok := seen[f.name]; ok {
 			w.doubled(nil, f.name, f.line, first)
 		}
 		seen[f.name] = f.line
-		n.fields[at], n.fields[i] = n.fields[i], n.fields[at]
-		at++
+		others = append(others, f)
 	}
-	own.fields = n.fields[at:]
-	return own
+	n.fields = append(others, own...)
+	return &node{kind: mapNode, line: n.line, fields: n.fields[len(others):]}
 }
 
 func (w *walker) doubled(up *path, name string, line, first int) {
