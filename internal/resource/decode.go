@@ -17,6 +17,10 @@ import (
 // otherwise.
 const DefaultMaxBytes = 8 << 20
 
+// maxValues bounds the values of one file: a parsed value takes some 400 bytes,
+// two hundred times what "1," does.
+const maxValues = 500_000
+
 // maxProblems bounds what is reported of one file.
 const maxProblems = 200
 
@@ -135,6 +139,9 @@ func (d *Decoder) read(file string, r []byte) ([]*node, *breakage) {
 	if !utf8.Valid(r) {
 		return nil, &breakage{line: invalidLine(r), what: "the file is not UTF-8", remedy: "save it as UTF-8"}
 	}
+	if manyValues(r) {
+		return nil, &breakage{what: fmt.Sprintf("the file has more than %d values", maxValues), remedy: "split it"}
+	}
 	isJSON := strings.EqualFold(filepath.Ext(file), ".json")
 	if isJSON || bytes.HasPrefix(bytes.TrimLeft(r, " \t\r\n"), []byte("{")) {
 		docs, broken := readJSON(r)
@@ -143,6 +150,24 @@ func (d *Decoder) read(file string, r []byte) ([]*node, *breakage) {
 		}
 	}
 	return readYAML(r)
+}
+
+// manyValues reports whether a file has too many values, by the marks that
+// every value but the first needs before it. In text they count, too, which
+// makes no difference to files that people write.
+func manyValues(r []byte) bool {
+	n := 0
+	for i, c := range r {
+		switch c {
+		case ',', '[', '{', '?':
+			n++
+		case ':', '-':
+			if i+1 == len(r) || r[i+1] == ' ' || r[i+1] == '\n' || r[i+1] == '\r' || r[i+1] == '\t' {
+				n++
+			}
+		}
+	}
+	return n > maxValues
 }
 
 func invalidLine(r []byte) int {
@@ -208,12 +233,23 @@ func (p *pass) result() Result {
 // scrub takes out of the problems what turned out to be a secret: the same
 // text may stand elsewhere in the file, where it is quoted.
 func (p *pass) scrub() {
-	for i := range p.res.Problems {
-		pr := &p.res.Problems[i]
-		for _, v := range p.res.Secrets {
-			if s := string(v.Reveal()); len(s) >= minScrubbed && strings.Contains(pr.What+"\x00"+pr.Remedy+"\x00"+pr.Origin.Field, s) {
-				pr.What, pr.Remedy, pr.Origin.Field = "a value that is also a secret's is wrong here", "look at the line", ""
+	if len(p.res.Problems) == 0 {
+		return
+	}
+	for _, v := range p.res.Secrets {
+		if s := string(v.Reveal()); len(s) >= minScrubbed {
+			scrub(p.res.Problems, s)
+			for _, o := range p.res.Objects {
+				scrub(o.Faults, s)
 			}
+		}
+	}
+}
+
+func scrub(problems []status.Problem, secret string) {
+	for i := range problems {
+		if pr := &problems[i]; strings.Contains(pr.What+"\x00"+pr.Remedy+"\x00"+pr.Origin.Field, secret) {
+			pr.What, pr.Remedy, pr.Origin.Field = "a value that is also a secret's is wrong here", "look at the line", ""
 		}
 	}
 }

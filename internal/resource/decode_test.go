@@ -173,6 +173,11 @@ func summary(t *testing.T, r Result) string {
 	for _, p := range r.Problems {
 		fmt.Fprintf(&b, "%s %v\n", p.Severity, p)
 	}
+	for _, o := range r.Objects {
+		if s := fmt.Sprintf("%+v", *o); strings.Contains(s, marker) {
+			t.Errorf("a secret is in an object:\n%s", s)
+		}
+	}
 	if r.Passed > 0 {
 		fmt.Fprintf(&b, "passed over: %d\n", r.Passed)
 	}
@@ -212,6 +217,8 @@ func TestDecodeForms(t *testing.T) {
 		{"deep JSON", "a.json", deep("[", "]", 200), 0, "nested more than 100 deep"},
 		{"very deep JSON", "a.json", deep("[", "]", 200_000), 0, "nested"},
 		{"billion laughs", "a.yaml", good + "  any: {}\n---\n" + bomb, 0, "its aliases stand for more than 100000 values"},
+		{"many values", "a.yaml", good + "  any: [" + strings.Repeat("1,", 1_000_000) + "]\n", 0, "more than 500000 values"},
+		{"many documents", "a.yaml", strings.Repeat("---\n", 1_000_000), 0, "more than 500000 values"},
 		{"empty", "a.yaml", "", 0, ""},
 		{"blank JSON", "a.json", " \n", 0, ""},
 		{"many problems", "a.yaml", good + "  names:\n" + strings.Repeat("  - 1\n", 1000), 1, "800 more problems in this file"},
