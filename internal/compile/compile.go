@@ -44,7 +44,8 @@ type Deps struct {
 	Keep    *keep.Keep
 	Forward forward.Deps
 	Tokens  *authn.TokenCache
-	// KeyClient fetches remote key sets that no upstream carries.
+	// KeyClient fetches remote key sets that no upstream carries; nil fetches
+	// none at all, for resources that are looked at and not served.
 	KeyClient authn.Doer
 	Clock     func() time.Time
 	Log       *slog.Logger

@@ -165,6 +165,9 @@ func (r *run) newJWT(cfg *ir.JWT) (*sharedJWT, error) {
 
 // remoteKeys returns the kept fetcher of a key set.
 func (r *run) remoteKeys(session *keep.Session, cfg ir.RemoteKeys) (*authn.RemoteKeys, error) {
+	if r.deps.KeyClient == nil {
+		return authn.FixedKeys(nil), nil
+	}
 	client, key := r.deps.KeyClient, keep.Key("jwks", cfg)
 	if cfg.Upstream != "" {
 		u := r.config.Upstreams[cfg.Upstream]

@@ -87,7 +87,11 @@ func (rb *routeBuilder) upstream(u *ir.Upstream) (*forward.Upstream, error) {
 // pool returns the kept pool of an upstream, held by a session.
 func (r *run) pool(session *keep.Session, u *ir.Upstream) (*forward.Upstream, error) {
 	return keep.Get(session, r.key(u, "upstream", u), func() (*forward.Upstream, error) {
-		return forward.NewUpstream(u, r.deps.Forward)
+		pool, err := forward.NewUpstream(u, r.deps.Forward)
+		if pool != nil { // err is of secret bytes, which Check tells of
+			return pool, nil
+		}
+		return nil, err
 	})
 }
 

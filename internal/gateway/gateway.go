@@ -40,8 +40,20 @@ type Applied struct {
 	Report status.Report
 	// Took is the time from the source's update until it was served.
 	Took time.Duration
-	// First says that it is the one that the gateway starts with.
-	First bool
+	// First says that it is the one that the gateway starts with; Changed,
+	// that it is another snapshot than before.
+	First, Changed bool
+}
+
+// Unbound counts the policies whose target is not there, or that hold nowhere.
+func (a *Applied) Unbound() int {
+	policies := map[status.Object]bool{}
+	for _, o := range a.Report.Outcomes {
+		if o.Condition == "Attached" && !o.OK {
+			policies[o.Object] = true
+		}
+	}
+	return len(policies)
 }
 
 // Gateway serves what a source delivers.
@@ -82,17 +94,14 @@ func (g *Gateway) apply(ctx context.Context, u source.Update) {
 	began := g.cfg.Clock()
 	old := g.now.Load()
 	result := g.cfg.Pipeline.Apply(u)
-	a := &Applied{Result: result, First: old == nil}
-	changed := old == nil || old.Compiled != result.Compiled
-	var bound status.Report
-	if changed {
-		bound = g.listeners.Apply(ctx, result.Compiled.Snapshot)
-		result.found.Join(bound)
+	a := &Applied{Result: result, First: old == nil, Changed: old == nil || old.Compiled != result.Compiled}
+	if a.Changed {
+		result.found.Join(g.listeners.Apply(ctx, result.Compiled.Snapshot))
 	}
 	a.Report = result.Report()
 	a.Took = g.cfg.Clock().Sub(began)
 	g.now.Store(a)
-	if changed && old != nil {
+	if a.Changed && old != nil {
 		old.Compiled.Snapshot.Release()
 	}
 	if len(u.Dropped) > 0 {

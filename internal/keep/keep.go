@@ -123,3 +123,16 @@ func (s *Session) letGo() []any {
 	s.keys = map[string]bool{}
 	return unused
 }
+
+// All returns the kept things of one type, in no order.
+func All[T any](k *Keep) []T {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	var out []T
+	for _, e := range k.entries {
+		if v, ok := e.value.(T); ok {
+			out = append(out, v)
+		}
+	}
+	return out
+}

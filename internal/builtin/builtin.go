@@ -1,0 +1,93 @@
+// Package builtin is the list of everything that is compiled into Postern: the
+// first page to open. A dialect, a source or a provider is one line here.
+package builtin
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/postern-gateway/postern/internal/dialect"
+	"github.com/postern-gateway/postern/internal/dialect/gatewayapi"
+	"github.com/postern-gateway/postern/internal/dialect/gloo"
+	"github.com/postern-gateway/postern/internal/resource"
+	"github.com/postern-gateway/postern/internal/secret"
+	"github.com/postern-gateway/postern/internal/source"
+	"github.com/postern-gateway/postern/internal/source/file"
+)
+
+// Dialects returns every configuration API family that is understood.
+func Dialects() []dialect.Dialect {
+	return []dialect.Dialect{
+		gatewayapi.New(),
+		gloo.New(),
+	}
+}
+
+// Select returns the dialects with the given names; no names mean all of them.
+func Select(names []string) ([]dialect.Dialect, error) {
+	all := Dialects()
+	if len(names) == 0 {
+		return all, nil
+	}
+	var out []dialect.Dialect
+	var known []string
+	for _, d := range all {
+		known = append(known, d.Name)
+		if slices.Contains(names, d.Name) {
+			out = append(out, d)
+		}
+	}
+	for _, n := range names {
+		if !slices.Contains(known, n) {
+			return nil, fmt.Errorf("dialect %q is not known: have %s", n, strings.Join(known, ", "))
+		}
+	}
+	return out, nil
+}
+
+// Kinds returns the kinds that the dialects read, the core kinds included.
+func Kinds(dialects []dialect.Dialect) []resource.Kind {
+	kinds := resource.CoreKinds()
+	for _, d := range dialects {
+		for _, k := range d.Kinds {
+			if !slices.ContainsFunc(kinds, func(o resource.Kind) bool { return o.GroupKind == k.GroupKind }) {
+				kinds = append(kinds, k)
+			}
+		}
+	}
+	return kinds
+}
+
+// Loader is a source that can be read once without being followed.
+type Loader interface {
+	source.Source
+	Load(ctx context.Context) (source.Update, error)
+}
+
+// FileConfig is what a file source reads.
+type FileConfig struct {
+	Paths    []string
+	Stdin    io.Reader
+	Dialects []dialect.Dialect
+	Store    *secret.Store
+	Env      func(string) (string, bool)
+	// Placeholders stand in for variables that are not set, which is
+	// otherwise an error.
+	Placeholders bool
+}
+
+// Files returns the source of resources in files and folders.
+func Files(c FileConfig) Loader {
+	kinds := Kinds(c.Dialects)
+	opts := resource.Options{Env: c.Env}
+	if c.Placeholders {
+		opts.EnvMode = resource.EnvPlaceholder
+	}
+	return file.New(file.Config{
+		Paths: c.Paths, Stdin: c.Stdin, Kinds: kinds, Store: c.Store,
+		Decoder: resource.NewDecoder(kinds, opts),
+	})
+}

@@ -1,0 +1,97 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/postern-gateway/postern/internal/status"
+)
+
+// checkOptions are the flags of check.
+type checkOptions struct {
+	resourceOptions
+	output string
+	online bool
+}
+
+func newCheck(std Streams) *cobra.Command {
+	var o checkOptions
+	cmd := &cobra.Command{
+		Use:   "check -f PATH...",
+		Short: "Say every problem of a folder of resources, without serving it",
+		Long: `Read, translate and compile resources, and print every problem as
+
+  file:line: Kind namespace/name: field: what is wrong; what to do
+
+Environment variables that are not set get a placeholder. The exit code is 1 if
+there is an error, 0 if there are warnings alone.`,
+		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context(), std) },
+	}
+	o.flags(cmd.Flags())
+	cmd.Flags().StringVarP(&o.output, "output", "o", "text", "text or json")
+	cmd.Flags().BoolVar(&o.online, "online", false, "also fetch what the resources point to, such as key sets")
+	return cmd
+}
+
+// checked is check's result as JSON.
+type checked struct {
+	Errors   int              `json:"errors"`
+	Warnings int              `json:"warnings"`
+	Objects  int              `json:"objects"`
+	Problems []status.Problem `json:"problems"`
+	Outcomes []status.Outcome `json:"outcomes"`
+}
+
+func (o *checkOptions) run(ctx context.Context, std Streams) error {
+	if o.output != "text" && o.output != "json" {
+		return usageError{fmt.Errorf("-o %q: want text or json", o.output)}
+	}
+	r, err := o.load(ctx, std, true)
+	if err != nil {
+		return err
+	}
+	p, err := o.pipeline(offline(r.store))
+	if err != nil {
+		return err
+	}
+	result := p.Apply(r.update)
+	defer result.Compiled.Snapshot.Release()
+	report := result.Report()
+	if r.fatal != nil && report.Errors() == 0 {
+		return fmt.Errorf("read resources: %w", r.fatal)
+	}
+	if o.online {
+		report.Add(checkOnline(ctx, result.Config)...)
+		report.Sort()
+	}
+	return o.print(std, result.Objects, report)
+}
+
+func (o *checkOptions) print(std Streams, objects int, report status.Report) error {
+	errs := report.Errors()
+	warnings := len(report.Problems) - errs
+	if o.output == "json" {
+		out := checked{Errors: errs, Warnings: warnings, Objects: objects, Problems: report.Problems, Outcomes: report.Outcomes}
+		if err := printJSON(std.Out, out); err != nil {
+			return err
+		}
+	} else {
+		printProblems(std.Out, report.Problems)
+		fmt.Fprintf(std.Err, "%s: %s, %s\n", count(objects, "object"), count(errs, "error"), count(warnings, "warning"))
+	}
+	if errs > 0 {
+		return errors.Join(errReported)
+	}
+	return nil
+}
+
+// count returns "1 error" or "2 errors".
+func count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}

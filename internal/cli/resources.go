@@ -1,0 +1,118 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/postern-gateway/postern/internal/authn"
+	"github.com/postern-gateway/postern/internal/builtin"
+	"github.com/postern-gateway/postern/internal/compile"
+	"github.com/postern-gateway/postern/internal/dataplane/forward"
+	"github.com/postern-gateway/postern/internal/gateway"
+	"github.com/postern-gateway/postern/internal/keep"
+	"github.com/postern-gateway/postern/internal/secret"
+	"github.com/postern-gateway/postern/internal/source"
+	"github.com/postern-gateway/postern/internal/status"
+)
+
+// resourceOptions are the flags that say which resources are read.
+type resourceOptions struct {
+	paths    []string
+	dialects []string
+	gateway  string
+	exposed  string
+}
+
+func (o *resourceOptions) flags(f *pflag.FlagSet) {
+	f.StringArrayVarP(&o.paths, "file", "f", nil, "file or folder of resources, recursive; - is standard input; repeatable")
+	f.StringSliceVar(&o.dialects, "dialects", nil, "families of resources to read (default all)")
+	f.StringVar(&o.gateway, "gateway", "", "serve this Gateway only: NAMESPACE/NAME")
+	f.StringVar(&o.exposed, "exposed", "warn", "what to do with a route that carries a provider credential and asks nobody: warn or deny")
+}
+
+// read is the resources as they were read once, without being served.
+type read struct {
+	source builtin.Loader
+	store  *secret.Store
+	update source.Update
+	// fatal is why run would refuse to start with them, or nil.
+	fatal error
+}
+
+// load reads the resources once.
+func (o *resourceOptions) load(ctx context.Context, std Streams, placeholders bool) (*read, error) {
+	if len(o.paths) == 0 {
+		return nil, usageError{errors.New("nothing to read: name a file or folder with -f")}
+	}
+	dialects, err := builtin.Select(o.dialects)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	r := &read{store: secret.NewStore()}
+	r.source = builtin.Files(builtin.FileConfig{
+		Paths: o.paths, Stdin: std.In, Dialects: dialects, Store: r.store,
+		Env: std.Env, Placeholders: placeholders,
+	})
+	r.update, r.fatal = r.source.Load(ctx)
+	return r, nil
+}
+
+// exposure reads --exposed.
+func (o *resourceOptions) exposure() (compile.Exposure, error) {
+	switch o.exposed {
+	case "warn":
+		return compile.ExposedWarn, nil
+	case "deny":
+		return compile.ExposedDeny, nil
+	}
+	return "", usageError{fmt.Errorf("--exposed %q: want warn or deny", o.exposed)}
+}
+
+// pipeline returns what turns the resources into a snapshot.
+func (o *resourceOptions) pipeline(deps compile.Deps) (*gateway.Pipeline, error) {
+	dialects, err := builtin.Select(o.dialects)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	if deps.Exposed, err = o.exposure(); err != nil {
+		return nil, err
+	}
+	return gateway.NewPipeline(dialects, compile.New(deps), o.gateway), nil
+}
+
+// offline returns what compiles resources that are looked at and not served:
+// nothing is dialled, no key set is fetched.
+func offline(store *secret.Store) compile.Deps {
+	log := slog.New(slog.DiscardHandler)
+	return compile.Deps{
+		Store: store, Keep: new(keep.Keep), Tokens: authn.NewTokenCache(1),
+		Clock: time.Now, Log: log,
+		Forward: forward.Deps{Store: store, Clock: time.Now, Log: log},
+	}
+}
+
+// printProblems writes one line for each problem, errors before warnings.
+func printProblems(w io.Writer, problems []status.Problem) {
+	for _, severity := range []status.Severity{status.Error, status.Warning} {
+		for _, p := range problems {
+			if p.Severity == severity {
+				fmt.Fprintf(w, "%s: %s\n", p.Severity, p)
+			}
+		}
+	}
+}
+
+// printJSON writes v, indented.
+func printJSON(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	enc.SetEscapeHTML(false)
+	return enc.Encode(v)
+}

@@ -1,0 +1,266 @@
+package cli
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/postern-gateway/postern/internal/admin"
+	"github.com/postern-gateway/postern/internal/authn"
+	"github.com/postern-gateway/postern/internal/compile"
+	"github.com/postern-gateway/postern/internal/dataplane/forward"
+	"github.com/postern-gateway/postern/internal/gateway"
+	"github.com/postern-gateway/postern/internal/ir"
+	"github.com/postern-gateway/postern/internal/keep"
+	"github.com/postern-gateway/postern/internal/status"
+	"github.com/postern-gateway/postern/internal/telemetry"
+)
+
+// tokenCacheEntries bounds the cache of verified tokens.
+const tokenCacheEntries = 10_000
+
+// serving is one gateway with all that belongs to it.
+type serving struct {
+	std     Streams
+	gateway *gateway.Gateway
+	metrics *telemetry.Metrics
+	log     *slog.Logger
+	kept    *keep.Keep
+	lines   *telemetry.AccessLog // nil: none
+	closers []io.Closer
+	servers []*http.Server
+	shown   map[string]bool // problems printed before
+	quiet   bool            // says nothing at the start
+}
+
+// assemble builds everything that serves, without serving yet. Resources that
+// cannot be decoded are an error here.
+func (o *runOptions) assemble(ctx context.Context, std Streams) (*serving, error) {
+	r, err := o.load(ctx, std, false)
+	if err != nil {
+		return nil, err
+	}
+	if r.fatal != nil {
+		printProblems(std.Err, r.update.Problems)
+		return nil, fmt.Errorf("refuses to start: %w", r.fatal)
+	}
+	s := &serving{std: std, metrics: telemetry.NewMetrics(), kept: new(keep.Keep), log: slog.New(slog.NewTextHandler(std.Err, nil))}
+	dialer, err := gateway.NewDialer(o.connectTo)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	roots, err := gateway.Roots(o.upstreamCA)
+	if err != nil {
+		return nil, err
+	}
+	ports, err := gateway.ParsePorts(o.bind, o.ports)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	upgrades, tokens := new(forward.Upgrades), authn.NewTokenCache(tokenCacheEntries)
+	pipeline, err := o.pipeline(compile.Deps{
+		Store: r.store, Keep: s.kept, Tokens: tokens, Clock: time.Now, Log: s.log,
+		KeyClient: keyClient(dialer, roots),
+		Forward: forward.Deps{
+			Store: r.store, Clock: time.Now, Log: s.log, Dial: dialer.Dial, Roots: roots, Upgrades: upgrades,
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := s.openAccessLog(o.accessLog); err != nil {
+		return nil, err
+	}
+	s.gateway = gateway.New(gateway.Config{
+		Source: r.source, Store: r.store, Pipeline: pipeline, Ports: ports,
+		Recorder: s.recorders(), BodyBudget: o.bodyBudget, DrainLimit: o.drain,
+		Upgraded: upgrades, Reloaded: s.reloaded, Clock: time.Now, Log: s.log,
+	})
+	s.observe(tokens)
+	return s, s.listen(o.admin, o.health)
+}
+
+// keyClient fetches key sets. It follows no redirect and keeps no cookie.
+func keyClient(d *gateway.Dialer, roots *x509.CertPool) *http.Client {
+	return &http.Client{
+		Transport: &http.Transport{
+			DialContext: d.Dial, TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
+			ForceAttemptHTTP2: true, MaxIdleConns: 16, IdleConnTimeout: time.Minute,
+			TLSHandshakeTimeout: 10 * time.Second, ResponseHeaderTimeout: 10 * time.Second,
+		},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+func (s *serving) openAccessLog(name string) error {
+	var w io.Writer
+	switch name {
+	case "":
+		return nil
+	case "-":
+		w = s.std.Out
+	default:
+		f, err := os.OpenFile(name, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+		if err != nil {
+			return fmt.Errorf("--access-log: %w", err)
+		}
+		s.closers = append(s.closers, f)
+		w = f
+	}
+	s.lines = telemetry.NewAccessLog(w, s.log)
+	return nil
+}
+
+func (s *serving) recorders() telemetry.Recorders {
+	out := telemetry.Recorders{s.metrics}
+	if s.lines != nil {
+		out = append(out, s.lines)
+	}
+	return out
+}
+
+// observe shows the state of what serves in the metrics.
+func (s *serving) observe(tokens *authn.TokenCache) {
+	sources := telemetry.Sources{
+		Version:   version,
+		BodyBytes: s.gateway.Budget().Used,
+		Tokens: func() (hits, misses uint64, entries, bytes int) {
+			entries, bytes = tokens.Len()
+			return tokens.Hits(), tokens.Misses(), entries, bytes
+		},
+		KeySets: func() []authn.KeyStatus {
+			var out []authn.KeyStatus
+			for _, k := range keep.All[*authn.RemoteKeys](s.kept) {
+				out = append(out, k.Status())
+			}
+			return out
+		},
+		Ejected: func() map[string]int { return ejected(keep.All[*forward.Upstream](s.kept)) },
+	}
+	if s.lines != nil {
+		sources.LostLines = s.lines.Lost
+	}
+	s.metrics.Observe(sources)
+}
+
+func ejected(upstreams []*forward.Upstream) map[string]int {
+	out := map[string]int{}
+	for _, u := range upstreams {
+		for _, e := range u.Health() {
+			if !e.Healthy {
+				out[u.Name()]++
+			}
+		}
+	}
+	return out
+}
+
+// listen binds the admin and health listeners and starts to serve them.
+func (s *serving) listen(adminAddr, healthAddr string) error {
+	deps := admin.Deps{
+		Ready: s.gateway.Check, Report: s.gateway.Report, Config: s.gateway.IR,
+		Metrics: s.metrics.Handler(), Version: version,
+	}
+	for _, l := range []struct {
+		flag, addr string
+		handler    http.Handler
+	}{{"--admin", adminAddr, admin.New(deps)}, {"--health", healthAddr, admin.NewHealth(deps)}} {
+		if l.addr == "" {
+			continue
+		}
+		ln, err := net.Listen("tcp", l.addr)
+		if err != nil {
+			s.close()
+			return fmt.Errorf("%s: %w", l.flag, err)
+		}
+		server := &http.Server{Handler: l.handler, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, MaxHeaderBytes: 16 << 10}
+		s.servers = append(s.servers, server)
+		go func() {
+			if err := server.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
+				s.log.Error("admin listener ended", "error", err)
+			}
+		}()
+	}
+	return nil
+}
+
+// serve runs the gateway until ctx ends.
+func (s *serving) serve(ctx context.Context) error {
+	if err := s.gateway.Run(ctx); err != nil {
+		return err
+	}
+	fmt.Fprintln(s.std.Err, "postern: drained")
+	return nil
+}
+
+// close ends what serve leaves.
+func (s *serving) close() {
+	for _, server := range s.servers {
+		_ = server.Close()
+	}
+	if s.lines != nil {
+		s.lines.Close()
+	}
+	for _, c := range s.closers {
+		_ = c.Close()
+	}
+}
+
+// reloaded tells of an update that is served: at the start the banner, later
+// the problems that are new.
+func (s *serving) reloaded(a *gateway.Applied) {
+	errs := a.Report.Errors()
+	s.metrics.Loaded(telemetry.Load{
+		OK: true, At: time.Now(), Took: a.Took, Errors: errs, Warnings: len(a.Report.Problems) - errs,
+		Exposed: a.Compiled.Exposed, Unbound: a.Unbound(),
+	})
+	s.metrics.Retain(served(a.Config))
+	var fresh []status.Problem
+	shown := map[string]bool{}
+	for _, p := range a.Report.Problems {
+		text := p.String()
+		shown[text] = true
+		if !s.shown[text] {
+			fresh = append(fresh, p)
+		}
+	}
+	s.shown = shown
+	if a.First && s.quiet {
+		return
+	}
+	if a.First {
+		printBanner(s.std.Err, a.Config, s.gateway.Listeners())
+	}
+	printProblems(s.std.Err, fresh)
+	if a.First {
+		fmt.Fprintln(s.std.Err, "postern: ready")
+		return
+	}
+	if a.Changed {
+		fmt.Fprintf(s.std.Err, "postern: reloaded %s in %v\n", count(a.Objects, "object"), a.Took.Round(100*time.Microsecond))
+	}
+}
+
+// served returns the names of the routes and upstreams of a configuration.
+func served(c *ir.Config) (routes, upstreams map[string]bool) {
+	routes, upstreams = map[string]bool{}, map[string]bool{}
+	for _, l := range c.Listeners {
+		for _, h := range l.Hosts {
+			for _, r := range h.Routes {
+				routes[r.Name] = true
+			}
+		}
+	}
+	for name := range c.Upstreams {
+		upstreams[name] = true
+	}
+	return routes, upstreams
+}

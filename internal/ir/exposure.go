@@ -1,0 +1,107 @@
+package ir
+
+// Asks lists what a route asks its callers for, in words: one entry for each
+// step that lets nobody pass unproven. Empty means that it asks nobody.
+func (r *Route) Asks() []string {
+	var out []string
+	for _, s := range r.Steps {
+		switch {
+		case s.JWT != nil && s.JWT.Missing == JWTRequired:
+			out = append(out, "JWT of "+issuers(s.JWT))
+		case s.ClaimRules != nil:
+			out = append(out, "claims")
+		}
+	}
+	return out
+}
+
+func issuers(j *JWT) string {
+	text := ""
+	for i, p := range j.Providers {
+		if i > 0 {
+			text += " or "
+		}
+		if p.Issuer == "" {
+			text += "any issuer (" + p.Name + ")"
+		} else {
+			text += p.Issuer
+		}
+	}
+	return text
+}
+
+// Carries lists the provider credentials that requests of a route get, by the
+// name of their secret. A credential that the caller brings is not one.
+func (c *Config) Carries(r *Route) []string {
+	var out []string
+	add := func(s string) {
+		for _, o := range out {
+			if o == s {
+				return
+			}
+		}
+		out = append(out, s)
+	}
+	secretHeaders := func(steps []Step) {
+		for _, s := range steps {
+			if s.Headers == nil {
+				continue
+			}
+			for _, list := range [][]HeaderValue{s.Headers.Request.Set, s.Headers.Request.Add} {
+				for _, v := range list {
+					if !v.Secret.IsZero() {
+						add(v.Secret.String())
+					}
+				}
+			}
+		}
+	}
+	secretHeaders(r.Steps)
+	if r.Action.Forward == nil {
+		return out
+	}
+	for _, b := range r.Action.Forward.Backends {
+		secretHeaders(b.Steps)
+		for _, u := range c.Reached(b) {
+			secretHeaders(u.Steps)
+			if s := u.Credential.Secret(); s != "" {
+				add(s)
+			}
+		}
+	}
+	return out
+}
+
+// Secret names the secret that a credential is made of, or is empty.
+func (c *Credential) Secret() string {
+	switch {
+	case c == nil || c.Passthrough != nil:
+		return ""
+	case c.Header != nil:
+		return c.Header.Secret.String()
+	case c.AWS != nil:
+		return c.AWS.SecretAccessKey.String()
+	}
+	return ""
+}
+
+// Reached returns the upstreams that a backend can send to: its own, or the
+// members of its tiers.
+func (c *Config) Reached(b Backend) []*Upstream {
+	u := c.Upstreams[b.Upstream]
+	if u == nil || b.Closed != nil {
+		return nil
+	}
+	if len(u.Tiers) == 0 {
+		return []*Upstream{u}
+	}
+	var out []*Upstream
+	for _, tier := range u.Tiers {
+		for _, name := range tier {
+			if m := c.Upstreams[name]; m != nil {
+				out = append(out, m)
+			}
+		}
+	}
+	return out
+}
