@@ -44,6 +44,9 @@ func (t *translation) redirect(o *resource.Object, at string, s *redirectAction)
 	if s.PortRedirect != nil {
 		r.Port = *s.PortRedirect
 	}
+	if strings.ContainsFunc(s.HostRedirect, notHost) {
+		return t.closeAction(o, at+".hostRedirect", fmt.Sprintf("%q is no host", s.HostRedirect), "write a host name")
+	}
 	n := 0
 	if s.PathRedirect != nil {
 		n, r.Path = n+1, &ir.PathRewrite{Full: s.PathRedirect}

@@ -93,7 +93,7 @@ func (w *walk) delegate(o *resource.Object, at string, rt *route, p *parent, cha
 	if problem != "" {
 		return w.closeParent(o, at, rt, p, problem, "give a delegating route one matcher, by prefix")
 	}
-	tables, problem, remedy := w.tables(o, at, rt.DelegateAction)
+	tables, problem, remedy := w.tables(o, rt.DelegateAction)
 	if problem != "" {
 		return w.closeParent(o, at, rt, p, problem, remedy)
 	}
@@ -196,8 +196,7 @@ func (w *walk) closed(o *resource.Object, at string, rt *route, p *parent, c *ir
 }
 
 // tables returns the RouteTables that an action picks, by weight.
-func (w *walk) tables(o *resource.Object, at string, a *delegateAction) (list []*resource.Object, problem, remedy string) {
-	at += ".delegateAction"
+func (w *walk) tables(o *resource.Object, a *delegateAction) (list []*resource.Object, problem, remedy string) {
 	r := a.Ref
 	if a.Name != "" || a.Namespace != "" {
 		r = &ref{Name: a.Name, Namespace: a.Namespace}
@@ -293,7 +292,3 @@ func compareInts(a, b string, op expressionOperator) bool {
 	y, errY := strconv.ParseInt(b, 10, 64)
 	return errX == nil && errY == nil && (op == opGreaterThan && x > y || op == opLessThan && x < y)
 }
-
-// routeTable reports a table that no route delegates to. Its routes are
-// translated, and its faults felt, where VirtualServices delegate to it.
-func (t *translation) routeTable(*resource.Object) {}

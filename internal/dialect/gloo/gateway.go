@@ -212,6 +212,7 @@ func (t *translation) gateway(o *resource.Object, s *gatewaySpec) {
 	target := dialect.TargetOf(o.Key)
 	list := t.listenerSettings(o, "spec.options", s.Options)
 	if s.HTTPGateway != nil {
+		t.checkServices(o, s.HTTPGateway.VirtualServices)
 		list = append(list, t.httpListenerSettings(o, "spec.httpGateway.options", s.HTTPGateway.Options)...)
 	}
 	p := t.options(o, "spec")
@@ -225,6 +226,18 @@ func (t *translation) gateway(o *resource.Object, s *gatewaySpec) {
 		}
 	}
 	t.attach(target, []int{0}, o, append(list, p.list...))
+}
+
+// checkServices reports VirtualServices that a Gateway names and that are not
+// there.
+func (t *translation) checkServices(o *resource.Object, list []ref) {
+	for i, r := range list {
+		r = r.in(o.Namespace)
+		if t.v.Get(virtualServiceKind, r.Namespace, r.Name) == nil {
+			t.report.Add(status.Warningf(o.Origin(fmt.Sprintf("spec.httpGateway.virtualServices[%d]", i)), "no VirtualService %q in %s", r.Name, r.Namespace).
+				Fix("%s", t.suggest(virtualServiceKind, r)))
+		}
+	}
 }
 
 // listeners adds a door's listeners: one for plain HTTP, one for each server

@@ -32,8 +32,8 @@ func New() dialect.Dialect {
 }
 
 // rooted are the kinds each of whose objects is translated by itself. A
-// RouteTable is read by the VirtualServices that delegate to it; it is a root
-// only to say so when none does.
+// RouteTable's routes are translated where VirtualServices delegate to it; it
+// is a root for its outcome.
 var rooted = []resource.GroupKind{
 	virtualServiceKind, routeTableKind, gatewayKind, upstreamKind, upstreamGroupKind,
 	virtualHostOptionKind, routeOptionKind, listenerOptionKind, httpListenerOptionKind,
@@ -76,8 +76,7 @@ func translate(v *resource.View, root resource.Key) (*dialect.Fragment, status.R
 	switch spec := o.Spec.(type) {
 	case *virtualService:
 		t.virtualService(o, &spec.Spec)
-	case *routeTable:
-		t.routeTable(o)
+	case *routeTable: // nothing of its own
 	case *gateway:
 		t.gateway(o, &spec.Spec)
 	case *upstream:

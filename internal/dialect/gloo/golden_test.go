@@ -99,13 +99,14 @@ func run(t *testing.T, objects []*resource.Object, report *status.Report) *ir.Co
 	t.Helper()
 	tr := dialect.NewTranslator([]dialect.Dialect{New(), gatewayAPI()})
 	fragments, found, _ := tr.Translate(resource.NewSet(objects, knownKinds()))
-	report.Join(found)
 	config, merged := new(dialect.Merger).Merge(fragments)
+	decoded := len(report.Problems)
+	report.Join(found)
 	report.Join(merged)
 	for _, err := range ir.Validate(config) {
 		t.Errorf("the model is broken: %v", err)
 	}
-	for _, p := range report.Problems {
+	for _, p := range report.Problems[decoded:] {
 		if p.Remedy == "" {
 			t.Errorf("no remedy: %v", p)
 		}
@@ -164,6 +165,10 @@ func shorten(tree any) any {
 	case []any:
 		for i := range n {
 			n[i] = shorten(n[i])
+		}
+	case float64:
+		if n == float64(int64(n)) {
+			return int64(n)
 		}
 	case string:
 		if strings.Contains(n, "-----BEGIN") {

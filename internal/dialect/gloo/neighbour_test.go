@@ -29,9 +29,9 @@ type apiRoute struct {
 }
 
 type apiRule struct {
-	Prefix      string `json:"prefix"`
-	RouteOption string `json:"routeOption"`
-	Upstream    *ref   `json:"upstream"`
+	Prefix       string   `json:"prefix"`
+	RouteOptions []string `json:"routeOptions"`
+	Upstream     *ref     `json:"upstream"`
 }
 
 func knownKinds() []resource.Kind {
@@ -79,6 +79,9 @@ func apiHost(v *resource.View, o *resource.Object, s *apiRoute) *dialect.Virtual
 	h := &dialect.VirtualHost{Hostnames: []string{"*"}, Owner: o.Key, Origin: o.Origin("")}
 	for _, p := range s.Spec.ParentRefs {
 		_, gw := resource.Spec[apiGateway](v, apiGatewayKind, o.Namespace, p.Name)
+		if gw == nil {
+			continue
+		}
 		for _, l := range gw.Spec.Listeners {
 			h.Listeners = append(h.Listeners, o.Namespace+"/"+p.Name+"/"+l.Name)
 		}
@@ -95,9 +98,9 @@ func apiHost(v *resource.View, o *resource.Object, s *apiRoute) *dialect.Virtual
 		if r.Upstream != nil {
 			rt.Action = ir.Action{Forward: &ir.Forward{Backends: []ir.Backend{{Upstream: upstreamName(r.Upstream.in(o.Namespace)), Weight: 1}}}}
 		}
-		if r.RouteOption != "" {
-			target := dialect.Target{GroupKind: routeOptionKind, Namespace: o.Namespace, Name: r.RouteOption}
-			rt.References = []dialect.Reference{{Target: target, Origin: o.Origin("spec.rules")}}
+		for _, n := range r.RouteOptions {
+			target := dialect.Target{GroupKind: routeOptionKind, Namespace: o.Namespace, Name: n}
+			rt.References = append(rt.References, dialect.Reference{Target: target, Origin: o.Origin("spec.rules")})
 		}
 		h.Routes = append(h.Routes, rt)
 	}

@@ -76,7 +76,7 @@ func (p *options) jwtProvider(at, name string, s jwtProvider) ir.JWTProvider {
 	}
 	for i, c := range s.ClaimsToHeaders {
 		here := fmt.Sprintf("%s.claimsToHeaders[%d]", at, i)
-		p.headerName(here+".header", c.Header)
+		p.editable(here+".header", c.Header)
 		if c.Claim == "" {
 			p.fail(here+".claim", "name the claim", "the claim has no name")
 		}

@@ -52,6 +52,10 @@ func (p *options) pathRewrite(s *routeOptions) {
 		return
 	}
 	step := ir.Step{Phase: ir.PhaseForward, Order: orderPathRewrite}
+	if s.PrefixRewrite != nil && strings.ContainsFunc(*s.PrefixRewrite, notPath) {
+		p.close("prefixRewrite", "prefixRewrite", "write a path without query", "%q is no path", *s.PrefixRewrite)
+		return
+	}
 	if s.PrefixRewrite != nil {
 		step.Path = &ir.PathRewrite{Prefix: s.PrefixRewrite}
 		p.put("prefixRewrite", step)
@@ -61,6 +65,11 @@ func (p *options) pathRewrite(s *routeOptions) {
 		p.put("regexRewrite", step)
 	}
 }
+
+// notPath and notHost tell what would break out of a request line or a header.
+func notPath(c rune) bool { return c <= ' ' || c == 0x7f || c == '?' || c == '#' }
+
+func notHost(c rune) bool { return notPath(c) || c == '/' || c == '@' }
 
 func regex(s *regexRewrite) *ir.RegexRewrite {
 	return &ir.RegexRewrite{Pattern: s.Pattern.Regex, Substitution: s.Substitution}
@@ -88,6 +97,8 @@ func (p *options) hostRewrite(s *routeOptions) {
 		p.close(slot, found[1], "keep one of them", "%s exclude each other", strings.Join(found, ", "))
 	case len(found) == 1 && *h == (ir.HostRewrite{}): // autoHostRewrite: false
 		p.slot(slot, found[0])
+	case strings.ContainsFunc(h.Literal, notHost):
+		p.close(slot, found[0], "write a host name", "%q is no host", h.Literal)
 	case len(found) == 1:
 		p.slot(slot, found[0], ir.Step{Phase: ir.PhaseForward, Order: orderHostRewrite, Host: h})
 	}

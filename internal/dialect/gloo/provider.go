@@ -9,34 +9,22 @@ import (
 	"strings"
 
 	"github.com/postern-gateway/postern/internal/ir"
-	"github.com/postern-gateway/postern/internal/resource"
-	"github.com/postern-gateway/postern/internal/secret"
 )
 
-// tokenKey is the data key of a Secret that holds a provider's key.
-const tokenKey = "Authorization"
-
-// provider reads an LLM provider into u, or a pool of them into u's tiers, of
-// which it returns the members.
-func (p *options) provider(s *upstreamSpec, u *ir.Upstream) []*ir.Upstream {
-	pools := s.AI.Multi
-	if pools == nil {
-		p.oneProvider("ai", &s.AI.aiProvider, u)
-		return nil
-	}
-	if providers(&s.AI.aiProvider) > 0 {
-		p.fail("ai", "keep one of them", "multi and a provider beside it exclude each other")
-	}
+// pools makes an upstream of every provider of a pool, and tiers of the pools.
+// A provider that cannot be reached is closed by itself; what closes the
+// Upstream closes all.
+func (p *options) pools(s *aiMulti, u *ir.Upstream) []*ir.Upstream {
 	var members []*ir.Upstream
-	for tier, pr := range pools.Priorities {
+	for tier, pr := range s.Priorities {
 		var names []string
 		for i := range pr.Pool {
 			at := fmt.Sprintf("ai.multi.priorities[%d].pool[%d]", tier, i)
 			m := *u
 			m.Name, m.Origin, m.Tiers = fmt.Sprintf("%s#%d.%d", u.Name, tier, i), p.origin(at), nil
 			before := len(p.t.report.Problems)
-			p.oneProvider(at, &pr.Pool[i], &m)
-			m.Closed = firstError(p.t.report.Problems[before:], nil)
+			p.provider(at, &pr.Pool[i], &m)
+			m.Closed = firstError(p.t.report.Problems[before:], u.Closed)
 			members, names = append(members, &m), append(names, m.Name)
 		}
 		if len(names) > 0 {
@@ -44,7 +32,9 @@ func (p *options) provider(s *upstreamSpec, u *ir.Upstream) []*ir.Upstream {
 		}
 	}
 	if len(u.Tiers) == 0 {
+		before := len(p.t.report.Problems)
 		p.fail("ai.multi", "write a provider into a pool", "multi has no provider")
+		u.Closed = firstError(p.t.report.Problems[before:], u.Closed)
 	}
 	u.TLS, u.Protocol = nil, ir.ProtocolHTTP1 // the members have them
 	return members
@@ -72,7 +62,8 @@ type call struct {
 	token          *authToken
 }
 
-func (p *options) oneProvider(at string, s *aiProvider, u *ir.Upstream) {
+// provider reads one LLM provider into u.
+func (p *options) provider(at string, s *aiProvider, u *ir.Upstream) {
 	var c call
 	switch n := providers(s); {
 	case n != 1:
@@ -246,7 +237,7 @@ func (p *options) address(at string, c *call, u *ir.Upstream) {
 			p.overridePath(at+".customHost.pathOverride", path.FullPath, path.BasePath, &c.llm)
 		}
 	}
-	if port < 0 || port > 65535 || strings.ContainsAny(host+hostname, "/?#@ \r\n") {
+	if c.custom != nil && (port < 0 || port > 65535 || strings.ContainsAny(host+hostname, "/?#@ \r\n")) {
 		p.fail(at+".customHost", "write a host name and a port", "customHost is no address")
 	}
 	name := cmp.Or(hostname, host)
@@ -284,98 +275,3 @@ func (p *options) overridePath(at, full, base string, llm *ir.LLM) {
 }
 
 func slashed(path string) string { return "/" + strings.TrimLeft(path, "/") }
-
-// credential reads a provider's key. None, or passthrough, shows the provider
-// the caller's own.
-func (p *options) credential(at string, c *call) *ir.Credential {
-	at += ".authToken"
-	out := &ir.Credential{Origin: p.origin(at)}
-	s := c.token
-	if s == nil {
-		s = &authToken{}
-	}
-	n := 0
-	for _, set := range []bool{s.SecretRef != nil, !s.Inline.IsZero(), s.Passthrough.set()} {
-		if set {
-			n++
-		}
-	}
-	switch {
-	case n > 1:
-		p.fail(at, "keep one of them", "secretRef, inline and passthrough exclude each other")
-		return nil
-	case s.SecretRef != nil:
-		r, ok := p.secretKeys(at+".secretRef", *s.SecretRef, []string{tokenKey})
-		if !ok {
-			return nil
-		}
-		out.Header = &ir.HeaderCredential{Name: c.header, Prefix: c.prefix, Secret: r[0]}
-	case !s.Inline.IsZero():
-		out.Header = &ir.HeaderCredential{Name: c.header, Prefix: c.prefix, Secret: s.Inline}
-	default:
-		out.Passthrough = &ir.PassthroughCredential{Name: c.header, Prefix: c.prefix}
-	}
-	return out
-}
-
-// awsKeys are the data keys of a Secret with AWS credentials, in the forms
-// that are in use; the session token, the last, may be missing.
-var awsKeys = [][]string{
-	{"accessKey", "secretKey", "sessionToken"},
-	{"aws_access_key_id", "aws_secret_access_key", "aws_session_token"},
-}
-
-func (p *options) awsCredential(at string, s *bedrock) *ir.Credential {
-	at += ".credentialProvider"
-	aws := &ir.AWSCredential{Region: s.Region, Service: "bedrock"}
-	cp := s.CredentialProvider
-	switch {
-	case cp == nil || (cp.Inline == nil) == (cp.SecretRef == nil):
-		p.fail(at, "write secretRef", "there is no AWS credential, or two")
-		return nil
-	case cp.Inline != nil:
-		in := cp.Inline
-		if in.AccessKeyID.IsZero() || in.SecretAccessKey.IsZero() {
-			p.fail(at+".inline", "write both", "accessKeyId or secretAccessKey is missing")
-		}
-		aws.AccessKeyID, aws.SecretAccessKey, aws.SessionToken = in.AccessKeyID, in.SecretAccessKey, in.SessionToken
-	default:
-		keys, ok := p.secretKeys(at+".secretRef", *cp.SecretRef, awsKeys...)
-		if !ok {
-			return nil
-		}
-		aws.AccessKeyID, aws.SecretAccessKey = keys[0], keys[1]
-		if len(keys) > 2 {
-			aws.SessionToken = keys[2]
-		}
-	}
-	return &ir.Credential{AWS: aws, Origin: p.origin(at)}
-}
-
-// secretKeys returns the keys of a Secret by the first of forms that it has;
-// a third key of a form may be missing.
-func (p *options) secretKeys(at string, r ref, forms ...[]string) ([]secret.Ref, bool) {
-	r = r.in(p.o.Namespace)
-	_, s := resource.Spec[resource.Secret](p.t.v, resource.SecretKind, r.Namespace, r.Name)
-	if s == nil {
-		p.fail(at, p.t.suggest(resource.SecretKind, r), "no Secret %q in %s", r.Name, r.Namespace)
-		return nil, false
-	}
-	for _, form := range forms {
-		var out []secret.Ref
-		for i, key := range form {
-			if s.HasKey(key) {
-				out = append(out, secretKey(r, key))
-			} else if i < 2 {
-				out = nil
-				break
-			}
-		}
-		if out != nil {
-			return out, true
-		}
-	}
-	form := forms[0][:min(2, len(forms[0]))]
-	p.fail(at, "put it into the Secret's data", "secret %v has no key %s", r, strings.Join(form, " and "))
-	return nil, false
-}

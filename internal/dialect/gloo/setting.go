@@ -31,6 +31,7 @@ type setting struct {
 	steps    []ir.Step
 	listener *ir.HTTPSettings
 	closed   *ir.Closed
+	combine  dialect.Combine
 	origin   ir.Origin
 }
 
@@ -130,6 +131,7 @@ func (p *options) faulty() []setting {
 		p.list[i].closed = &ir.Closed{Reason: what, Origin: p.list[i].origin}
 	}
 	p.keepClosed("faulty", "", what)
+	p.list[len(p.list)-1].combine = dialect.All // none of them hides another
 	return p.list
 }
 
@@ -137,7 +139,7 @@ func (p *options) faulty() []setting {
 func (t *translation) attach(target dialect.Target, rank []int, owner *resource.Object, list []setting) {
 	for _, s := range list {
 		t.f.Attachments = append(t.f.Attachments, &dialect.Attachment{
-			Target: target, Slot: s.slot, Rank: rank, Owner: owner.Key, Age: owner.Created,
+			Target: target, Slot: s.slot, Rank: rank, Combine: s.combine, Owner: owner.Key, Age: owner.Created,
 			Steps: s.steps, Listener: s.listener, Closed: s.closed, Origin: s.origin,
 		})
 	}

@@ -25,7 +25,6 @@ func (t *translation) upstream(o *resource.Object, s *upstreamSpec) {
 			p.warn("sslConfig.alpnProtocols", "use useHttp2", "alpnProtocols is not supported and has no effect")
 		}
 	}
-	var members []*ir.Upstream
 	switch n := upstreamTypes(s); {
 	case n != 1:
 		p.fail("", "write one of static, kube, ai", "the Upstream has %d types, want one", n)
@@ -33,8 +32,12 @@ func (t *translation) upstream(o *resource.Object, s *upstreamSpec) {
 		p.static(s.Static, u)
 	case s.Kube != nil:
 		p.kube(s.Kube, u)
+	case s.AI != nil && s.AI.Multi == nil:
+		p.provider("ai", &s.AI.aiProvider, u)
 	case s.AI != nil:
-		members = p.provider(s, u)
+		if providers(&s.AI.aiProvider) > 0 {
+			p.fail("ai", "keep one of them", "multi and a provider beside it exclude each other")
+		}
 	default:
 		p.fail("", "use static, kube or ai", "%s is not supported", unbuiltType(s))
 	}
@@ -43,12 +46,10 @@ func (t *translation) upstream(o *resource.Object, s *upstreamSpec) {
 		u.Closed = faulty(o)
 	}
 	u.Closed = firstError(t.report.Problems[before:], u.Closed)
-	for _, m := range members {
-		if u.Closed != nil {
-			m.Closed = u.Closed
-		}
+	t.f.Upstreams = append(t.f.Upstreams, u)
+	if s.AI != nil && s.AI.Multi != nil {
+		t.f.Upstreams = append(t.f.Upstreams, p.pools(s.AI.Multi, u)...)
 	}
-	t.f.Upstreams = append(append(t.f.Upstreams, u), members...)
 }
 
 // firstError returns closed, or what the first error among problems closes.

@@ -19,8 +19,12 @@ const defaultTimeout = 15 * time.Second
 // delegates to.
 func (t *translation) virtualService(o *resource.Object, s *virtualServiceSpec) {
 	vs := virtualHost{}
-	if s.VirtualHost != nil {
+	switch {
+	case s.VirtualHost != nil:
 		vs = *s.VirtualHost
+	case len(o.Faults) == 0:
+		t.report.Add(status.Errorf(o.Origin("spec"), "there is no virtualHost; nothing is served").Fix("write virtualHost with domains and routes"))
+		return
 	}
 	host := &dialect.VirtualHost{
 		Listeners: t.listenersOf(o, s),
@@ -181,14 +185,11 @@ func (w *walk) route(o *resource.Object, at string, rt *route, section string, a
 	var action ir.Action
 	switch {
 	case n != 1:
-		problem = fmt.Sprintf("the route has %d actions, want one", n)
-	case problem == "":
+		action = w.t.closeAction(o, at, fmt.Sprintf("the route has %d actions, want one", n), "write one of routeAction, redirectAction, directResponseAction, delegateAction")
+	case problem != "":
+		action = w.t.closeAction(o, at+".matchers", problem, "match by path, method, header or query parameter")
+	default:
 		action = w.t.action(o, at, rt)
-	}
-	if problem != "" {
-		p := status.Errorf(o.Origin(at), "%s; the route is closed", problem).Fix("write one of routeAction, redirectAction, directResponseAction, delegateAction, and matchers by path, header, method or query parameter")
-		w.t.report.Add(p)
-		action = ir.Action{Closed: &ir.Closed{Reason: problem, Origin: p.Origin}}
 	}
 	route := &dialect.Route{
 		Route: ir.Route{
