@@ -5,6 +5,7 @@ import (
 
 	"github.com/postern-gateway/postern/internal/dataplane"
 	"github.com/postern-gateway/postern/internal/ir"
+	"github.com/postern-gateway/postern/internal/llm"
 )
 
 // backend is a compiled Backend.
@@ -21,7 +22,7 @@ type backend struct {
 // member is one upstream of a backend, with what this route asks of it.
 type member struct {
 	upstream *Upstream
-	adapter  adapter // nil: requests are sent as they come
+	adapter  *llm.Adapter // nil: requests are sent as they come
 	stages   []dataplane.Stage
 }
 
@@ -37,7 +38,7 @@ func newBackend(b *Backend, options []*ir.LLMOptions) (*backend, error) {
 			m := &member{upstream: u, stages: b.UpstreamStages[u]}
 			if u.cfg.LLM != nil {
 				var err error
-				if m.adapter, err = newAdapter(u.cfg.LLM, options); err != nil {
+				if m.adapter, err = llm.New(u.cfg.LLM, options); err != nil {
 					return nil, err
 				}
 			}

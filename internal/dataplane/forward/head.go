@@ -11,6 +11,7 @@ import (
 
 	"github.com/postern-gateway/postern/internal/credential"
 	"github.com/postern-gateway/postern/internal/dataplane"
+	"github.com/postern-gateway/postern/internal/llm"
 )
 
 // head makes the request of one attempt, from the exchange and from nothing
@@ -51,19 +52,9 @@ func (x *exchange) head(ctx context.Context, at *attempt) (*outgoing, *failure) 
 func (x *exchange) adapt(ctx context.Context, m *member, h http.Header) ([]byte, *dataplane.Answer) {
 	data, e := x.data, x.e
 	if m.adapter != nil {
-		c, err := m.adapter.Adapt(&llmRequest{Path: e.OutPath(), RawQuery: e.OutQuery(), ContentType: h.Get("Content-Type"), Body: data})
-		if err != nil {
-			return nil, dataplane.BadRequest(err.Error())
-		}
-		e.Outbound.Path, e.Outbound.RawQuery, e.Outbound.HasQuery = c.Path, c.RawQuery, true
-		for name, v := range c.Header {
-			h[name] = v
-		}
-		if c.Body != nil {
-			data = c.Body
-		}
-		if c.Model != "" {
-			e.Record.Model = c.Model
+		var a *dataplane.Answer
+		if data, a = x.adaptLLM(m.adapter, h); a != nil {
+			return nil, a
 		}
 	}
 	if len(m.stages) == 0 {
@@ -76,6 +67,34 @@ func (x *exchange) adapt(ctx context.Context, m *member, h http.Header) ([]byte,
 		if a := s.Run(ctx, e); a != nil {
 			return nil, a
 		}
+	}
+	return data, nil
+}
+
+// adaptLLM turns the request into what the provider takes. A compressed body
+// cannot be looked into, so it cannot be shown to ask for what it may.
+func (x *exchange) adaptLLM(adapter *llm.Adapter, h http.Header) ([]byte, *dataplane.Answer) {
+	e, data := x.e, x.data
+	r := &llm.Request{Path: e.OutPath(), RawQuery: e.OutQuery(), ContentType: h.Get("Content-Type")}
+	if adapter.NeedsBody(r.Path) {
+		if coding := h.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
+			return nil, &dataplane.Answer{Status: http.StatusUnsupportedMediaType, Body: "the request body must not be compressed", Verdict: dataplane.Invalid, Cause: "the body is compressed, and has to be read"}
+		}
+		r.Body = data
+	}
+	c, err := adapter.Adapt(r)
+	if err != nil {
+		return nil, dataplane.BadRequest(err.Error())
+	}
+	e.Outbound.Path, e.Outbound.RawQuery, e.Outbound.HasQuery = c.Path, c.RawQuery, true
+	for _, v := range c.Header {
+		h[http.CanonicalHeaderKey(v.Name)] = []string{v.Value}
+	}
+	if c.Model != "" {
+		e.Record.Model = c.Model
+	}
+	if c.Body != nil {
+		return c.Body, nil
 	}
 	return data, nil
 }

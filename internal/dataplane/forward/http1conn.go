@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"net"
 	"net/http"
 	"syscall"
@@ -17,14 +16,6 @@ import (
 // replyBuffer is the read buffer of a connection to an upstream.
 const replyBuffer = 4 << 10
 
-var (
-	errHeadTooLarge = errors.New("the head of the answer is too large")
-	errInterim      = errors.New("too many interim answers")
-	errUnaskedFor   = errors.New("the answer switches protocols unasked")
-	errVersion      = errors.New("the answer is not HTTP/1")
-	errStatus       = errors.New("the answer's status is out of range")
-)
-
 // http1Conn is one HTTP/1.1 connection. It belongs to one exchange at a time.
 type http1Conn struct {
 	net.Conn // TLS or plain
@@ -33,6 +24,7 @@ type http1Conn struct {
 	raw      syscall.RawConn // nil: cannot be looked at
 	br       *bufio.Reader
 	left     int64 // bytes that a head may still take
+	ended    error // why nothing more can be read
 	sni      string
 	since    time.Time // idle
 	reused   bool
@@ -54,10 +46,14 @@ type headReader http1Conn
 
 func (r *headReader) Read(p []byte) (int, error) {
 	if r.left <= 0 {
+		r.ended = errHeadTooLarge
 		return 0, errHeadTooLarge
 	}
 	n, err := r.Conn.Read(p)
 	r.left -= int64(n)
+	if err != nil {
+		r.ended = err
+	}
 	return n, err
 }
 
@@ -135,35 +131,6 @@ func (c *http1Conn) receive(o *outgoing, werr error) (*http.Response, error) {
 		return nil, werr
 	}
 	return resp, err
-}
-
-func (c *http1Conn) readHead(o *outgoing) (*http.Response, error) {
-	for range maxInterim {
-		c.left = maxReplyHeadBytes
-		if _, err := c.br.Peek(1); err != nil {
-			return nil, err
-		}
-		c.answered = true
-		resp, err := http.ReadResponse(c.br, o.Request)
-		if err != nil {
-			return nil, err
-		}
-		switch {
-		case resp.ProtoMajor != 1:
-			return nil, errVersion
-		case resp.StatusCode == http.StatusSwitchingProtocols:
-			if o.Header.Get("Upgrade") == "" {
-				return nil, errUnaskedFor
-			}
-		case resp.StatusCode < 100 || resp.StatusCode > 999:
-			return nil, errStatus
-		case resp.StatusCode < 200:
-			continue
-		}
-		c.left = math.MaxInt64
-		return resp, nil
-	}
-	return nil, errInterim
 }
 
 // http1Body is an answer's body. At its end the connection goes back to the

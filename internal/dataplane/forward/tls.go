@@ -21,8 +21,8 @@ type clientTLS struct {
 	config *secret.Derived[*tls.Config]
 }
 
-// newClientTLS returns nil and an error for what no bytes can mend, and a
-// clientTLS and an error for bytes that are missing or broken.
+// newClientTLS returns an error for what no secret bytes can mend; the error
+// of those that are missing or broken is config's.
 func newClientTLS(cfg *ir.ClientTLS, deps Deps) (*clientTLS, error) {
 	base := &tls.Config{RootCAs: deps.Roots, InsecureSkipVerify: cfg.InsecureSkipVerify}
 	var err error
@@ -55,8 +55,7 @@ func newClientTLS(cfg *ir.ClientTLS, deps Deps) (*clientTLS, error) {
 		return t, nil
 	}
 	t.config = secret.Derive(deps.Store, refs, parse)
-	_, err = t.config.Get()
-	return t, err
+	return t, nil
 }
 
 // tlsRefs lists the secrets of cfg: those of the CAs, then the certificate

@@ -46,21 +46,15 @@ type Upstream struct {
 // requests to it fail until the bytes are mended, and then it serves.
 func NewUpstream(cfg *ir.Upstream, deps Deps) (*Upstream, error) {
 	u := &Upstream{cfg: cfg, deps: deps.withDefaults(), conns: map[*conn]struct{}{}}
-	var broken []error
+	var err error
 	if cfg.TLS != nil {
-		t, err := newClientTLS(cfg.TLS, u.deps)
-		if t == nil {
+		if u.tls, err = newClientTLS(cfg.TLS, u.deps); err != nil {
 			return nil, fmt.Errorf("upstream %q: TLS: %w", cfg.Name, err)
 		}
-		u.tls, broken = t, append(broken, err)
 	}
 	if cfg.Credential != nil {
-		var err error
 		if u.injector, err = credential.New(cfg.Credential, deps.Store, u.deps.Clock); err != nil {
 			return nil, fmt.Errorf("upstream %q: %w", cfg.Name, err)
-		}
-		if c, ok := u.injector.(credential.Checker); ok {
-			broken = append(broken, c.Check())
 		}
 	}
 	for i := range cfg.Endpoints {
@@ -69,10 +63,24 @@ func NewUpstream(cfg *ir.Upstream, deps Deps) (*Upstream, error) {
 		u.weights += ep.weight
 	}
 	u.ctx, u.cancel = context.WithCancel(context.Background())
-	if err := errors.Join(broken...); err != nil {
-		return u, fmt.Errorf("upstream %q: %w", cfg.Name, err)
+	return u, u.Check()
+}
+
+// Check returns why requests to u would fail now for want of good secret
+// bytes, or nil. It names references.
+func (u *Upstream) Check() error {
+	var broken []error
+	if u.tls != nil {
+		_, err := u.tls.config.Get()
+		broken = append(broken, err)
 	}
-	return u, nil
+	if c, ok := u.injector.(credential.Checker); ok {
+		broken = append(broken, c.Check())
+	}
+	if err := errors.Join(broken...); err != nil {
+		return fmt.Errorf("upstream %q: %w", u.cfg.Name, err)
+	}
+	return nil
 }
 
 // Close closes the idle connections, and ends mirrored requests. Exchanges
