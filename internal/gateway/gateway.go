@@ -98,14 +98,12 @@ func (g *Gateway) apply(ctx context.Context, u source.Update) {
 	if a.Changed {
 		result.found.Join(g.listeners.Apply(ctx, result.Compiled.Snapshot))
 	}
-	a.Report = result.Report()
 	a.Took = g.cfg.Clock().Sub(began)
+	g.cfg.Store.Drop(u.Dropped)
+	a.Report = result.Report()
 	g.now.Store(a)
 	if a.Changed && old != nil {
 		old.Compiled.Snapshot.Release()
-	}
-	if len(u.Dropped) > 0 {
-		g.cfg.Store.Drop(u.Dropped)
 	}
 	g.once.Do(func() { close(g.ready) })
 	if g.cfg.Reloaded != nil {

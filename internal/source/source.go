@@ -18,14 +18,14 @@ type Update struct {
 	Set *resource.Set
 	// Problems of reading; they replace those of the update before.
 	Problems []status.Problem
-	// Dropped are refs whose bytes the source drops from the secret.Store when
-	// the state is served, that is, once apply has returned. New bytes were put
-	// there before the update.
+	// Dropped are refs whose bytes apply drops from the secret.Store as soon as
+	// the state is served. New bytes were put there before the update.
 	Dropped []secret.Ref
 }
 
 // Source delivers updates until ctx ends, the first as soon as it has read
-// everything once. apply returns when the state is served.
+// everything once. apply returns when the state is served
+// and what was dropped is gone.
 type Source interface {
 	Run(ctx context.Context, apply func(Update)) error
 }

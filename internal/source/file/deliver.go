@@ -29,7 +29,6 @@ func (s *Source) deliver(apply func(source.Update)) {
 		return
 	}
 	apply(*u)
-	s.cfg.Store.Drop(u.Dropped)
 }
 
 // owner is an object in the words of a secret.Ref.

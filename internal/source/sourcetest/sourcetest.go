@@ -147,6 +147,7 @@ func (w *Watch) apply(t *testing.T, u source.Update) {
 			t.Errorf("%v was dropped before the state without it was served", ref)
 		}
 	}
+	w.Store.Drop(u.Dropped)
 	select {
 	case w.news <- struct{}{}:
 	default:
