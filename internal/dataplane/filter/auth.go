@@ -81,7 +81,7 @@ func (s *authenticate) accept(e *dataplane.Exchange, r *authn.Result) {
 func (s *authenticate) refuse(e *dataplane.Exchange, err error) *dataplane.Answer {
 	var f *authn.Failure
 	if !errors.As(err, &f) || f == nil || f.Status < 400 {
-		return s.broken(err.Error())
+		return s.broken("authenticate: " + err.Error())
 	}
 	a := dataplane.Refuse(f.Status, f.Text, s.slot, s.origin, f.Error())
 	a.Header = http.Header{"Www-Authenticate": {challenge(e, f.Missing)}}

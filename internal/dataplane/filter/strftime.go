@@ -20,12 +20,19 @@ type timePart struct {
 	digits          int
 }
 
-// layouts are strftime's conversions in Go's layout language.
-var layouts = map[byte]string{
-	'Y': "2006", 'y': "06", 'm': "01", 'd': "02", 'e': "_2", 'j': "002",
-	'H': "15", 'I': "03", 'M': "04", 'S': "05", 'p': "PM",
-	'a': "Mon", 'A': "Monday", 'b': "Jan", 'h': "Jan", 'B': "January",
-	'z': "-0700", 'Z': "MST", 'F': "2006-01-02", 'T': "15:04:05", 'R': "15:04", 'D': "01/02/06",
+// layoutOf returns one of strftime's conversions in Go's layout language, or
+// "".
+func layoutOf(conversion byte) string {
+	const conversions = "YymdejHIMSpaAbhBzZFTRD"
+	layouts := [...]string{
+		"2006", "06", "01", "02", "_2", "002", "15", "03", "04", "05", "PM",
+		"Mon", "Monday", "Jan", "Jan", "January", "-0700", "MST",
+		"2006-01-02", "15:04:05", "15:04", "01/02/06",
+	}
+	if i := strings.IndexByte(conversions, conversion); i >= 0 {
+		return layouts[i]
+	}
+	return ""
 }
 
 func parseTime(s string) (timeLayout, error) {
@@ -68,8 +75,8 @@ func parseConversion(s string) (timePart, string, error) {
 	case 's', 'f':
 		return timePart{special: c, digits: digits}, s[1:], nil
 	default:
-		layout, ok := layouts[c]
-		if !ok {
+		layout := layoutOf(c)
+		if layout == "" {
 			return timePart{}, "", fmt.Errorf("the time conversion %%%c is not known", c)
 		}
 		return timePart{layout: layout}, s[1:], nil
