@@ -132,7 +132,11 @@ func (r *merge) pick(levels []Target, rt *Route) []*Attachment {
 			}
 			if a.Combine == First {
 				if winner := taken[a.Slot]; winner != nil {
-					r.count(a).shadowedBy(winner)
+					if winner.Owner == a.Owner && winner.Origin == a.Origin {
+						r.count(a).won++ // the same policy, by another way
+					} else {
+						r.count(a).shadowedBy(winner)
+					}
 					continue
 				}
 				taken[a.Slot] = a
