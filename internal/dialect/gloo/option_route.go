@@ -79,7 +79,7 @@ func regex(s *regexRewrite) *ir.RegexRewrite {
 func (p *options) hostRewrite(s *routeOptions) {
 	const slot = "hostRewrite"
 	var found []string
-	h := &ir.HostRewrite{}
+	h := &ir.HostRewrite{AppendForwarded: s.AppendXForwardedHost != nil && *s.AppendXForwardedHost}
 	if s.HostRewrite != nil {
 		found, h.Literal = append(found, "hostRewrite"), *s.HostRewrite
 	}
@@ -95,19 +95,15 @@ func (p *options) hostRewrite(s *routeOptions) {
 	switch {
 	case len(found) > 1:
 		p.close(slot, found[1], "keep one of them", "%s exclude each other", strings.Join(found, ", "))
-	case len(found) == 1 && *h == (ir.HostRewrite{}): // autoHostRewrite: false
+	case len(found) == 1 && *h == (ir.HostRewrite{AppendForwarded: h.AppendForwarded}): // autoHostRewrite: false
 		p.slot(slot, found[0])
 	case strings.ContainsFunc(h.Literal, notHost):
 		p.close(slot, found[0], "write a host name", "%q is no host", h.Literal)
 	case len(found) == 1:
 		p.slot(slot, found[0], ir.Step{Phase: ir.PhaseForward, Order: orderHostRewrite, Host: h})
 	}
-	if s.AppendXForwardedHost != nil {
-		var steps []ir.Step
-		if *s.AppendXForwardedHost {
-			steps = []ir.Step{{Phase: ir.PhaseForward, Order: orderHostRewrite - 1, Host: &ir.HostRewrite{AppendForwarded: true}}}
-		}
-		p.put("appendXForwardedHost", steps...)
+	if h.AppendForwarded && len(found) == 0 {
+		p.warn("appendXForwardedHost", "write it beside the rewrite", "appendXForwardedHost has no effect without a rewrite of the host beside it")
 	}
 }
 
