@@ -3,6 +3,7 @@ package compile
 import (
 	"cmp"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/postern-gateway/postern/internal/dataplane"
@@ -153,6 +154,9 @@ func literalPrefix(p ir.PathMatch) string {
 // containsAlternation reports whether an alternation may stand at the top
 // level of what is left of an expression.
 func containsAlternation(rest string) bool {
+	if !strings.Contains(rest, "|") {
+		return false
+	}
 	depth := 0
 	for i := 0; i < len(rest); i++ {
 		switch rest[i] {
