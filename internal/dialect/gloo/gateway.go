@@ -134,10 +134,13 @@ func serverNames(c *sslConfig) []string {
 	if len(c.SNIDomains) == 0 {
 		return []string{""}
 	}
-	names := make([]string, len(c.SNIDomains))
-	for i, n := range c.SNIDomains {
-		if names[i] = strings.ToLower(n); n == "*" {
-			names[i] = ""
+	var names []string
+	for _, n := range c.SNIDomains {
+		switch n = strings.ToLower(n); {
+		case n == "*":
+			names = append(names, "")
+		case isDomain(n) && !strings.HasSuffix(n, "*"):
+			names = append(names, n)
 		}
 	}
 	return names
@@ -179,8 +182,11 @@ func (t *translation) listenersOf(o *resource.Object, s *virtualServiceSpec) []s
 			out = append(out, d.listener(sni))
 		}
 	}
-	if s.SSLConfig != nil {
-		t.serverTLS(o, s.SSLConfig) // for its problems
+	if c := s.SSLConfig; c != nil {
+		t.serverTLS(o, c) // for its problems
+		if len(c.SNIDomains) > len(serverNames(c)) {
+			t.report.Add(status.Errorf(o.Origin("spec.sslConfig.sniDomains"), "some are no server names; they are left out").Fix(`write names, or "*.suffix"`))
+		}
 	}
 	if len(out) == 0 {
 		t.report.Add(status.Warningf(o.Origin(""), "no Gateway serves this VirtualService").Fix("correct a Gateway's selector, or its ssl field"))
@@ -276,31 +282,45 @@ func (t *translation) listeners(d *door) {
 }
 
 // domains returns a virtual host's hostnames in their canonical form, without
-// ports; none means every host.
-func domains(list []string) []string {
+// ports; none written means every host. One that is no hostname is reported
+// and left out.
+func (t *translation) domains(o *resource.Object, list []string) []string {
+	if len(list) == 0 {
+		return []string{"*"}
+	}
 	var out []string
-	for _, d := range list {
-		d = strings.ToLower(d)
+	for i, written := range list {
+		d := strings.ToLower(written)
 		if host, _, err := net.SplitHostPort(d); err == nil {
 			d = host
 		}
-		out = append(out, strings.TrimSuffix(d, "."))
-	}
-	if len(out) == 0 {
-		return []string{"*"}
+		if d = strings.TrimSuffix(d, "."); !isDomain(d) {
+			t.report.Add(status.Errorf(o.Origin(fmt.Sprintf("spec.virtualHost.domains[%d]", i)), "%q is no domain; it is left out", written).
+				Fix(`write a name, "*.suffix", "prefix.*" or "*"`))
+			continue
+		}
+		out = append(out, d)
 	}
 	slices.Sort(out)
 	return slices.Compact(out)
 }
 
-// checkDomains reports hostnames that are neither exact nor hold one wildcard
-// at an end.
-func (t *translation) checkDomains(o *resource.Object, list []string) {
-	for i, d := range list {
-		inner := strings.TrimSuffix(strings.TrimPrefix(d, "*"), "*")
-		if d != "*" && (inner == "" || strings.Contains(inner, "*") || strings.HasPrefix(d, "*") && strings.HasSuffix(d, "*")) {
-			t.report.Add(status.Errorf(o.Origin(fmt.Sprintf("spec.virtualHost.domains[%d]", i)), "%q is no domain; no request has it", d).
-				Fix(`write a name, "*.suffix", "prefix.*" or "*"`))
+// isDomain reports whether d is "*", or a name or address of which the first
+// or the last label may be "*".
+func isDomain(d string) bool {
+	if d == "*" {
+		return true
+	}
+	if rest, ok := strings.CutPrefix(d, "*."); ok {
+		d = rest
+	} else if rest, ok := strings.CutSuffix(d, ".*"); ok {
+		d = rest
+	}
+	for i := range len(d) {
+		c := d[i]
+		if !(c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || strings.IndexByte("-_.:[]", c) >= 0) {
+			return false
 		}
 	}
+	return d != "" && d[0] != '.' && !strings.Contains(d, "..")
 }

@@ -28,14 +28,13 @@ func (t *translation) virtualService(o *resource.Object, s *virtualServiceSpec) 
 	}
 	host := &dialect.VirtualHost{
 		Listeners: t.listenersOf(o, s),
-		Hostnames: domains(vs.Domains),
+		Hostnames: t.domains(o, vs.Domains),
 		Exclusive: true,
 		Targets:   []dialect.Target{dialect.TargetOf(o.Key)},
 		Owner:     o.Key,
 		Age:       o.Created,
 		Origin:    o.Origin("spec.virtualHost"),
 	}
-	t.checkDomains(o, vs.Domains)
 	w := &walk{t: t, vs: o}
 	w.inherited = [][]setting{t.hostOptionsOf(o, &vs)}
 	if len(o.Faults) > 0 {
