@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/postern-gateway/postern/internal/authn"
 	"github.com/postern-gateway/postern/internal/dataplane"
@@ -39,13 +40,33 @@ type input struct {
 	header http.Header
 	// credentials are the caller's that a rendered text holds.
 	credentials []authn.Location
+	// text is where rendering happens.
+	text []byte
+}
+
+// inputPool keeps inputs: one for each rendered header would escape.
+type inputPool struct{ pool sync.Pool }
+
+func (p *inputPool) get(ctx context.Context, e *dataplane.Exchange) *input {
+	in, ok := p.pool.Get().(*input)
+	if !ok {
+		in = &input{text: make([]byte, 0, 256)}
+	}
+	in.ctx, in.e = ctx, e
+	return in
+}
+
+func (p *inputPool) put(in *input) {
+	if cap(in.text) <= 4<<10 {
+		*in = input{text: in.text[:0]}
+		p.pool.Put(in)
+	}
 }
 
 // render returns the text. It is empty if every operator came out empty and
 // there is nothing else.
 func (f *format) render(in *input) string {
-	var room [256]byte
-	b := room[:0]
+	b := in.text[:0]
 	for i := range f.parts {
 		p := &f.parts[i]
 		if p.write == nil {
@@ -58,6 +79,7 @@ func (f *format) render(in *input) string {
 			b = b[:start+p.most]
 		}
 	}
+	in.text = b
 	return string(b)
 }
 

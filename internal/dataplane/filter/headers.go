@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 
+	"github.com/postern-gateway/postern/internal/authn"
 	"github.com/postern-gateway/postern/internal/dataplane"
 	"github.com/postern-gateway/postern/internal/ir"
 	"github.com/postern-gateway/postern/internal/secret"
@@ -24,21 +25,28 @@ type Headers struct {
 	request, response changes
 	// reply edits answers whose values need no request.
 	reply  func(status int, h http.Header)
-	origin ir.Origin
+	inputs inputPool
 }
 
 var _ dataplane.Stage = (*Headers)(nil)
 
 // NewHeaders makes cfg ready. Its secrets are looked up in store when they are
-// needed; see Check.
+// needed; see Check. where is the origin of values that have none of their own.
 func NewHeaders(cfg *ir.HeaderEdit, store *secret.Store, where ir.Origin) (*Headers, error) {
-	h := &Headers{origin: where}
+	h := &Headers{}
 	var err error
 	if h.request, err = newChanges(&cfg.Request, store, onRequest); err != nil {
 		return nil, fmt.Errorf("request headers: %w", err)
 	}
 	if h.response, err = newChanges(&cfg.Response, store, onResponse); err != nil {
 		return nil, fmt.Errorf("response headers: %w", err)
+	}
+	for _, list := range [][]headerValue{h.request.set, h.request.add} {
+		for i := range list {
+			if list[i].origin == (ir.Origin{}) {
+				list[i].origin = where
+			}
+		}
 	}
 	if h.response.static() {
 		h.reply = func(status int, header http.Header) { h.response.answer(&input{status: status, header: header}) }
@@ -123,13 +131,14 @@ func (h *Headers) write(ctx context.Context, e *dataplane.Exchange, v *headerVal
 	}
 	text := v.literal
 	if v.format != nil {
-		in := input{ctx: ctx, e: e}
-		text = v.format.render(&in)
+		in := h.inputs.get(ctx, e)
+		defer h.inputs.put(in)
+		text = v.format.render(in)
 		if !isFieldValue(text) {
 			return dataplane.BadRequest("header " + v.name + " would hold a control byte")
 		}
 		if len(in.credentials) > 0 {
-			carry(e, v.name, text, &in)
+			carry(e, v.name, text, in.credentials)
 			return nil
 		}
 	}
@@ -150,8 +159,8 @@ func (h *Headers) write(ctx context.Context, e *dataplane.Exchange, v *headerVal
 
 // carry injects a value made of the caller's credential, and drops what it
 // was made of.
-func carry(e *dataplane.Exchange, name, text string, in *input) {
-	e.Consume(in.credentials)
+func carry(e *dataplane.Exchange, name, text string, from []authn.Location) {
+	e.Consume(from)
 	e.Inject(dataplane.SecretHeader{Name: name, Value: func() (string, error) { return text, nil }})
 }
 
