@@ -71,6 +71,7 @@ func isOwnSite(r *http.Request) bool {
 // hardened tells browsers to believe nothing that we did not say, and to keep
 // and share nothing.
 func hardened(next http.Handler) http.Handler {
+	policy := policy()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("Content-Security-Policy", policy)

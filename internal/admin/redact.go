@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/postern-gateway/postern/internal/dataplane"
 	"github.com/postern-gateway/postern/internal/ir"
@@ -47,7 +48,7 @@ func redact(v any) {
 	case map[string]any:
 		if name, ok := v["name"].(string); ok && dataplane.IsCredentialHeader(http.CanonicalHeaderKey(name)) {
 			for _, member := range []string{"value", "exact", "prefix", "suffix", "regex"} {
-				if _, literal := v[member].(string); literal {
+				if text, literal := v[member].(string); literal && !isScheme(text) {
 					v[member] = redacted
 				}
 			}
@@ -59,6 +60,18 @@ func redact(v any) {
 			redact(each)
 		}
 	}
+}
+
+// isScheme reports whether a text can be the name of an authentication scheme,
+// such as "Bearer ", and is too short for a credential.
+func isScheme(text string) bool {
+	text = strings.TrimSuffix(text, " ")
+	for i := range len(text) {
+		if c := text[i] | 0x20; c < 'a' || c > 'z' {
+			return false
+		}
+	}
+	return len(text) <= 8
 }
 
 func withoutUser(text string) string {
