@@ -39,17 +39,31 @@ func (rb *routeBuilder) backend(b ir.Backend) (forward.Backend, error) {
 	if out.Stages, err = rb.steps(b.Steps); err != nil {
 		return out, err
 	}
-	if len(u.Tiers) == 0 {
-		out.Upstream, err = rb.upstream(u)
+	if len(u.Tiers) > 0 {
+		out.Tiers, err = rb.tiers(u, &out)
 		return out, err
 	}
-	out.Tiers, err = rb.tiers(u)
+	out.Upstream, err = rb.member(u, &out)
 	return out, err
+}
+
+// member returns the pool of one upstream of a backend, and gives the backend
+// the stages that run for each attempt on it.
+func (rb *routeBuilder) member(u *ir.Upstream, b *forward.Backend) (*forward.Upstream, error) {
+	pool, err := rb.upstream(u)
+	if err != nil || len(u.Steps) == 0 {
+		return pool, err
+	}
+	if b.UpstreamStages == nil {
+		b.UpstreamStages = map[*forward.Upstream][]dataplane.Stage{}
+	}
+	b.UpstreamStages[pool], err = rb.steps(u.Steps)
+	return pool, err
 }
 
 // tiers compiles the members of a failover group. A closed member is left
 // out: its requests go to the others of its tier.
-func (rb *routeBuilder) tiers(u *ir.Upstream) ([][]*forward.Upstream, error) {
+func (rb *routeBuilder) tiers(u *ir.Upstream, b *forward.Backend) ([][]*forward.Upstream, error) {
 	var out [][]*forward.Upstream
 	for _, names := range u.Tiers {
 		var tier []*forward.Upstream
@@ -58,7 +72,7 @@ func (rb *routeBuilder) tiers(u *ir.Upstream) ([][]*forward.Upstream, error) {
 			if m == nil || m.Closed != nil {
 				continue
 			}
-			pool, err := rb.upstream(m)
+			pool, err := rb.member(m, b)
 			if err != nil {
 				return nil, err
 			}
