@@ -47,11 +47,12 @@ func newExchange(ctx context.Context, f *forwarder, b *backend, e *dataplane.Exc
 func (x *exchange) end() {
 	x.watch.stop()
 	x.cancel(nil)
-	if s := x.stream; s.started() {
-		select {
-		case <-s.done:
-		default:
+	if s := x.stream; s != nil && (s.given || x.watch.reason != nil) {
+		if s.part() {
+			x.closeAfter()
 			_ = x.client.SetReadDeadline(past)
+		}
+		if s.given {
 			<-s.done
 		}
 	}
@@ -79,6 +80,9 @@ func (x *exchange) run() *dataplane.Answer {
 		at, fail := x.try(m, ep)
 		if x.again(at, fail) {
 			at.close()
+			if x.stream != nil {
+				x.stream = newStream(x.e)
+			}
 			if x.backOff() {
 				continue
 			}
@@ -144,6 +148,9 @@ func (x *exchange) try(m *member, ep *endpoint) (*attempt, *failure) {
 // send sends o and waits for the head of the answer.
 func (x *exchange) send(ctx context.Context, at *attempt, o *outgoing) *failure {
 	x.watch.attemptBegins(x.f.settings.attempt, at.cancel)
+	if o.stream != nil {
+		o.stream.given = true
+	}
 	resp, err := at.ep.transport.roundTrip(o)
 	x.watch.attemptAnswers()
 	if err != nil {
@@ -178,7 +185,7 @@ func countLines(h http.Header) int {
 // again reports whether the attempt is to be repeated.
 func (x *exchange) again(at *attempt, fail *failure) bool {
 	r := x.f.settings.retry
-	if r == nil || x.ctx.Err() != nil || x.stream.started() || x.upgrade != "" && fail == nil {
+	if r == nil || x.ctx.Err() != nil || !x.stream.untouched() || x.upgrade != "" && fail == nil {
 		return false
 	}
 	if len(x.tried) > max(r.Attempts, 1) {

@@ -117,16 +117,8 @@ func (x *exchange) classify(ctx context.Context, err error) *failure {
 // timedOut is the answer to a time-out before the answer's head: the client's
 // fault if its body had not come whole.
 func (x *exchange) timedOut(why error) *dataplane.Answer {
-	if x.stream.started() {
-		select {
-		case <-x.stream.done:
-			if x.stream.err == nil {
-				break
-			}
-			return slowClient(why)
-		default:
-			return slowClient(why)
-		}
+	if x.stream.part() {
+		return slowClient(why)
 	}
 	return &dataplane.Answer{Status: http.StatusGatewayTimeout, Body: textTimeout, Verdict: dataplane.Failed, Cause: why.Error()}
 }

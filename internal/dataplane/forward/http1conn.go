@@ -85,14 +85,14 @@ func isTimeout(err error) bool {
 
 // mayRepeat reports whether o, which failed on c, may be sent once more.
 func (c *http1Conn) mayRepeat(o *outgoing) bool {
-	if c.answered || o.Context().Err() != nil || o.stream != nil && o.stream.started() {
+	if c.answered || o.stream != nil || o.Context().Err() != nil {
 		return false
 	}
 	switch o.Method {
 	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, http.MethodPut, http.MethodDelete:
-		return o.stream == nil
+		return true
 	}
-	return !c.wrote && o.stream == nil
+	return !c.wrote
 }
 
 // exchange writes o and reads the head of its answer.

@@ -74,6 +74,9 @@ func (x *exchange) replyHead(resp *http.Response) http.Header {
 	if resp.ContentLength > 0 && !bare || resp.ContentLength == 0 && !bare && resp.StatusCode != http.StatusNotModified {
 		h["Content-Length"] = []string{strconv.FormatInt(resp.ContentLength, 10)}
 	}
+	if x.stream.part() && x.e.Proto == 1 {
+		h["Connection"] = []string{"close"} // it may have to be, see end
+	}
 	if h["Content-Type"] == nil {
 		h["Content-Type"] = nil // keeps net/http from guessing one
 	}

@@ -3,6 +3,7 @@ package forward
 import (
 	"io"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -17,15 +18,17 @@ const (
 	retryBody = 1 << 20
 )
 
-// stream is a request body that is sent as it comes. It can be sent once: an
-// attempt that never began to read it leaves it to the next. A nil stream has
-// nothing to tell.
+// stream is a request body that is sent as it comes, in one attempt: one that
+// never began to read it leaves it to the next. A nil stream has nothing to
+// tell.
 type stream struct {
 	e     *dataplane.Exchange
-	began atomic.Bool
+	given bool        // a transport has it, and will finish it
+	began atomic.Bool // something of it may have been read
+	whole atomic.Bool // it was read to its end
+	err   atomic.Pointer[error]
 	done  chan struct{} // closed when the transport reads no more
 	once  sync.Once
-	err   error // why the client's body could not be read; valid after done
 }
 
 func newStream(e *dataplane.Exchange) *stream { return &stream{e: e, done: make(chan struct{})} }
@@ -34,14 +37,14 @@ func newStream(e *dataplane.Exchange) *stream { return &stream{e: e, done: make(
 func (s *stream) Read(p []byte) (int, error) {
 	s.began.Store(true)
 	n, err := s.e.Body.Read(p)
-	if err != nil && err != io.EOF {
-		s.err = err
+	switch {
+	case err == io.EOF:
+		s.whole.Store(true)
+	case err != nil:
+		s.err.Store(&err)
 	}
 	return n, err
 }
-
-// started reports whether something of the body may have been read.
-func (s *stream) started() bool { return s != nil && s.began.Load() }
 
 // finish says that nothing more is read.
 func (s *stream) finish() {
@@ -50,19 +53,32 @@ func (s *stream) finish() {
 	}
 }
 
-// broken returns why the client's body could not be read, or nil. It waits
-// for nobody: while the transport still reads, nothing is known.
+// untouched reports whether nothing was read and nothing will be.
+func (s *stream) untouched() bool {
+	if s == nil || !s.given {
+		return true
+	}
+	select {
+	case <-s.done:
+		return !s.began.Load()
+	default:
+		return false
+	}
+}
+
+// broken returns why the client's body could not be read, or nil.
 func (s *stream) broken() error {
 	if s == nil {
 		return nil
 	}
-	select {
-	case <-s.done:
-		return s.err
-	default:
-		return nil
+	if err := s.err.Load(); err != nil {
+		return *err
 	}
+	return nil
 }
+
+// part reports whether a body has not been read to its end.
+func (s *stream) part() bool { return s != nil && !s.whole.Load() }
 
 // trailers returns what the client sent after the body, of what was announced.
 func (s *stream) trailers(announced http.Header) http.Header {
@@ -110,6 +126,7 @@ func (x *exchange) readBody() *dataplane.Answer {
 	data, a := e.Collect()
 	if a != nil {
 		if why := x.watch.why(); why != nil {
+			x.closeAfter()
 			return slowClient(why)
 		}
 		return a
@@ -117,6 +134,14 @@ func (x *exchange) readBody() *dataplane.Answer {
 	x.watch.touch()
 	x.data = data
 	return nil
+}
+
+// closeAfter makes the server close the client's connection after the answer,
+// with time for the client to read it. What is left of a body whose reading
+// was broken off would otherwise be taken for the next request.
+func (x *exchange) closeAfter() {
+	one := io.NopCloser(strings.NewReader("x"))
+	_, _ = http.MaxBytesReader(x.e.Response, one, 0).Read(make([]byte, 1))
 }
 
 func (x *exchange) needsWhole() bool {
