@@ -225,6 +225,9 @@ func (t *translation) gateway(o *resource.Object, s *gatewaySpec) {
 	if s.UseProxyProto {
 		p.close("proxyProtocol", "useProxyProto", "remove it", "the PROXY protocol is not supported; the Gateway's routes are closed")
 	}
+	if len(s.ProxyNames) > 0 && !slices.Equal(s.ProxyNames, []string{"gateway-proxy"}) {
+		p.warn("proxyNames", "run another gateway with the other files", "there is one proxy: this gateway serves every Gateway that it reads")
+	}
 	if r := s.RouteOptions; r != nil {
 		p.ignore("routeOptions.maxDirectResponseBodySizeBytes", r.MaxDirectResponseBodySizeBytes)
 		if r.MostSpecificHeaderMutationsWins {

@@ -91,6 +91,8 @@ func translate(v *resource.View, root resource.Key) (*dialect.Fragment, status.R
 		t.listenerOption(o, &spec.Spec)
 	case *httpListenerOption:
 		t.httpListenerOption(o, &spec.Spec)
+	case *settings:
+		t.settings(o)
 	case *notBuilt:
 		t.notBuilt(o)
 	}

@@ -65,12 +65,15 @@ func kinds() []resource.Kind {
 		kind(upstreamGroupKind, "upstreamgroups", func() any { return new(upstreamGroup) }),
 		named(matchableHTTPGatewayKind, "httpgateways", "v1"),
 		named(matchableTCPGatewayKind, "tcpgateways", "v1"),
-		named(settingsKind, "settings", "v1"),
+		kind(settingsKind, "settings", func() any { return new(settings) }),
 		named(authConfigKind, "authconfigs", "v1"),
 		named(rateLimitConfigKind, "ratelimitconfigs", "v1alpha1"),
 	}
 	for i := range list {
 		list[i].SecretFields = secretFields(list[i].GroupKind)
+		if list[i].GroupKind == settingsKind {
+			list[i].Open = []string{""}
+		}
 	}
 	return list
 }

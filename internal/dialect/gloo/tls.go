@@ -41,6 +41,12 @@ func (t *translation) serverTLS(o *resource.Object, s *sslConfig) (*ir.ServerTLS
 		p.fail("verifySubjectAltName", "remove it, or check the client's name by a policy", "verifySubjectAltName of clients is not supported; the listener is closed")
 	}
 	p.ignore("ocspStaplePolicy", s.OCSPStaplePolicy)
+	if s.DisableTLSSessionResumption != nil && *s.DisableTLSSessionResumption {
+		p.warn("disableTlsSessionResumption", "remove it", "disableTlsSessionResumption is not supported and has no effect")
+	}
+	if s.TransportSocketConnectTimeout.Set {
+		p.warn("transportSocketConnectTimeout", "use requestHeadersTimeout", "transportSocketConnectTimeout is not supported and has no effect")
+	}
 	for _, pr := range t.report.Problems[before:] {
 		if pr.Severity == status.Error {
 			return &ir.ServerTLS{Origin: tls.Origin}, &ir.Closed{Reason: pr.What, Origin: pr.Origin}

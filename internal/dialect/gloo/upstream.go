@@ -116,6 +116,9 @@ func (p *options) static(s *staticUpstream, u *ir.Upstream) {
 		u.TLS = &ir.ClientTLS{Origin: p.origin(at)}
 	}
 	p.ignore(at+".serviceSpec", s.ServiceSpec)
+	if s.AutoSNIRewrite != nil && !*s.AutoSNIRewrite {
+		p.warn(at+".autoSniRewrite", "remove it", "a host's name is always sent as SNI, since it is what is verified")
+	}
 }
 
 // kube sends requests to a Service.

@@ -70,7 +70,7 @@ func (t *translation) hostOptionsOf(o *resource.Object, vh *virtualHost) []setti
 	all := t.hostSettings(o, "spec.virtualHost.options", vh.Options)
 	t.attach(target, []int{0}, o, all)
 	if vh.OptionsConfigRefs == nil {
-		return all
+		vh.OptionsConfigRefs = &optionsConfigRefs{}
 	}
 	for i, r := range vh.OptionsConfigRefs.DelegateOptions {
 		r = r.in(o.Namespace)
@@ -82,6 +82,11 @@ func (t *translation) hostOptionsOf(o *resource.Object, vh *virtualHost) []setti
 		}
 		list := t.hostSettings(opt, "spec.options", spec.Spec.Options)
 		t.attach(target, []int{1, i}, opt, list)
+		all = append(all, list...)
+	}
+	if required := t.requireRBAC(); required != nil && winner([][]setting{all}, name+"/rbac") == nil {
+		list := refuseAll(required)
+		t.attach(target, []int{2}, required, list)
 		all = append(all, list...)
 	}
 	return all
