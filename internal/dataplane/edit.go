@@ -41,7 +41,9 @@ func (e *Exchange) cutReferer(name string) {
 // is gone, so that the header may travel on.
 func (e *Exchange) SetHeader(name, value string) {
 	e.Header[name] = []string{value}
-	e.Record.consumedHeaders = slices.DeleteFunc(e.Record.consumedHeaders, func(h string) bool { return h == name })
+	if slices.Contains(e.Record.consumedHeaders, name) {
+		e.Record.consumedHeaders = without(e.Record.consumedHeaders, func(h string) bool { return h == name })
+	}
 }
 
 // AddHeader adds a value of the gateway's own to a request header, whose name
@@ -63,12 +65,16 @@ func (e *Exchange) Inject(s SecretHeader) {
 
 // Withdraw takes an injected credential back, by canonical name.
 func (e *Exchange) Withdraw(name string) {
-	if len(e.Outbound.Secrets) == 0 {
-		return
+	isIt := func(s SecretHeader) bool { return http.CanonicalHeaderKey(s.Name) == name }
+	if slices.ContainsFunc(e.Outbound.Secrets, isIt) {
+		e.Outbound.Secrets = without(e.Outbound.Secrets, isIt)
 	}
-	e.Outbound.Secrets = slices.DeleteFunc(e.Outbound.Secrets, func(s SecretHeader) bool {
-		return http.CanonicalHeaderKey(s.Name) == name
-	})
+}
+
+// without returns a list without some of its elements. It leaves the list as
+// it is: a Mark may hold it.
+func without[T any](list []T, is func(T) bool) []T {
+	return slices.DeleteFunc(slices.Clone(list), is)
 }
 
 // NormalizePath returns the one form of an escaped path that a request may

@@ -145,9 +145,11 @@ func (e *Exchange) OnReply(f func(status int, h http.Header)) { e.onReply = appe
 func (e *Exchange) OnRead(f func()) { e.onRead = f }
 
 // Mark is what an attempt upstream may change of an Exchange and the next one
-// must not find: the outbound rewrites, and changes to the answer's headers.
+// must not find: the outbound rewrites, which of the caller's credentials are
+// left out, and changes to the answer's headers.
 type Mark struct {
 	outbound          Outbound
+	consumed          []string
 	onAnswer, onReply int
 }
 
@@ -158,12 +160,13 @@ func (m *Mark) Outbound() Outbound { return m.outbound }
 func (e *Exchange) Mark() Mark {
 	m := Mark{outbound: e.Outbound, onAnswer: len(e.onAnswer), onReply: len(e.onReply)}
 	m.outbound.Secrets = slices.Clip(m.outbound.Secrets)
+	m.consumed = slices.Clip(e.Record.consumedHeaders)
 	return m
 }
 
 // Rewind goes back to m.
 func (e *Exchange) Rewind(m Mark) {
-	e.Outbound = m.outbound
+	e.Outbound, e.Record.consumedHeaders = m.outbound, m.consumed
 	e.onAnswer, e.onReply = e.onAnswer[:m.onAnswer], e.onReply[:m.onReply]
 }
 
