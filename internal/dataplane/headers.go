@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -22,6 +23,13 @@ var fromClient = [...]string{
 	"X-Envoy-Original-Path", "X-Envoy-Internal", "X-Envoy-External-Address", "X-Envoy-Decorator-Operation",
 	"X-Envoy-Expected-Rq-Timeout-Ms", "X-Envoy-Attempt-Count", "X-Envoy-Original-Host",
 	"X-Postern-Decision",
+}
+
+// IsReserved reports whether a canonical header name is one that concerns a
+// single connection, or one that only the gateway may set: what a client
+// writes there does not travel on.
+func IsReserved(name string) bool {
+	return slices.Contains(hopByHop[:], name) || slices.Contains(fromClient[:], name) || name == "X-Request-Id"
 }
 
 // IsCredentialHeader reports whether a canonical header name is one of the

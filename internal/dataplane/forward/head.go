@@ -39,6 +39,9 @@ func (x *exchange) head(ctx context.Context, at *attempt) (*outgoing, *failure) 
 	if err := x.inject(ctx, at, o, out.Secrets); err != nil {
 		return nil, final(internalError("credential: " + err.Error()))
 	}
+	if o.stream != nil && o.ContentLength < 0 {
+		o.Trailer = x.announced(o.Header) // also of what was injected, nothing can be said again
+	}
 	o.sni = at.ep.serverName(o.Host)
 	if cause := unsendable(o); cause != "" {
 		return nil, final(internalError(cause))
@@ -110,9 +113,6 @@ func (x *exchange) frame(o *outgoing) {
 	o.ContentLength = int64(len(o.data))
 	if o.stream != nil {
 		o.ContentLength = x.e.Length
-	}
-	if o.stream != nil && o.ContentLength < 0 {
-		o.Trailer = x.announced(h)
 	}
 	if x.upgrade != "" {
 		h["Connection"] = []string{"Upgrade"}

@@ -204,7 +204,7 @@ func isTrailer(name string) bool {
 		"Proxy-Authenticate", "Www-Authenticate":
 		return false
 	}
-	return !dataplane.IsCredentialHeader(name) && len(name) < 128 && !isForwardedHeader(name)
+	return !dataplane.IsCredentialHeader(name) && !dataplane.IsReserved(name) && len(name) < 128 && !isForwardedHeader(name)
 }
 
 func isForwardedHeader(name string) bool {
