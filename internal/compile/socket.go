@@ -91,20 +91,27 @@ func (r *run) listener(l *ir.Listener) *dataplane.Listener {
 // closed.
 func (r *run) virtualHost(h *ir.VirtualHost) *dataplane.VirtualHost {
 	var entries []match.Entry[*dataplane.Route]
+	var owners []*ir.Route
 	for _, rt := range h.Routes {
 		b := r.route(rt)
 		for _, m := range rt.Matches {
-			e := match.Entry[*dataplane.Route]{Match: m, Value: b.route}
-			if _, err := match.NewRouter([]match.Entry[*dataplane.Route]{e}); err != nil {
-				e = r.closedMatch(rt, m, err)
-			}
-			entries = append(entries, e)
+			entries = append(entries, match.Entry[*dataplane.Route]{Match: m, Value: b.route})
+			owners = append(owners, rt)
 		}
 	}
 	router, err := match.NewRouter(entries)
+	if err != nil {
+		for i, e := range entries {
+			if _, err := match.NewRouter(entries[i : i+1]); err != nil {
+				entries[i] = r.closedMatch(owners[i], e.Match, err)
+			}
+		}
+		router, err = match.NewRouter(entries)
+	}
 	if err != nil { // cannot be: every entry was tried alone
-		r.problem(h.Origin, "host %q: %v", h.Hostname, err)
-		router, _ = match.NewRouter([]match.Entry[*dataplane.Route]{})
+		r.problem(h.Origin, "host %q: %v; it is closed", h.Hostname, err)
+		c := dataplane.Closed(&ir.Closed{Reason: err.Error(), Origin: h.Origin})
+		router, _ = match.NewRouter([]match.Entry[*dataplane.Route]{{Value: &dataplane.Route{Name: h.Hostname, Stages: []dataplane.Stage{c}}}})
 	}
 	return &dataplane.VirtualHost{Router: router}
 }

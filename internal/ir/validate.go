@@ -40,11 +40,13 @@ func (v *validator) fail(format string, args ...any) {
 }
 
 func (v *validator) route(r *Route) {
-	v.one(r.Name+": action", r.Action.set()...)
+	v.one(place{owner: r.Name, what: "action"}, r.Action.set()...)
 	v.steps(r.Name, r.Steps)
 	if f := r.Action.Forward; f != nil {
 		for i, b := range f.Backends {
-			v.steps(fmt.Sprintf("%s: backend %d", r.Name, i), b.Steps)
+			if len(b.Steps) > 0 {
+				v.steps(fmt.Sprintf("%s: backend %d", r.Name, i), b.Steps)
+			}
 			if b.Closed == nil {
 				v.upstreamNamed(r.Name, b.Upstream)
 			}
@@ -57,12 +59,12 @@ func (v *validator) steps(owner string, steps []Step) {
 		if s.Phase < PhasePre || s.Phase > PhaseForward {
 			v.fail("%s: step %d (%s): phase %d does not exist", owner, i, s.Slot, s.Phase)
 		}
-		v.one(fmt.Sprintf("%s: step %d (%s)", owner, i, s.Slot), s.set()...)
+		v.one(place{owner, "step", i, s.Slot}, s.set()...)
 		if s.Mirror != nil {
 			v.upstreamNamed(owner, s.Mirror.Upstream)
 		}
 		if s.Path != nil {
-			v.one(fmt.Sprintf("%s: step %d (%s): path", owner, i, s.Slot), s.Path.set()...)
+			v.one(place{owner, "path of step", i, s.Slot}, s.Path.set()...)
 		}
 	}
 }
@@ -73,7 +75,7 @@ func (v *validator) upstream(name string, u *Upstream) {
 	}
 	v.steps(name, u.Steps)
 	if u.Credential != nil {
-		v.one(name+": credential", u.Credential.set()...)
+		v.one(place{owner: name, what: "credential"}, u.Credential.set()...)
 	}
 	for _, tier := range u.Tiers {
 		for _, member := range tier {
@@ -91,8 +93,22 @@ func (v *validator) upstreamNamed(owner, name string) {
 	}
 }
 
+// place says where a union is; it becomes text only where that is wrong.
+type place struct {
+	owner, what string
+	index       int
+	slot        string
+}
+
+func (p place) String() string {
+	if p.slot == "" {
+		return fmt.Sprintf("%s: %s %d", p.owner, p.what, p.index)
+	}
+	return fmt.Sprintf("%s: %s %d (%s)", p.owner, p.what, p.index, p.slot)
+}
+
 // one checks that exactly one alternative of a union is set.
-func (v *validator) one(owner string, set ...bool) {
+func (v *validator) one(at place, set ...bool) {
 	n := 0
 	for _, s := range set {
 		if s {
@@ -100,7 +116,7 @@ func (v *validator) one(owner string, set ...bool) {
 		}
 	}
 	if n != 1 {
-		v.fail("%s: %d alternatives set, want exactly one", owner, n)
+		v.fail("%v: %d alternatives set, want exactly one", at, n)
 	}
 }
 

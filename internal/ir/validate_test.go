@@ -54,7 +54,7 @@ func TestValidate(t *testing.T) {
 		{"two actions", func(c *Config) { route(c).Action.Direct = &Direct{} }, "2 alternatives"},
 		{"empty step", func(c *Config) { route(c).Steps[0].Path = nil }, "0 alternatives"},
 		{"no phase", func(c *Config) { route(c).Steps[0].Phase = 0 }, "phase 0"},
-		{"empty path rewrite", func(c *Config) { route(c).Steps[0].Path = &PathRewrite{} }, "path: 0 alternatives"},
+		{"empty path rewrite", func(c *Config) { route(c).Steps[0].Path = &PathRewrite{} }, "path of step 0: 0 alternatives"},
 		{"unknown upstream", func(c *Config) { delete(c.Upstreams, "u") }, `upstream "u" does not exist`},
 		{"misfiled upstream", func(c *Config) { c.Upstreams["u"].Name = "w" }, "filed under"},
 		{"unknown member", func(c *Config) { c.Upstreams["u"].Tiers = [][]string{{"x"}} }, `upstream "x" does not exist`},
