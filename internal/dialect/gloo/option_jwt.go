@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/postern-gateway/postern/internal/dialect"
 	"github.com/postern-gateway/postern/internal/ir"
 )
 
@@ -96,6 +97,8 @@ func (p *options) keys(at string, s *jwks) ir.KeySource {
 		p.fail(at+".jwks", "write jwks.local.key or jwks.remote.url", "the provider has no key set, or two")
 	case s.Local != nil && strings.TrimSpace(s.Local.Key) == "":
 		p.fail(at+".jwks.local.key", "write the public key (PEM), a JWK or a JWKS", "the key is empty")
+	case s.Local != nil && dialect.HoldsPrivateKey(s.Local.Key):
+		p.fail(at+".jwks.local.key", "write the public half of an asymmetric key", "the key is private or symmetric, and a resource is no place for a secret")
 	case s.Local != nil:
 		return ir.KeySource{Inline: s.Local.Key}
 	case s.Remote.URL == "":
