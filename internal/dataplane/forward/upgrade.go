@@ -2,6 +2,7 @@ package forward
 
 import (
 	"bufio"
+	"bytes"
 	"io"
 	"net"
 	"net/http"
@@ -86,7 +87,7 @@ func (x *exchange) admitUpgrade() *dataplane.Answer {
 // upgraded is two connections that are copied into one another.
 type upgraded struct {
 	client net.Conn
-	in     *bufio.Reader // what the client sent already is in here
+	in     io.Reader // what the client sent already, and then the connection
 	up     *tunnel
 	idle   time.Duration
 	timer  *time.Timer
@@ -119,8 +120,9 @@ func (x *exchange) switchProtocols(at *attempt) *dataplane.Answer {
 	_ = client.SetDeadline(time.Time{})
 	r := &x.e.Record
 	r.Status, r.Verdict = http.StatusSwitchingProtocols, dataplane.Allowed
-	u := &upgraded{client: client, in: rw.Reader, up: up, idle: x.watch.idle}
+	u := &upgraded{client: client, in: afterHijack(client, rw.Reader), up: up, idle: x.watch.idle}
 	defer u.end("")
+	up.stop() // the request's context ends with the client's half-close
 	if !x.f.deps.Upgrades.add(u) {
 		r.Cut = "drain"
 		return nil
@@ -133,6 +135,19 @@ func (x *exchange) switchProtocols(at *attempt) *dataplane.Answer {
 	r.BytesIn, r.BytesOut = u.copyBoth()
 	r.Cut = u.cut
 	return nil
+}
+
+// afterHijack returns what is to be read from a connection that was taken
+// over: what the server had read already, and then the connection itself,
+// past the server's reader, which takes a half-close for the end.
+func afterHijack(c net.Conn, buffered *bufio.Reader) io.Reader {
+	n := buffered.Buffered()
+	if n == 0 {
+		return c
+	}
+	head := make([]byte, n)
+	_, _ = io.ReadFull(buffered, head) // from memory
+	return io.MultiReader(bytes.NewReader(head), c)
 }
 
 func writeSwitch(w *bufio.Writer, h http.Header) error {
