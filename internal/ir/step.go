@@ -26,7 +26,9 @@ type Step struct {
 	Origin Origin `json:"origin,omitzero"`
 
 	JWT        *JWT         `json:"jwt,omitempty"`
+	AuthSet    *AuthSet     `json:"authSet,omitempty"`
 	ClaimRules *ClaimRules  `json:"claimRules,omitempty"`
+	Transform  *Transform   `json:"transform,omitempty"`
 	CORS       *CORS        `json:"cors,omitempty"`
 	Headers    *HeaderEdit  `json:"headers,omitempty"`
 	Path       *PathRewrite `json:"path,omitempty"`

@@ -63,6 +63,11 @@ func (v *validator) steps(owner string, steps []Step) {
 		if s.Mirror != nil {
 			v.upstreamNamed(owner, s.Mirror.Upstream)
 		}
+		if s.AuthSet != nil {
+			for j, m := range s.AuthSet.Methods {
+				v.one(place{owner, "method", j, m.Name}, m.set()...)
+			}
+		}
 		if s.Path != nil {
 			v.one(place{owner, "path of step", i, s.Slot}, s.Path.set()...)
 		}
@@ -126,7 +131,7 @@ func (a Action) set() []bool {
 
 func (s Step) set() []bool {
 	return []bool{
-		s.JWT != nil, s.ClaimRules != nil, s.CORS != nil, s.Headers != nil, s.Path != nil, s.Host != nil,
+		s.JWT != nil, s.AuthSet != nil, s.ClaimRules != nil, s.Transform != nil, s.CORS != nil, s.Headers != nil, s.Path != nil, s.Host != nil,
 		s.Mirror != nil, s.BodyLimit != nil, s.Buffer != nil, s.Timeouts != nil, s.Retry != nil,
 		s.Upgrade != nil, s.LLM != nil, s.Closed != nil,
 	}
@@ -134,6 +139,10 @@ func (s Step) set() []bool {
 
 func (p PathRewrite) set() []bool {
 	return []bool{p.Full != nil, p.Prefix != nil, p.Segments != nil, p.Regex != nil}
+}
+
+func (m AuthMethod) set() []bool {
+	return []bool{m.APIKey != nil, m.Basic != nil, m.Verified != nil, m.Token != nil, m.External != nil}
 }
 
 func (c Credential) set() []bool {

@@ -17,6 +17,7 @@ func TestUnionsAreCounted(t *testing.T) {
 		{"Action", Action{}, len(Action{}.set())},
 		{"Step", Step{}, len(Step{}.set())},
 		{"PathRewrite", PathRewrite{}, len(PathRewrite{}.set())},
+		{"AuthMethod", AuthMethod{}, len(AuthMethod{}.set())},
 		{"Credential", Credential{}, len(Credential{}.set())},
 	} {
 		pointers := 0
