@@ -318,12 +318,13 @@ func sendRaw(t *testing.T, addr, text string) reply {
 	c := dialRaw(t, addr)
 	defer func() { _ = c.Close() }()
 	go func() { _, _ = io.WriteString(c, text) }()
-	return readReply(t, bufio.NewReader(c))
+	method, _, _ := strings.Cut(text, " ")
+	return readReply(t, bufio.NewReader(c), method)
 }
 
-func readReply(t *testing.T, r *bufio.Reader) reply {
+func readReply(t *testing.T, r *bufio.Reader, method string) reply {
 	t.Helper()
-	resp, err := http.ReadResponse(r, nil)
+	resp, err := http.ReadResponse(r, &http.Request{Method: method})
 	var timeout net.Error
 	if errors.As(err, &timeout) && timeout.Timeout() {
 		t.Fatal("no answer, and the connection stays open")
