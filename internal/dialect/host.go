@@ -67,10 +67,9 @@ func (r *merge) refuseListener(l, rival *Listener, why string) {
 		msg = fmt.Sprintf("port %d: %v uses it with another protocol", l.Port, rival.Owner)
 	}
 	r.report.Add(status.Errorf(l.Origin, "%s", msg).Fix("give one of them another port or hostname"))
-	r.report.Outcome(status.Outcome{
-		Object: l.Owner.Status(), About: l.Targets[0].Section,
-		Condition: "Conflicted", OK: true, Reason: why, Message: msg,
-	})
+	about := l.Targets[0].Section
+	r.report.Outcome(status.Outcome{Object: l.Owner.Status(), About: about, Condition: "Conflicted", OK: true, Reason: why, Message: msg})
+	r.report.Outcome(status.Outcome{Object: l.Owner.Status(), About: about, Condition: "Programmed", Reason: "Invalid", Message: msg})
 }
 
 type hostKey struct{ listener, hostname string }
@@ -89,6 +88,7 @@ func (r *merge) addHosts(all []*VirtualHost) {
 	claims := map[hostKey][]hostClaim{}
 	for _, h := range all {
 		for _, name := range h.Listeners {
+			r.attach(name, h)
 			l := r.listeners[name]
 			if l == nil { // refused
 				continue
@@ -119,6 +119,22 @@ func (r *merge) addHosts(all []*VirtualHost) {
 	}
 }
 
+// attach counts the owner of h, once, among the routes of a listener, also of
+// one that is not served: whose fault that is, its routes are attached.
+func (r *merge) attach(listener string, h *VirtualHost) {
+	if r.owners[listener] == nil {
+		r.owners[listener] = map[resource.Key]bool{}
+	}
+	if r.owners[listener][h.Owner] {
+		return
+	}
+	r.owners[listener][h.Owner] = true
+	if r.report.Attached == nil {
+		r.report.Attached = map[string]int{}
+	}
+	r.report.Attached[listener]++
+}
+
 // exclusiveRival returns who keeps h from a hostname, if anyone.
 func exclusiveRival(there []hostClaim, h *VirtualHost) *VirtualHost {
 	for _, c := range there {
@@ -139,11 +155,11 @@ func (r *merge) refuseHost(h, rival *VirtualHost, hostname string) {
 }
 
 // tellRoute reports the references and backends of a route that lead nowhere.
-func (r *merge) tellRoute(rt *Route, missing []Reference) {
+func (r *merge) tellRoute(rt *Route, missing []lost) {
 	for _, ref := range missing {
 		r.report.Add(status.Errorf(ref.Origin, "no %s %q in %s; the route is closed", ref.Target.Kind, ref.Target.Name, ref.Target.Namespace).
 			Fix("%s", orCreate(Suggest(ref.Target.Name, r.referableNames(ref.Target)))))
-		r.unresolved(rt, "BackendNotFound", fmt.Sprintf("%v does not exist", ref.Target))
+		r.unresolved(ref.owner, ref.parent, fmt.Sprintf("%v does not exist", ref.Target))
 	}
 	if rt.Action.Forward == nil {
 		return
@@ -154,7 +170,7 @@ func (r *merge) tellRoute(rt *Route, missing []Reference) {
 		}
 		r.report.Add(status.Errorf(b.Origin, "backend %s does not exist; requests for it get 500", b.Upstream).
 			Fix("%s", orCreate(Suggest(b.Upstream, r.upstreamNames()))))
-		r.unresolved(rt, "BackendNotFound", "backend "+b.Upstream+" does not exist")
+		r.unresolved(rt.Owner, rt.Parent, "backend "+b.Upstream+" does not exist")
 	}
 }
 
@@ -162,10 +178,10 @@ func orCreate(suggestion string) string {
 	return cmp.Or(suggestion, "create it, or correct the name")
 }
 
-func (r *merge) unresolved(rt *Route, reason, msg string) {
+func (r *merge) unresolved(owner resource.Key, about, msg string) {
 	r.report.Outcome(status.Outcome{
-		Object: rt.Owner.Status(), About: rt.Parent,
-		Condition: "ResolvedRefs", Reason: reason, Message: msg,
+		Object: owner.Status(), About: about,
+		Condition: "ResolvedRefs", Reason: "BackendNotFound", Message: msg,
 	})
 }
 
