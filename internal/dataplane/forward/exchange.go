@@ -81,7 +81,7 @@ func (x *exchange) run() *dataplane.Answer {
 		if x.again(at, fail) {
 			at.close()
 			if x.stream != nil {
-				x.stream = newStream(x.e)
+				x.stream = newStream(x)
 			}
 			if x.backOff() {
 				continue
