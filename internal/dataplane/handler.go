@@ -138,6 +138,12 @@ func (e *Exchange) enter(s *Socket, r *http.Request) *Answer {
 	if !ok {
 		return notFound("no listener of this port serves the host")
 	}
+	if s.TLS != nil && r.TLS == nil { // connected before TLS was switched on
+		return &Answer{
+			Status: http.StatusMisdirectedRequest, Body: "this port is served over TLS", Verdict: Invalid,
+			Header: http.Header{"Connection": {"close"}}, Cause: "the connection was made without TLS",
+		}
+	}
 	if misdirected(s, l, r.TLS) {
 		return &Answer{Status: http.StatusMisdirectedRequest, Verdict: Invalid, Cause: "the host belongs to another listener than the TLS server name"}
 	}

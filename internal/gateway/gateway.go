@@ -82,7 +82,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	connections, cut := context.WithCancel(context.WithoutCancel(ctx))
 	defer cut()
 	err := g.cfg.Source.Run(ctx, func(u source.Update) { g.apply(connections, u) })
-	g.drain(ctx)
+	g.drain(ctx, cut)
 	if ctx.Err() != nil {
 		return nil
 	}
@@ -112,28 +112,27 @@ func (g *Gateway) apply(ctx context.Context, u source.Update) {
 }
 
 // drain ends accepting, waits for what is under way, and lets go of
-// everything.
-func (g *Gateway) drain(ctx context.Context) {
+// everything. At the limit, what is left is cut, on ports that were freed
+// before, too.
+func (g *Gateway) drain(ctx context.Context, cut context.CancelFunc) {
 	g.draining.Store(true)
 	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), g.cfg.DrainLimit)
 	defer cancel()
-	ended := make(chan struct{})
-	go func() {
-		select {
-		case <-limit.Done():
-			if g.cfg.Upgraded != nil {
-				g.cfg.Upgraded.Close()
-			}
-		case <-ended:
-		}
-	}()
+	kept := context.AfterFunc(limit, func() {
+		cut()
+		g.endUpgraded()
+	})
 	g.listeners.Drain(limit)
-	close(ended)
-	if g.cfg.Upgraded != nil {
-		g.cfg.Upgraded.Close()
-	}
+	kept()
+	g.endUpgraded()
 	if a := g.now.Load(); a != nil {
 		a.Compiled.Snapshot.Release()
+	}
+}
+
+func (g *Gateway) endUpgraded() {
+	if g.cfg.Upgraded != nil {
+		g.cfg.Upgraded.Close()
 	}
 }
 
