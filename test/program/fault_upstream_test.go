@@ -3,7 +3,6 @@ package program
 import (
 	"bufio"
 	"crypto/tls"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -82,13 +81,10 @@ func faults(t *testing.T) []fault {
 			_, _ = io.WriteString(c, "HTTP/1.1 413 Content Too Large\r\nContent-Length: 8\r\nConnection: close\r\n\r\ntoo long")
 			_, _ = io.CopyN(io.Discard, br, 1<<20) // so that no reset overtakes the answer
 		}), method: "POST", body: 4 << 20, status: 413, text: "too long"},
-		{target: at("early-401", func(c net.Conn, br *bufio.Reader) {
-			if _, err := http.ReadRequest(br); err != nil {
-				return
-			}
-			_, _ = io.WriteString(c, "HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\nno")
-			silent(c, br)
-		}), method: "POST", body: 1 << 20, status: 401, text: "no"},
+		{target: at("early-401", eachRequest(func(c net.Conn, _ *http.Request) bool {
+			_, err := io.WriteString(c, "HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\nno")
+			return err == nil
+		})), method: "POST", body: 1 << 20, status: 401, text: "no"},
 	}
 }
 
@@ -313,8 +309,5 @@ func TestHTTP2UpstreamFaults(t *testing.T) {
 		} {
 			within(t, 5*time.Second, f.name, func() { f.check(t, c, protocol, "http://"+p.addr("8080")+"/") })
 		}
-	}
-	if n := fmt.Sprint(strings.Count(p.out.String(), "\n")); n == "0" {
-		t.Error("nothing was logged")
 	}
 }
