@@ -37,21 +37,21 @@ func newHTTP1(ep *endpoint) *http1 {
 
 // roundTrip sends o and returns its answer's head. The connection is in use
 // until the answer's body has been read or closed.
-func (p *http1) roundTrip(o *outgoing) (*http.Response, error) {
-	c, err := p.take(o.Context(), o.sni)
+func (p *http1) roundTrip(ctx context.Context, o *outgoing) (*http.Response, error) {
+	c, err := p.take(ctx, o.sni)
 	if err != nil {
 		o.stream.finish()
 		return nil, err
 	}
-	resp, err := c.exchange(o)
-	if err == nil || !c.reused || !c.mayRepeat(o) {
+	resp, err := c.exchange(ctx, o)
+	if err == nil || !c.reused || ctx.Err() != nil || !c.mayRepeat(o) {
 		return resp, err
 	}
-	c, derr := p.open(o.Context(), o.sni)
+	c, derr := p.open(ctx, o.sni)
 	if derr != nil {
 		return nil, derr
 	}
-	return c.exchange(o)
+	return c.exchange(ctx, o)
 }
 
 // take returns a living connection.
