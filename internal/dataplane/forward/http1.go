@@ -61,7 +61,7 @@ func (p *http1) take(ctx context.Context, sni string) (*http1Conn, error) {
 		if c == nil {
 			return p.open(ctx, sni)
 		}
-		if c.alive() {
+		if c.made == p.ep.upstream.tls.current() && c.alive() {
 			c.reused = true
 			return c, nil
 		}
@@ -83,11 +83,14 @@ func (p *http1) pop(sni string) *http1Conn {
 }
 
 func (p *http1) open(ctx context.Context, sni string) (*http1Conn, error) {
+	made := p.ep.upstream.tls.current()
 	c, err := p.ep.dial(ctx, sni, "http/1.1")
 	if err != nil {
 		return nil, err
 	}
-	return newHTTP1Conn(p, c, sni), nil
+	h := newHTTP1Conn(p, c, sni)
+	h.made = made
+	return h, nil
 }
 
 // put makes c idle.

@@ -26,7 +26,8 @@ type http1Conn struct {
 	left     int64 // bytes that a head may still take
 	ended    error // why nothing more can be read
 	sni      string
-	since    time.Time // idle
+	made     *tls.Config // what it was made with; nil: plain text
+	since    time.Time   // idle
 	reused   bool
 	wrote    bool // something of the request under way was written
 	answered bool // something of its answer was read

@@ -122,6 +122,9 @@ func (x *exchange) readBody() *dataplane.Answer {
 	if e.Length == 0 || e.Body == nil {
 		return nil
 	}
+	if e.Listener != nil && e.Length > e.Listener.Limits.BodyBytes {
+		return dataplane.BodyAnswer(dataplane.ErrBodyTooLarge) // before it is asked for
+	}
 	if !x.needsWhole() {
 		x.stream = newStream(x)
 		// net/http otherwise closes the body at the first byte of the answer.
