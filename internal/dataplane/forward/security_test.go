@@ -208,7 +208,7 @@ func TestSecurityRow13UnaskedAnswerTLS(t *testing.T) {
 	pair, err := tls.X509KeyPair(a.issue("127.0.0.1"))
 	must(t, err)
 	addr := rawServe(t, func(raw net.Conn, _ int) {
-		c := tls.Server(raw, &tls.Config{Certificates: []tls.Certificate{pair}})
+		c := tls.Server(raw, &tls.Config{Certificates: []tls.Certificate{pair}, DynamicRecordSizingDisabled: true})
 		br := bufio.NewReader(c)
 		for {
 			r, _, err := readRequestFrom(br)
