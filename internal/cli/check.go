@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -83,15 +82,18 @@ func (o *checkOptions) print(std Streams, objects int, report status.Report) err
 		fmt.Fprintf(std.Err, "%s: %s, %s\n", count(objects, "object"), count(errs, "error"), count(warnings, "warning"))
 	}
 	if errs > 0 {
-		return errors.Join(errReported)
+		return errReported
 	}
 	return nil
 }
 
 // count returns "1 error" or "2 errors".
-func count(n int, noun string) string {
+func count(n int, noun string) string { return fmt.Sprintf("%d %s", n, plural(n, noun)) }
+
+// plural returns "error" or "errors".
+func plural(n int, noun string) string {
 	if n == 1 {
-		return "1 " + noun
+		return noun
 	}
-	return fmt.Sprintf("%d %ss", n, noun)
+	return noun + "s"
 }

@@ -64,6 +64,16 @@ func (o *resourceOptions) load(ctx context.Context, std Streams, placeholders bo
 	return r, nil
 }
 
+// refuse says why nothing is served, and returns the error that ends run.
+func (r *read) refuse(w io.Writer) error {
+	printProblems(w, r.update.Problems)
+	report := status.Report{Problems: r.update.Problems}
+	if n := report.Errors(); n > 0 {
+		return fmt.Errorf("refuses to start: correct the %s above", plural(n, "error"))
+	}
+	return fmt.Errorf("refuses to start: %w", r.fatal)
+}
+
 // exposure reads --exposed.
 func (o *resourceOptions) exposure() (compile.Exposure, error) {
 	switch o.exposed {

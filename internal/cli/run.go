@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -61,5 +60,5 @@ func (o *runOptions) run(ctx context.Context, std Streams) error {
 		return err
 	}
 	defer s.close()
-	return errors.Join(s.serve(ctx))
+	return s.serve(ctx)
 }

@@ -127,14 +127,14 @@ func (c *Compiler) Compile(cfg *ir.Config) *Compiled {
 }
 
 // problem reports what is wrong with a piece of configuration.
-func (r *run) problem(origin ir.Origin, format string, args ...any) {
-	r.out.Report.Add(status.Errorf(origin, format, args...))
+func (r *run) problem(origin ir.Origin, remedy, format string, args ...any) {
+	r.out.Report.Add(status.Errorf(origin, format, args...).Fix("%s", remedy))
 }
 
 // closedFor returns the stage and the report of something that cannot be
 // built.
 func (r *run) closedFor(origin ir.Origin, err error) dataplane.Stage {
-	r.problem(origin, "%v; its requests get 500", err)
+	r.problem(origin, "correct it", "%v; its requests get 500", err)
 	return dataplane.Closed(&ir.Closed{Reason: err.Error(), Origin: origin})
 }
 

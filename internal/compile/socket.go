@@ -43,7 +43,7 @@ func (r *run) sockets() {
 		}
 		var err error
 		if s.Hosts, err = match.NewHosts(hosts); err != nil {
-			r.problem(list[0].Origin, "port %d: %v", k.port, err)
+			r.problem(list[0].Origin, "correct the hostname", "%v; port %d is not served", err, k.port)
 			continue
 		}
 		if list[0].TLS != nil {
@@ -80,7 +80,7 @@ func (r *run) listener(l *ir.Listener) *dataplane.Listener {
 	}
 	var err error
 	if out.Hosts, err = match.NewHosts(hosts); err != nil {
-		r.problem(l.Origin, "%v; the listener is closed", err)
+		r.problem(l.Origin, "correct the hostname", "%v; the listener is closed", err)
 		out.Closed = &ir.Closed{Reason: err.Error(), Origin: l.Origin}
 	}
 	return out
@@ -109,7 +109,7 @@ func (r *run) virtualHost(h *ir.VirtualHost) *dataplane.VirtualHost {
 		router, err = match.NewRouter(entries)
 	}
 	if err != nil { // cannot be: every entry was tried alone
-		r.problem(h.Origin, "host %q: %v; it is closed", h.Hostname, err)
+		r.problem(h.Origin, "correct its matches", "host %q: %v; it is closed", h.Hostname, err)
 		c := dataplane.Closed(&ir.Closed{Reason: err.Error(), Origin: h.Origin})
 		router, _ = match.NewRouter([]match.Entry[*dataplane.Route]{{Value: &dataplane.Route{Name: h.Hostname, Stages: []dataplane.Stage{c}}}})
 	}
@@ -119,7 +119,9 @@ func (r *run) virtualHost(h *ir.VirtualHost) *dataplane.VirtualHost {
 // closedMatch stands in for a match that cannot be compiled: whatever begins
 // as it could have begun is answered with 500.
 func (r *run) closedMatch(rt *ir.Route, m ir.Match, err error) match.Entry[*dataplane.Route] {
-	r.problem(rt.Origin, "%v; what it could match is closed", err)
+	if rt.Action.Closed == nil { // else it is known already
+		r.problem(rt.Origin, "correct the match", "%v; what it could match is closed", err)
+	}
 	wide := ir.Match{Order: m.Order, Methods: m.Methods}
 	if p := literalPrefix(m.Path); p != "" {
 		wide.Path = ir.PathMatch{Kind: ir.PathPrefix, Value: p}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/postern-gateway/postern/internal/ir"
 	"github.com/postern-gateway/postern/internal/resource"
@@ -62,11 +63,16 @@ func conflict(a, b *Listener) string {
 }
 
 func (r *merge) refuseListener(l, rival *Listener, why string) {
-	msg := fmt.Sprintf("port %d, hostname %q: taken by %v", l.Port, l.Hostname, rival.Owner)
-	if why == "ProtocolConflict" {
-		msg = fmt.Sprintf("port %d: %v uses it with another protocol", l.Port, rival.Owner)
+	hostname, remedy := "for every hostname", "give one of them another port or hostname"
+	if l.Hostname != "" {
+		hostname = fmt.Sprintf("for hostname %q", l.Hostname)
 	}
-	r.report.Add(status.Errorf(l.Origin, "%s", msg).Fix("give one of them another port or hostname"))
+	msg := fmt.Sprintf("port %d %s is taken by %v; this listener is not served", l.Port, hostname, rival.Owner)
+	if why == "ProtocolConflict" {
+		msg = fmt.Sprintf("port %d is taken by %v, and of the two one is TLS and one is not; this listener is not served", l.Port, rival.Owner)
+		remedy = "give one of them another port"
+	}
+	r.report.Add(status.Errorf(l.Origin, "%s", msg).Fix("%s", remedy))
 	about := l.Targets[0].Section
 	r.report.Outcome(status.Outcome{Object: l.Owner.Status(), About: about, Condition: "Conflicted", OK: true, Reason: why, Message: msg})
 	r.report.Outcome(status.Outcome{Object: l.Owner.Status(), About: about, Condition: "Programmed", Reason: "Invalid", Message: msg})
@@ -168,10 +174,25 @@ func (r *merge) tellRoute(rt *Route, missing []lost) {
 		if b.Closed != nil || r.config.Upstreams[b.Upstream] != nil {
 			continue
 		}
-		r.report.Add(status.Errorf(b.Origin, "backend %s does not exist; requests for it get 500", b.Upstream).
-			Fix("%s", orCreate(Suggest(b.Upstream, r.upstreamNames()))))
+		r.tellBackend(b)
 		r.unresolved(rt.Owner, rt.Parent, "backend "+b.Upstream+" does not exist")
 	}
+}
+
+// tellBackend reports a backend that leads nowhere.
+func (r *merge) tellBackend(b ir.Backend) {
+	what := fmt.Sprintf("backend %s does not exist", b.Upstream)
+	names, want := r.upstreamNames(), b.Upstream
+	// What dialects refer to among one another is named group/kind/namespace/name.
+	if part := strings.Split(b.Upstream, "/"); len(part) == 4 {
+		what, want = fmt.Sprintf("no %s %q in %s", part[1], part[3], part[2]), part[3]
+		prefix := strings.TrimSuffix(b.Upstream, part[3])
+		names = slices.DeleteFunc(names, func(n string) bool { return !strings.HasPrefix(n, prefix) })
+		for i, n := range names {
+			names[i] = strings.TrimPrefix(n, prefix)
+		}
+	}
+	r.report.Add(status.Errorf(b.Origin, "%s; requests for it get 500", what).Fix("%s", orCreate(Suggest(want, names))))
 }
 
 func orCreate(suggestion string) string {
@@ -194,6 +215,15 @@ func (r *merge) referableNames(t Target) []string {
 	}
 	slices.Sort(out)
 	return out
+}
+
+// keysText returns what a message calls several objects.
+func keysText(keys []resource.Key) string {
+	names := make([]string, len(keys))
+	for i, k := range keys {
+		names[i] = k.String()
+	}
+	return strings.Join(names, ", ")
 }
 
 func (r *merge) upstreamNames() []string {
@@ -245,9 +275,9 @@ func (r *merge) tellAttachments(fragments []*Fragment) {
 			case t == nil:
 				o.Message = "no route there yet"
 			case t.won == 0:
-				o.OK, o.Reason, o.Message = false, "Overridden", fmt.Sprintf("overridden by %v", t.shadows)
-				r.report.Add(status.Warningf(a.Origin, "has no effect: %s is set by %v", a.Slot, t.shadows).
-					Fix("remove it, or remove the other"))
+				o.OK, o.Reason, o.Message = false, "Overridden", "overridden by "+keysText(t.shadows)
+				r.report.Add(status.Warningf(a.Origin, "it has no effect: the same field of %s comes first", keysText(t.shadows)).
+					Fix("remove one of the two"))
 			default:
 				o.Message = fmt.Sprintf("in force on %d %s", t.won, a.bearers())
 			}

@@ -51,7 +51,10 @@ func (p Problem) Fix(format string, args ...any) Problem {
 // String returns "file:line: kind ns/name: field: what; remedy".
 func (p Problem) String() string {
 	s := p.Origin.String()
-	if pos := p.Origin.Position(); pos != "" && pos != s {
+	switch pos := p.Origin.Position(); {
+	case s == p.Origin.File: // of no object
+		s = pos
+	case pos != "":
 		s = pos + ": " + s
 	}
 	s += ": " + p.What
