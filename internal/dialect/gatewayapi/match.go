@@ -41,6 +41,7 @@ func (r *rule) matches() []ir.Match {
 		m.Query = r.queryMatches(specs[i].QueryParams, at+".queryParams")
 		m.Order = parent.Order(m)
 		out = append(out, m)
+		r.at = append(r.at, at)
 	}
 	return out
 }
