@@ -92,6 +92,7 @@ func (r *merge) addHosts(all []*VirtualHost) {
 		return cmp.Or(a.Age.Compare(b.Age), a.Owner.Compare(b.Owner))
 	})
 	claims := map[hostKey][]hostClaim{}
+	exclusive := map[hostKey]*VirtualHost{}
 	for _, h := range all {
 		for _, name := range h.Listeners {
 			r.attach(name, h)
@@ -101,9 +102,12 @@ func (r *merge) addHosts(all []*VirtualHost) {
 			}
 			for _, hostname := range h.Hostnames {
 				k := hostKey{name, hostname}
-				if rival := exclusiveRival(claims[k], h); rival != nil {
+				if rival := exclusiveRival(claims[k], exclusive[k], h); rival != nil {
 					r.refuseHost(h, rival, hostname)
 					continue
+				}
+				if h.Exclusive {
+					exclusive[k] = h
 				}
 				claims[k] = append(claims[k], hostClaim{h, l})
 			}
@@ -141,10 +145,18 @@ func (r *merge) attach(listener string, h *VirtualHost) {
 	r.report.Attached[listener]++
 }
 
-// exclusiveRival returns who keeps h from a hostname, if anyone.
-func exclusiveRival(there []hostClaim, h *VirtualHost) *VirtualHost {
+// exclusiveRival returns who keeps h from a hostname, if anyone. An exclusive
+// claim that is there already shares the hostname with its own owner's alone,
+// so that the many claims of others need not be looked at.
+func exclusiveRival(there []hostClaim, exclusive, h *VirtualHost) *VirtualHost {
+	if exclusive != nil && exclusive.Owner != h.Owner {
+		return exclusive
+	}
+	if !h.Exclusive {
+		return nil
+	}
 	for _, c := range there {
-		if c.host.Owner != h.Owner && (c.host.Exclusive || h.Exclusive) {
+		if c.host.Owner != h.Owner {
 			return c.host
 		}
 	}
