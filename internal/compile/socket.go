@@ -76,7 +76,7 @@ func (r *run) listener(l *ir.Listener) *dataplane.Listener {
 	}
 	var hosts []match.HostEntry[*dataplane.VirtualHost]
 	for _, h := range l.Hosts {
-		hosts = append(hosts, match.HostEntry[*dataplane.VirtualHost]{Pattern: h.Hostname, Value: r.virtualHost(h)})
+		hosts = append(hosts, match.HostEntry[*dataplane.VirtualHost]{Pattern: h.Hostname, Value: r.virtualHost(l, h)})
 	}
 	var err error
 	if out.Hosts, err = match.NewHosts(hosts); err != nil {
@@ -89,25 +89,61 @@ func (r *run) listener(l *ir.Listener) *dataplane.Listener {
 // virtualHost compiles the routes of a host into a router. A match that
 // cannot be compiled is replaced by one that takes at least as much, and
 // closed.
-func (r *run) virtualHost(h *ir.VirtualHost) *dataplane.VirtualHost {
-	var entries []match.Entry[*dataplane.Route]
+func (r *run) virtualHost(l *ir.Listener, h *ir.VirtualHost) *dataplane.VirtualHost {
+	routes := make([]*built, len(h.Routes))
+	for i, rt := range h.Routes {
+		routes[i] = r.route(rt)
+	}
+	key := hostKey{l.Name, h.Hostname}
+	if old := r.Compiler.hosts[key]; old != nil && slices.Equal(old.routes, routes) {
+		r.hosts[key] = old
+		return old.host
+	}
+	router, err := match.NewRouter(entriesOf(h.Routes, routes))
+	if err != nil {
+		return r.partlyClosed(h, routes)
+	}
+	vh := &dataplane.VirtualHost{Router: router}
+	r.hosts[key] = &builtHost{routes, vh}
+	return vh
+}
+
+// hostKey finds a host compiled before.
+type hostKey struct{ listener, hostname string }
+
+// builtHost is a compiled host of which every match could be. Snapshots share
+// it as long as its routes are the same.
+type builtHost struct {
+	routes []*built
+	host   *dataplane.VirtualHost
+}
+
+// entriesOf returns the matches of routes, and what they were compiled to.
+func entriesOf(routes []*ir.Route, compiled []*built) []match.Entry[*dataplane.Route] {
+	var out []match.Entry[*dataplane.Route]
+	for i, rt := range routes {
+		for _, m := range rt.Matches {
+			out = append(out, match.Entry[*dataplane.Route]{Match: m, Value: compiled[i].route})
+		}
+	}
+	return out
+}
+
+// partlyClosed compiles a host that has a match which cannot be.
+func (r *run) partlyClosed(h *ir.VirtualHost, routes []*built) *dataplane.VirtualHost {
+	entries := entriesOf(h.Routes, routes)
 	var owners []*ir.Route
 	for _, rt := range h.Routes {
-		b := r.route(rt)
-		for _, m := range rt.Matches {
-			entries = append(entries, match.Entry[*dataplane.Route]{Match: m, Value: b.route})
+		for range rt.Matches {
 			owners = append(owners, rt)
 		}
 	}
-	router, err := match.NewRouter(entries)
-	if err != nil {
-		for i, e := range entries {
-			if _, err := match.NewRouter(entries[i : i+1]); err != nil {
-				entries[i] = r.closedMatch(owners[i], e.Match, err)
-			}
+	for i, e := range entries {
+		if _, err := match.NewRouter(entries[i : i+1]); err != nil {
+			entries[i] = r.closedMatch(owners[i], e.Match, err)
 		}
-		router, err = match.NewRouter(entries)
 	}
+	router, err := match.NewRouter(entries)
 	if err != nil { // cannot be: every entry was tried alone
 		r.problem(h.Origin, "correct its matches", "host %q: %v; it is closed", h.Hostname, err)
 		c := dataplane.Closed(&ir.Closed{Reason: err.Error(), Origin: h.Origin})
