@@ -275,3 +275,14 @@ func within(t *testing.T, d time.Duration, what string, f func()) {
 
 // chatter is a text of n bytes.
 func chatter(n int) string { return strings.Repeat("postern ", n/8+1)[:n] }
+
+// newRequest returns a GET for a host.
+func newRequest(t *testing.T, url, host string) *http.Request {
+	t.Helper()
+	r, err := http.NewRequest(http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Host = host
+	return r
+}
