@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"crypto"
+	"crypto/hmac"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
@@ -50,6 +51,14 @@ func mint(header, claims string, key *rsa.PrivateKey) string {
 		panic(err)
 	}
 	return input + "." + b64(sig)
+}
+
+// hs256 signs with a shared key.
+func hs256(claims string, key []byte) string {
+	input := b64([]byte(`{"alg":"HS256"}`)) + "." + b64([]byte(claims))
+	mac := hmac.New(sha256.New, key)
+	mac.Write([]byte(input))
+	return input + "." + b64(mac.Sum(nil))
 }
 
 // caller returns a good token of issuer "tests" with further claims, such as
