@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -205,12 +206,13 @@ func TestDrainUpgraded(t *testing.T) {
 	}
 }
 
-// binary builds the program, once for all tests.
+// binary builds the program, once for all tests, and returns its path.
 var binary = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "postern-test-")
 	if err != nil {
 		return "", err
 	}
+	shared.Store(&dir)
 	path := filepath.Join(dir, "postern")
 	out, err := exec.Command("go", "build", "-o", path, "github.com/postern-gateway/postern/cmd/postern").CombinedOutput()
 	if err != nil {
@@ -218,6 +220,18 @@ var binary = sync.OnceValues(func() (string, error) {
 	}
 	return path, nil
 })
+
+// shared is the folder of what tests share, once there is one.
+var shared atomic.Pointer[string]
+
+// TestMain removes what tests share.
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if dir := shared.Load(); dir != nil {
+		_ = os.RemoveAll(*dir)
+	}
+	os.Exit(code)
+}
 
 // process is a running program of its own.
 type process struct {

@@ -196,10 +196,12 @@ func TestHangUps(t *testing.T) {
 	}))
 	p := run(t, files(nil, target{name: "up", addr: up.addr}), settings{})
 	before := runtime.NumGoroutine()
+	var clients []*http.Client
 	for _, protocol := range []string{"HTTP/1.1", "h2c"} {
 		for _, path := range []string{"/up/head", "/up/stream"} {
 			for range 5 {
 				c := client(t, protocol)
+				clients = append(clients, c)
 				ctx, hangUp := context.WithCancel(t.Context())
 				r, err := http.NewRequestWithContext(ctx, "GET", "http://"+p.addr("8080")+path, nil)
 				if err != nil {
@@ -230,10 +232,9 @@ func TestHangUps(t *testing.T) {
 				within(t, time.Second, protocol+" "+path+": the upstream's end", func() {
 					p.await("end of the upstream's connection", func() bool { open, _ := up.conns(); return open == 0 })
 				})
-				c.CloseIdleConnections()
 			}
 		}
 	}
-	p.settles(before)
+	p.settles(before, clients...)
 	p.await("499 in the access log", func() bool { return strings.Contains(p.out.String(), "499") })
 }

@@ -229,14 +229,18 @@ func leaksNothing(t *testing.T) {
 	})
 }
 
-// settles waits until the number of goroutines is no more than most.
-func (p *program) settles(most int) {
+// settles waits until the number of goroutines is no more than most. It closes
+// the clients' connections, which may not be idle at once.
+func (p *program) settles(most int, clients ...*http.Client) {
 	p.t.Helper()
 	deadline := time.Now().Add(patience)
 	for runtime.NumGoroutine() > most {
 		if time.Now().After(deadline) {
 			b := make([]byte, 1<<20)
 			p.t.Fatalf("%d goroutines are left of at most %d:\n%s", runtime.NumGoroutine(), most, b[:runtime.Stack(b, true)])
+		}
+		for _, c := range clients {
+			c.CloseIdleConnections()
 		}
 		time.Sleep(5 * time.Millisecond)
 	}

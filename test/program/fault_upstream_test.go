@@ -122,8 +122,10 @@ func TestUpstreamFaults(t *testing.T) {
 	}
 	warm.CloseIdleConnections()
 	before, memory := runtime.NumGoroutine(), heap()
+	var clients []*http.Client
 	for _, protocol := range []string{"HTTP/1.1", "h2c"} {
 		c := client(t, protocol)
+		clients = append(clients, c)
 		var all sync.WaitGroup
 		for _, f := range list {
 			all.Go(func() {
@@ -136,9 +138,8 @@ func TestUpstreamFaults(t *testing.T) {
 		if status, text, err := fetch(t, c, "GET", base+"good", nil); status != 200 || text != "fine" || err != nil {
 			t.Errorf("%s: good, after the faults: %d %q, %v", protocol, status, text, err)
 		}
-		c.CloseIdleConnections()
 	}
-	p.settles(before + 2) // the pooled connection of the good one
+	p.settles(before+2, clients...) // the pooled connection of the good one
 	if grown := heap() - memory; grown > 16<<20 {
 		t.Errorf("the faults left %d kB of memory", grown>>10)
 	}

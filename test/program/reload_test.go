@@ -25,6 +25,7 @@ type loaded struct {
 	base     string
 	stop     chan struct{}
 	work     sync.WaitGroup
+	clients  []*http.Client
 	requests atomic.Int64
 	events   atomic.Int64
 	failures atomic.Int64
@@ -69,11 +70,13 @@ func load(t *testing.T, p *program) *loaded {
 	l := &loaded{t: t, p: p, base: "http://" + p.addr("8080"), stop: make(chan struct{})}
 	for _, protocol := range []string{"HTTP/1.1", "h2c"} {
 		kept := client(t, protocol)
+		l.clients = append(l.clients, kept)
 		for range 2 {
+			c := client(t, protocol)
+			l.clients = append(l.clients, c)
 			l.work.Go(func() { l.ask(func() *http.Client { return kept }) })
+			l.work.Go(func() { l.stream(c) })
 		}
-		l.work.Go(func() { l.stream(client(t, protocol)) })
-		l.work.Go(func() { l.stream(client(t, protocol)) })
 	}
 	l.work.Go(func() {
 		l.ask(func() *http.Client {
@@ -183,7 +186,7 @@ func underReloads(t *testing.T, d, every time.Duration) {
 	ask, streams := target{name: "ask", addr: up.addr}, target{name: "stream", addr: up.addr}
 	p := run(t, files(map[string]string{
 		"secret.yaml": fmt.Sprintf(headerSecret, keyOf(0)), "policy.yaml": fmt.Sprintf(policyOf, 0),
-	}, ask, streams), settings{})
+	}, ask, streams), settings{args: []string{"--access-log", os.DevNull}}) // else the test would keep it
 	before := runtime.NumGoroutine()
 	l := load(t, p)
 	p.await("load", func() bool { return l.requests.Load() > 50 && l.events.Load() > 20 })
@@ -198,6 +201,8 @@ func underReloads(t *testing.T, d, every time.Duration) {
 	close(l.stop)
 	close(end)
 	l.work.Wait()
+	pooled := p.awaitIdle(up)
+	p.settles(before+pooled+2, l.clients...)
 	reloads := strings.Count(p.err.String(), "postern: reloaded")
 	t.Logf("%d requests and %d events of 4 streams through %d reloads, %d failed; heap and stacks grew by %d kB",
 		l.requests.Load(), l.events.Load(), reloads, l.failures.Load(), grown>>10)
@@ -210,17 +215,14 @@ func underReloads(t *testing.T, d, every time.Duration) {
 	if bad := strings.Count(p.err.String(), "error: "); bad > 0 {
 		t.Errorf("%d errors:\n%s", bad, p.err)
 	}
-	for _, name := range []string{"HTTP/1.1", "h2c"} {
-		client(t, name).CloseIdleConnections()
-	}
-	p.awaitIdle(up)
-	p.settles(before + 40) // the clients' kept connections
 }
 
-// awaitIdle waits until the gateway keeps no more than a pool or two to u.
-func (p *program) awaitIdle(u *raw) {
+// awaitIdle waits until the pools to u that were replaced are gone, and
+// returns the connections that are left: those of the last one or two.
+func (p *program) awaitIdle(u *raw) (open int) {
 	p.t.Helper()
-	p.await("end of the replaced pools", func() bool { open, _ := u.conns(); return open <= 16 })
+	p.await("end of the replaced pools", func() bool { open, _ = u.conns(); return open <= 16 })
+	return open
 }
 
 // TestReloadUnderLoad reloads every 50 ms, under load: not one request fails,
