@@ -2,6 +2,7 @@ package compile
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -99,9 +100,13 @@ func (r *run) virtualHost(l *ir.Listener, h *ir.VirtualHost) *dataplane.VirtualH
 		r.hosts[key] = old
 		return old.host
 	}
-	router, err := match.NewRouter(entriesOf(h.Routes, routes))
+	entries, err := entriesOf(h.Routes, routes)
 	if err != nil {
-		return r.partlyClosed(h, routes)
+		return r.partlyClosed(h, entries)
+	}
+	router, err := match.NewRouter(entries)
+	if err != nil {
+		return r.partlyClosed(h, entries)
 	}
 	vh := &dataplane.VirtualHost{Router: router}
 	r.hosts[key] = &builtHost{routes, vh}
@@ -118,20 +123,23 @@ type builtHost struct {
 	host   *dataplane.VirtualHost
 }
 
-// entriesOf returns the matches of routes, and what they were compiled to.
-func entriesOf(routes []*ir.Route, compiled []*built) []match.Entry[*dataplane.Route] {
+// entriesOf returns the matches of routes, and what they were compiled to. An
+// error says that one of them has a path that no request can have.
+func entriesOf(routes []*ir.Route, compiled []*built) ([]match.Entry[*dataplane.Route], error) {
 	var out []match.Entry[*dataplane.Route]
+	var fault error
 	for i, rt := range routes {
 		for _, m := range rt.Matches {
+			path, err := normalized(m.Path)
+			m.Path, fault = path, cmp.Or(fault, err)
 			out = append(out, match.Entry[*dataplane.Route]{Match: m, Value: compiled[i].route})
 		}
 	}
-	return out
+	return out, fault
 }
 
 // partlyClosed compiles a host that has a match which cannot be.
-func (r *run) partlyClosed(h *ir.VirtualHost, routes []*built) *dataplane.VirtualHost {
-	entries := entriesOf(h.Routes, routes)
+func (r *run) partlyClosed(h *ir.VirtualHost, entries []match.Entry[*dataplane.Route]) *dataplane.VirtualHost {
 	var owners []*ir.Route
 	for _, rt := range h.Routes {
 		for range rt.Matches {
@@ -139,7 +147,11 @@ func (r *run) partlyClosed(h *ir.VirtualHost, routes []*built) *dataplane.Virtua
 		}
 	}
 	for i, e := range entries {
-		if _, err := match.NewRouter(entries[i : i+1]); err != nil {
+		_, err := normalized(e.Match.Path)
+		if err == nil {
+			_, err = match.NewRouter(entries[i : i+1])
+		}
+		if err != nil {
 			entries[i] = r.closedMatch(owners[i], e.Match, err)
 		}
 	}
@@ -150,6 +162,26 @@ func (r *run) partlyClosed(h *ir.VirtualHost, routes []*built) *dataplane.Virtua
 		router, _ = match.NewRouter([]match.Entry[*dataplane.Route]{{Value: &dataplane.Route{Name: h.Hostname, Stages: []dataplane.Stage{c}}}})
 	}
 	return &dataplane.VirtualHost{Router: router}
+}
+
+// normalized returns p as requests' paths are compared with it. One that no
+// request can have is an error: were it let be, a wider route with fewer
+// protections would take what it was meant for.
+func normalized(p ir.PathMatch) (ir.PathMatch, error) {
+	tail := ""
+	switch p.Kind {
+	case ir.PathExact, ir.PathSegments:
+	case ir.PathPrefix: // it may end inside a segment: /.well
+		tail = "x"
+	default:
+		return p, nil
+	}
+	value, err := dataplane.NormalizePath(p.Value + tail)
+	if err != nil {
+		return p, fmt.Errorf("path %q: %w", p.Value, err)
+	}
+	p.Value = strings.TrimSuffix(value, tail)
+	return p, nil
 }
 
 // closedMatch stands in for a match that cannot be compiled: whatever begins
@@ -176,7 +208,7 @@ func literalPrefix(p ir.PathMatch) string {
 	}
 	value := p.Value
 	if p.Kind != ir.PathRegex {
-		return value
+		return normalPrefix(value)
 	}
 	for len(value) > 0 && value[0] == '^' {
 		value = value[1:]
@@ -194,6 +226,17 @@ func literalPrefix(p ir.PathMatch) string {
 		}
 	}
 	return value
+}
+
+// normalPrefix returns as much of a path as can begin a request's.
+func normalPrefix(path string) string {
+	path = "/" + strings.TrimLeft(path, "/")
+	for i := len(path); i > 1; i-- {
+		if p, err := dataplane.NormalizePath(path[:i]); err == nil {
+			return p
+		}
+	}
+	return ""
 }
 
 // containsAlternation reports whether an alternation may stand at the top
