@@ -169,6 +169,7 @@ func (p *pass) decode(n *node, desc *Kind, version string) {
 	if p.file != "" {
 		o.Lines = linesOf(n)
 	}
+	p.res.Broken = p.res.Broken || slices.ContainsFunc(o.Faults, desc.isVital)
 	p.res.Objects = append(p.res.Objects, o)
 }
 

@@ -45,7 +45,7 @@ func New() dialect.Dialect {
 func kinds() []resource.Kind {
 	return append(parent.Kinds(),
 		resource.Kind{GroupKind: parent.HTTPRouteKind, Versions: []string{"v1", "v1beta1"}, Plural: "httproutes", New: func() any { return new(HTTPRoute) }},
-		resource.Kind{GroupKind: backendTLSPolicyKind, Versions: []string{"v1", "v1alpha3"}, Plural: "backendtlspolicies", New: func() any { return new(BackendTLSPolicy) }},
+		resource.Kind{GroupKind: backendTLSPolicyKind, Versions: []string{"v1", "v1alpha3"}, Plural: "backendtlspolicies", New: func() any { return new(BackendTLSPolicy) }, Vital: []string{"targetRefs"}},
 	)
 }
 
