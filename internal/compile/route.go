@@ -123,7 +123,8 @@ func (rb *routeBuilder) closed(err error) dataplane.Stage {
 	if at, ok := err.(*stepError); ok {
 		origin = at.origin
 	}
-	rb.b.report.Add(status.Errorf(origin, "%v; %s is closed and answers 500", err, rb.rt.Name).Fix("correct it"))
+	// No word of the route: a step of many routes is told of once.
+	rb.b.report.Add(status.Errorf(origin, "%v; the routes that need it are closed", err).Fix("correct it"))
 	return dataplane.Closed(&ir.Closed{Reason: err.Error(), Origin: origin})
 }
 

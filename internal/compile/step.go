@@ -41,7 +41,7 @@ func (rb *routeBuilder) steps(steps []ir.Step) ([]dataplane.Stage, error) {
 		}
 		stage, err := rb.stage(s, rb)
 		if err != nil {
-			return nil, &stepError{s.Origin, fmt.Errorf("%s: %w", s.Slot, err)}
+			return nil, &stepError{s.Origin, err}
 		}
 		if c, ok := stage.(checker); ok {
 			rb.b.checks = append(rb.b.checks, check{origin: s.Origin, err: c.Check})

@@ -80,6 +80,8 @@ type Exchange struct {
 
 	query     url.Values
 	collected *[]byte
+	rest      io.Reader // the body as the server reads it; not bounded
+	expects   bool      // the client waits for 100 (Continue) before it sends the body
 	budget    *Budget
 	held      int64
 	onAnswer  []func(status int, h http.Header)
@@ -182,8 +184,8 @@ func (e *Exchange) FinishHeader(status int, h http.Header, reply bool) {
 	for _, f := range e.onAnswer {
 		f(status, h)
 	}
-	h.Set("X-Request-Id", e.Record.RequestID)
 	if e.Listener != nil {
+		h.Set("X-Request-Id", e.Record.RequestID)
 		h.Set("Server", e.Listener.ServerName)
 		if e.Listener.Via != "" {
 			h.Add("Via", e.Listener.Via)

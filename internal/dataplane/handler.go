@@ -38,7 +38,7 @@ func (h *Handler) Socket() *Socket { return h.socket.Load() }
 
 // ServeHTTP serves one request.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	e := &Exchange{Response: w, Method: r.Method, Proto: r.ProtoMajor, TLS: r.TLS, Peer: r.RemoteAddr}
+	e := &Exchange{Response: w, Method: r.Method, Length: r.ContentLength, rest: r.Body, expects: r.Header["Expect"] != nil, Proto: r.ProtoMajor, TLS: r.TLS, Peer: r.RemoteAddr}
 	e.Record = Record{Start: h.clock(), Decision: newID(), Method: r.Method, Protocol: r.Proto}
 	defer h.finish(e)
 	if a := h.serve(r.Context(), e, r); a != nil {
@@ -137,6 +137,12 @@ func (e *Exchange) enter(s *Socket, r *http.Request) *Answer {
 	l, ok := s.Hosts.Find(e.Host)
 	if !ok {
 		return notFound("no listener of this port serves the host")
+	}
+	if s.TLS != nil && r.TLS == nil { // connected before TLS was switched on
+		return &Answer{
+			Status: http.StatusMisdirectedRequest, Body: "this port is served over TLS", Verdict: Invalid,
+			Header: http.Header{"Connection": {"close"}}, Cause: "the connection was made without TLS",
+		}
 	}
 	if misdirected(s, l, r.TLS) {
 		return &Answer{Status: http.StatusMisdirectedRequest, Verdict: Invalid, Cause: "the host belongs to another listener than the TLS server name"}
