@@ -207,7 +207,7 @@ func exists(in *Input, a args) (Value, error) {
 		return Value{}, errText
 	}
 	for i := range in.Extractions {
-		if !in.Merged && in.Extractions[i].Name == a[0].text {
+		if !in.Merged && !in.opts.Advanced && in.Extractions[i].Name == a[0].text {
 			return Bool(true), nil
 		}
 	}

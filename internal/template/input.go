@@ -68,7 +68,7 @@ type Input struct {
 	start  int
 	limit  int
 	work   int
-	escape bool
+	opts   Options
 	loops  []frame
 	sets   []binding
 	random Random
@@ -86,8 +86,8 @@ type binding struct {
 	value Value
 }
 
-func (in *Input) begin(dst []byte, escape bool) {
-	in.out, in.start, in.escape = dst, len(dst), escape
+func (in *Input) begin(dst []byte, opts Options) {
+	in.out, in.start, in.opts = dst, len(dst), opts
 	in.work, in.random = maxWork, Random{}
 	in.loops, in.sets = in.loops[:0], in.sets[:0]
 	if in.limit = in.MaxOutput; in.limit == 0 {
@@ -130,7 +130,7 @@ func (in *Input) print(v Value) error {
 	switch {
 	case v.kind == isNull:
 		return nil
-	case v.kind == isString && in.escape:
+	case v.kind == isString && in.opts.Escape:
 		in.out = appendEscaped(in.out, v.text)
 	case v.kind == isObject || v.kind == isArray:
 		before := len(in.out)

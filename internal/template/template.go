@@ -90,7 +90,7 @@ func (t *Template) Uses() *Uses { return &t.uses }
 // Append appends what the template renders to dst. After an error, what was
 // appended is not to be used.
 func (t *Template) Append(dst []byte, in *Input) ([]byte, error) {
-	in.begin(dst, t.opts.Escape)
+	in.begin(dst, t.opts)
 	for _, s := range t.body {
 		if err := s.render(in); err != nil {
 			return dst, err.at(t.src)
