@@ -2,6 +2,10 @@ package dataplane
 
 import "slices"
 
+// TransformMetadata is the namespace of what transformations leave where they
+// name none, as in Gloo.
+const TransformMetadata = "io.solo.transformation"
+
 // Metadata is a value that a filter leaves for those after it, by namespace
 // and key.
 type Metadata struct {

@@ -207,7 +207,7 @@ func (w *work) setMetadata() error {
 		}
 		namespace := m.namespace
 		if namespace == "" {
-			namespace = ownMetadata
+			namespace = dataplane.TransformMetadata
 		}
 		w.e.SetMetadata(dataplane.Metadata{Namespace: namespace, Key: m.key, Text: text, JSON: m.json, Secret: append([]string(nil), w.secret...)})
 	}

@@ -43,7 +43,9 @@ type gateway struct {
 	answer  http.HandlerFunc
 
 	mu      sync.Mutex
+	more    *sync.Cond
 	records []dataplane.Record
+	asked   int // how many requests were sent
 }
 
 func (g *gateway) Record(r *dataplane.Record) {
@@ -53,17 +55,24 @@ func (g *gateway) Record(r *dataplane.Record) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.records = append(g.records, *r)
+	g.more.Broadcast()
 }
 
+// last waits for the record of the last request, which is written after its
+// answer.
 func (g *gateway) last() dataplane.Record {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	for len(g.records) < g.asked {
+		g.more.Wait()
+	}
 	return g.records[len(g.records)-1]
 }
 
 func newGateway(t testing.TB) *gateway {
 	t.Helper()
 	g := &gateway{t: t, bodies: dataplane.NewBudget(256 << 20), answer: echo}
+	g.more = sync.NewCond(&g.mu)
 	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { g.answer(w, r) }))
 	t.Cleanup(up.Close)
 	g.address = up.Listener.Addr().String()
@@ -171,6 +180,9 @@ func (g *gateway) send(line, body string, header ...string) (*http.Response, str
 		name, value, _ := strings.Cut(h, ": ")
 		req.Header.Add(name, value)
 	}
+	g.mu.Lock()
+	g.asked++
+	g.mu.Unlock()
 	res, err := http.DefaultTransport.RoundTrip(req)
 	must(g.t, err)
 	defer func() { _ = res.Body.Close() }()

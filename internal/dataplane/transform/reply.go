@@ -1,6 +1,7 @@
 package transform
 
 import (
+	"errors"
 	"net/http"
 	"strconv"
 	"strings"
@@ -29,8 +30,6 @@ type reply struct {
 	whole  bool
 	status int
 	body   []byte
-	large  bool // than may be collected
-	busy   bool // too many bodies are held
 	// replaced is written in place of the body, which is dropped.
 	replaced *string
 	wrote    bool
@@ -92,24 +91,31 @@ func (r *reply) Write(p []byte) (int, error) {
 		return len(p), nil
 	case !r.whole:
 		return r.ResponseWriter.Write(p)
-	case r.large || r.busy:
-		return len(p), nil
 	}
 	n := len(r.body) + len(p)
-	if r.large = int64(n) > r.change.limit; r.large {
-		r.body = nil
-		return len(p), nil
+	if int64(n) > r.change.limit {
+		return 0, r.cut(http.StatusRequestEntityTooLarge, tooLarge, "the answer is larger than the limit")
 	}
 	if n > cap(r.body) {
 		grown := max(2*cap(r.body), n, 4<<10)
-		if r.busy = r.e.Hold(int64(grown)) != nil; r.busy {
-			r.body = nil
-			return len(p), nil
+		if r.e.Hold(int64(grown)) != nil {
+			return 0, r.cut(http.StatusServiceUnavailable, "too busy to hold the answer", dataplane.ErrBudget.Error())
 		}
 		r.body = append(make([]byte, 0, grown), r.body...)
 	}
 	r.body = append(r.body, p...)
 	return len(p), nil
+}
+
+var errCut = errors.New("the answer cannot be collected")
+
+// cut answers at once, without waiting for the end of what cannot be
+// collected: a stream might have none.
+func (r *reply) cut(status int, text, cause string) error {
+	r.body, r.whole = nil, false
+	r.fail(status, text, cause)
+	_ = http.NewResponseController(r.ResponseWriter).Flush()
+	return errCut
 }
 
 // FlushError holds back what is not ready.
@@ -154,14 +160,6 @@ func (r *reply) send(status int, body []byte) {
 // end finishes a collected answer.
 func (r *reply) end() {
 	if !r.whole || !r.wrote {
-		return
-	}
-	switch {
-	case r.large:
-		r.fail(http.StatusRequestEntityTooLarge, tooLarge, "the answer is larger than the limit")
-		return
-	case r.busy:
-		r.fail(http.StatusServiceUnavailable, "too busy to hold the answer", dataplane.ErrBudget.Error())
 		return
 	}
 	status, body, err := r.transform()

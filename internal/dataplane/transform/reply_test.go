@@ -108,6 +108,21 @@ func TestStreamIsCollected(t *testing.T) {
 	}
 }
 
+// A stream without end is answered for as soon as it is too long.
+func TestEndlessStream(t *testing.T) {
+	done := make(chan struct{})
+	g := answering(t, ir.Template{DontParse: true, Body: text(`made`)}, func(w http.ResponseWriter, _ *http.Request) {
+		defer close(done)
+		for err := error(nil); err == nil; {
+			_, err = w.Write(make([]byte, 1<<16))
+		}
+	})
+	if res, body := g.send("GET /", ""); res.StatusCode != 413 || body != "payload too large" {
+		t.Errorf("got %d %q", res.StatusCode, body)
+	}
+	<-done
+}
+
 // An answer that breaks off is not made whole.
 func TestBrokenAnswer(t *testing.T) {
 	g := answering(t, ir.Template{DontParse: true, Body: text(`made`)}, func(w http.ResponseWriter, _ *http.Request) {

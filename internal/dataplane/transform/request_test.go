@@ -147,6 +147,19 @@ func TestBadRequests(t *testing.T) {
 	}
 }
 
+// What a body is made into counts among the bodies that are held.
+func TestRow26Budget(t *testing.T) {
+	g := newGateway(t)
+	g.bodies = dataplane.NewBudget(4 << 20)
+	g.one(nil, stage(t, request(ir.Template{Set: header("x-out", "{{ default(a, 1) }}")})))
+	if res, body := g.send("POST /", "["+strings.Repeat("0,", 200_000)+"0]"); res.StatusCode != 503 || body != "too busy to hold the request body" {
+		t.Errorf("got %d %q", res.StatusCode, body)
+	}
+	if s := g.got("POST /", "{}"); s.Header.Get("X-Out") != "1" {
+		t.Errorf("got %+v", s)
+	}
+}
+
 // A body that no template needs streams through, however large it is.
 func TestPassthroughStreams(t *testing.T) {
 	big := strings.Repeat("x", 5<<20)

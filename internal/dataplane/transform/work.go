@@ -191,17 +191,14 @@ func first(values []string) string {
 // Body returns the body as it came.
 func (w *work) Body() string { return w.text }
 
-// The namespaces of metadata: the transformations' own, and that of tokens.
-const (
-	ownMetadata = "io.solo.transformation"
-	jwtMetadata = "envoy.filters.http.jwt_authn"
-)
+// jwtMetadata is where Envoy's jwt_authn filter puts what a token says.
+const jwtMetadata = "envoy.filters.http.jwt_authn"
 
 // Metadata returns what another filter left under a key; after a colon, the
 // key goes on inside of what was found.
 func (w *work) Metadata(namespace, key string) template.Value {
 	if namespace == "" {
-		namespace = ownMetadata
+		namespace = dataplane.TransformMetadata
 	}
 	path := strings.Split(key, ":")
 	v := w.metadata(namespace, path[0])
