@@ -85,8 +85,8 @@ func (r *run) reached(rt *ir.Route) []*ir.Upstream {
 func (r *run) build(rt *ir.Route, reached []*ir.Upstream) *built {
 	b := &built{upstreams: reached, session: r.deps.Keep.Begin()}
 	rb := &routeBuilder{run: r, rt: rt, b: b}
-	stages := rb.stages()
-	b.route = &dataplane.Route{Name: rt.Name, Origin: rt.Origin, Stages: stages, Sanitize: rb.sanitize}
+	stages, guards := rb.stages()
+	b.route = &dataplane.Route{Name: rt.Name, Origin: rt.Origin, Stages: stages, Guards: guards, Sanitize: rb.sanitize}
 	return b
 }
 
@@ -96,25 +96,30 @@ type routeBuilder struct {
 	rt       *ir.Route
 	b        *built
 	sanitize []string
+	// guards marks the guards among the stages built so far; those of the
+	// route itself are taken before its backends add theirs.
+	guards   []bool
 	settings forward.Settings
 }
 
-// stages returns the route's stages, the last of which answers. Where one
+// stages returns the route's stages, the last of which answers, and which of
+// them are guards. Where one
 // cannot be built, the route is closed at once: before anyone is asked, so
 // that a broken protection shows.
-func (rb *routeBuilder) stages() []dataplane.Stage {
+func (rb *routeBuilder) stages() ([]dataplane.Stage, []bool) {
 	if rb.closedByExposure() {
-		return []dataplane.Stage{dataplane.Closed(&ir.Closed{Status: 403, Reason: "carries a provider credential and asks nobody; refused by --exposed=deny", Origin: rb.rt.Origin})}
+		return []dataplane.Stage{dataplane.Closed(&ir.Closed{Status: 403, Reason: "carries a provider credential and asks nobody; refused by --exposed=deny", Origin: rb.rt.Origin})}, nil
 	}
 	stages, err := rb.steps(rb.rt.Steps)
 	if err != nil {
-		return []dataplane.Stage{rb.closed(err)}
+		return []dataplane.Stage{rb.closed(err)}, nil
 	}
+	guards := slices.Clone(rb.guards)
 	last, err := rb.action()
 	if err != nil {
-		return []dataplane.Stage{rb.closed(err)}
+		return []dataplane.Stage{rb.closed(err)}, nil
 	}
-	return append(stages, last)
+	return append(stages, last), guards
 }
 
 // closed reports err and returns the stage that closes the route.

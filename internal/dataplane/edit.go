@@ -69,6 +69,7 @@ func (e *Exchange) Withdraw(name string) {
 	if slices.ContainsFunc(e.Outbound.Secrets, isIt) {
 		e.Outbound.Secrets = without(e.Outbound.Secrets, isIt)
 	}
+	e.forgetSecretHeader(name)
 }
 
 // without returns a list without some of its elements. It leaves the list as

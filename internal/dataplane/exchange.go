@@ -30,8 +30,9 @@ func (f StageFunc) Run(ctx context.Context, e *Exchange) *Answer { return f(ctx,
 // Exchange gathers what one request brings and what happens to it. Stages
 // read and change it in turn; it belongs to one goroutine at a time.
 type Exchange struct {
-	// Method, Scheme, Host, Path and RawQuery are the normalized request; what
-	// matching and policies look at, and never changed. Host is lower case,
+	// Method, Scheme, Host, Path and RawQuery are the normalized request: what
+	// matching and policies look at. They never change, but for SetPath and
+	// SetMethod, which normalize anew. Host is lower case,
 	// without port and trailing dot; Authority is Host with the port that the
 	// client wrote.
 	Method, Scheme, Host, Authority, Path, RawQuery string
@@ -84,9 +85,17 @@ type Exchange struct {
 	expects   bool      // the client waits for 100 (Continue) before it sends the body
 	budget    *Budget
 	held      int64
-	onAnswer  []func(status int, h http.Header)
-	onReply   []func(status int, h http.Header)
-	onRead    func()
+	// secretHeaders are the injected credentials that stages may read.
+	secretHeaders []secretHeader
+	metadata      []Metadata
+	// rematch asks for another match, rematched tells that there was one, and
+	// keep are the injected credentials that survive it.
+	rematch, rematched bool
+	keep               []string
+	onEnd              []func()
+	onAnswer           []func(status int, h http.Header)
+	onReply            []func(status int, h http.Header)
+	onRead             func()
 }
 
 // Outbound is where rewrites are gathered. Empty fields keep the request's.
@@ -142,6 +151,10 @@ func (e *Exchange) OnAnswer(f func(status int, h http.Header)) { e.onAnswer = ap
 // an upstream's, a redirect, a direct response; not of a refusal.
 func (e *Exchange) OnReply(f func(status int, h http.Header)) { e.onReply = append(e.onReply, f) }
 
+// OnEnd registers what is done when the answer has been written to Response
+// to its end, unless it broke off. The last registered comes first.
+func (e *Exchange) OnEnd(f func()) { e.onEnd = append(e.onEnd, f) }
+
 // OnRead registers what is told whenever something of the body has been read
 // from the client; nil: nobody is.
 func (e *Exchange) OnRead(f func()) { e.onRead = f }
@@ -152,6 +165,7 @@ func (e *Exchange) OnRead(f func()) { e.onRead = f }
 type Mark struct {
 	outbound          Outbound
 	consumed          []string
+	secretHeaders     []secretHeader
 	onAnswer, onReply int
 }
 
@@ -163,12 +177,13 @@ func (e *Exchange) Mark() Mark {
 	m := Mark{outbound: e.Outbound, onAnswer: len(e.onAnswer), onReply: len(e.onReply)}
 	m.outbound.Secrets = slices.Clip(m.outbound.Secrets)
 	m.consumed = slices.Clip(e.Record.consumedHeaders)
+	m.secretHeaders = slices.Clip(e.secretHeaders)
 	return m
 }
 
 // Rewind goes back to m.
 func (e *Exchange) Rewind(m Mark) {
-	e.Outbound, e.Record.consumedHeaders = m.outbound, m.consumed
+	e.Outbound, e.Record.consumedHeaders, e.secretHeaders = m.outbound, m.consumed, m.secretHeaders
 	e.onAnswer, e.onReply = e.onAnswer[:m.onAnswer], e.onReply[:m.onReply]
 }
 
@@ -193,8 +208,8 @@ func (e *Exchange) FinishHeader(status int, h http.Header, reply bool) {
 	}
 }
 
-// matchRequest is what the matchers look at.
-func (e *Exchange) matchRequest() *match.Request {
+// MatchRequest is what matchers look at.
+func (e *Exchange) MatchRequest() *match.Request {
 	return &match.Request{Method: e.Method, Path: e.Path, Host: e.Host, Header: e.Header, Query: e.Query()}
 }
 

@@ -24,6 +24,8 @@ var (
 	errQueryByte    = errors.New("the query holds a byte that must be escaped")
 	errTargetForm   = errors.New("the request target is malformed")
 	errConnect      = errors.New("CONNECT is not served")
+	errHead         = errors.New("HEAD cannot take another method's place, nor another its")
+	errMethod       = errors.New("the method is malformed")
 	errHeaderFolded = errors.New("a header value holds a line break or NUL")
 )
 

@@ -151,7 +151,19 @@ func (x *exchange) readBody() *dataplane.Answer {
 // was broken off would otherwise be taken for the next request.
 func (x *exchange) closeAfter() {
 	one := io.NopCloser(strings.NewReader("x"))
-	_, _ = http.MaxBytesReader(x.e.Response, one, 0).Read(make([]byte, 1))
+	_, _ = http.MaxBytesReader(beneath(x.e.Response), one, 0).Read(make([]byte, 1))
+}
+
+// beneath returns the server's own ResponseWriter, which alone can be told to
+// close.
+func beneath(w http.ResponseWriter) http.ResponseWriter {
+	for {
+		u, ok := w.(interface{ Unwrap() http.ResponseWriter })
+		if !ok {
+			return w
+		}
+		w = u.Unwrap()
+	}
 }
 
 func (x *exchange) needsWhole() bool {
