@@ -86,17 +86,26 @@ func (r *run) build(rt *ir.Route, reached []*ir.Upstream) *built {
 	b := &built{upstreams: reached, session: r.deps.Keep.Begin()}
 	rb := &routeBuilder{run: r, rt: rt, b: b}
 	stages := rb.stages()
-	b.route = &dataplane.Route{Name: rt.Name, Origin: rt.Origin, Stages: stages, Sanitize: rb.sanitize}
+	b.route = &dataplane.Route{Name: rt.Name, Origin: rt.Origin, Stages: stages, Sanitize: rb.sanitized()}
 	return b
 }
 
 // routeBuilder compiles one route.
 type routeBuilder struct {
 	*run
-	rt       *ir.Route
-	b        *built
-	sanitize []string
-	settings forward.Settings
+	rt *ir.Route
+	b  *built
+	// sanitize are headers that the steps may set, inputs those in which they
+	// look for credentials.
+	sanitize, inputs []string
+	settings         forward.Settings
+}
+
+// sanitized are the headers that are removed before the first stage: all that
+// a step may set, but those that hold credentials for one. From these the
+// client's value goes when the step that sets them accepts the caller.
+func (rb *routeBuilder) sanitized() []string {
+	return slices.DeleteFunc(rb.sanitize, func(name string) bool { return slices.Contains(rb.inputs, name) })
 }
 
 // stages returns the route's stages, the last of which answers. Where one

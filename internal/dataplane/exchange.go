@@ -100,6 +100,8 @@ type Outbound struct {
 	// Secrets are headers whose values are secret, set for each attempt after
 	// everything else.
 	Secrets []SecretHeader
+	// carried are the secret headers; see SetSecretHeader.
+	carried []carriedHeader
 }
 
 // SecretHeader yields the value of an injected credential header.
@@ -159,7 +161,7 @@ func (m *Mark) Outbound() Outbound { return m.outbound }
 // Mark returns the present state, for Rewind.
 func (e *Exchange) Mark() Mark {
 	m := Mark{outbound: e.Outbound, onAnswer: len(e.onAnswer), onReply: len(e.onReply)}
-	m.outbound.Secrets = slices.Clip(m.outbound.Secrets)
+	m.outbound.Secrets, m.outbound.carried = slices.Clip(m.outbound.Secrets), slices.Clip(m.outbound.carried)
 	m.consumed = slices.Clip(e.Record.consumedHeaders)
 	return m
 }

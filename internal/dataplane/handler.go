@@ -83,7 +83,7 @@ func (h *Handler) serve(ctx context.Context, e *Exchange, r *http.Request) *Answ
 		return a
 	}
 	for _, name := range e.Route.Sanitize {
-		delete(e.Header, name)
+		e.Sanitize(name)
 	}
 	return run(ctx, e, e.Route.Stages)
 }
