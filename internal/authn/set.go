@@ -90,6 +90,8 @@ func newMethod(m *ir.AuthMethod, deps Deps) (Authenticator, error) {
 	switch {
 	case m.APIKey != nil:
 		return NewAPIKey(m.Name, m.APIKey, deps.Store)
+	case m.Basic != nil:
+		return NewBasic(m.Name, m.Basic, deps)
 	case m.Verified != nil:
 		return NewVerified(m.Name), nil
 	}

@@ -39,11 +39,17 @@ func (rb *routeBuilder) authSet(s ir.Step) (dataplane.Stage, error) {
 func userHeaders(cfg *ir.AuthSet) []string {
 	var out []string
 	for _, m := range cfg.Methods {
-		if m.APIKey != nil && m.APIKey.UserHeader != "" {
-			out = append(out, http.CanonicalHeaderKey(m.APIKey.UserHeader))
+		name := ""
+		switch {
+		case m.APIKey != nil:
+			name = m.APIKey.UserHeader
+		case m.Basic != nil:
+			name = m.Basic.UserHeader
+		case m.Token != nil:
+			name = m.Token.UserHeader
 		}
-		if m.Token != nil && m.Token.UserHeader != "" {
-			out = append(out, http.CanonicalHeaderKey(m.Token.UserHeader))
+		if name != "" {
+			out = append(out, http.CanonicalHeaderKey(name))
 		}
 	}
 	return out

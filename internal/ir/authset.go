@@ -65,6 +65,8 @@ type APIKeyEntry struct {
 type BasicAuth struct {
 	Realm string      `json:"realm,omitempty"`
 	Users []BasicUser `json:"users"`
+	// UserHeader gets the user's name; empty: none does.
+	UserHeader string `json:"userHeader,omitempty"`
 }
 
 // BasicUser is one user with a salted hash of the password.
@@ -74,6 +76,7 @@ type BasicUser struct {
 	Algorithm string     `json:"algorithm"`
 	Salt      string     `json:"salt,omitempty"`
 	Hash      secret.Ref `json:"hash"`
+	Origin    Origin     `json:"origin,omitzero"`
 }
 
 // VerifiedToken lets a caller pass whom a JWT step before has proven.
