@@ -17,6 +17,8 @@ type Call struct {
 	// Principal is the URI or name of the caller's verified certificate, and
 	// ServerName the one that its TLS asked for.
 	Principal, ServerName string
+	// Length of the body as declared; -1 if it is unknown.
+	Length int64
 	// ReadBody returns the beginning of the body, of so many bytes at most,
 	// and whether that is all of it.
 	ReadBody func(most int64) (data []byte, whole bool, err error)

@@ -24,6 +24,11 @@ type Deps struct {
 	// Keys hands out the kept, shared fetcher of a remote key set. Where none
 	// can be had, it returns nil.
 	Keys func(r ir.RemoteKeys) *RemoteKeys
+	// Client asks authorization servers about tokens; nil: nobody is asked.
+	Client Doer
+	// External hands out the way to the server of an external check; a nil one
+	// where nobody is asked. Where none can be had, it returns an error.
+	External func(e *ir.ExternalAuth) (Dial, error)
 }
 
 // JWT authenticates by JSON Web Tokens (RFC 7519) in the manner of Envoy's

@@ -30,6 +30,7 @@ type Set struct {
 	expr    ir.AuthExpr
 	// sanitize is what every Result holds; inputs are where credentials are.
 	sanitize, inputs []string
+	calls            bool
 }
 
 var _ Authenticator = (*Set)(nil)
@@ -68,6 +69,7 @@ func NewSet(cfg *ir.AuthSet, deps Deps) (*Set, error) {
 			s.Close()
 			return nil, fmt.Errorf("authentication %q: %w", m.Name, err)
 		}
+		s.calls = s.calls || m.External != nil
 		s.names, s.methods = append(s.names, m.Name), append(s.methods, a)
 		if x, ok := a.(sanitizing); ok {
 			s.sanitize = append(s.sanitize, x.SanitizeHeaders()...)
@@ -92,6 +94,10 @@ func newMethod(m *ir.AuthMethod, deps Deps) (Authenticator, error) {
 		return NewAPIKey(m.Name, m.APIKey, deps.Store)
 	case m.Basic != nil:
 		return NewBasic(m.Name, m.Basic, deps)
+	case m.Token != nil:
+		return NewAccessToken(m.Name, m.Token, deps)
+	case m.External != nil:
+		return NewExternal(m.Name, m.External, deps)
 	case m.Verified != nil:
 		return NewVerified(m.Name), nil
 	}
@@ -109,6 +115,9 @@ func (s *Set) Close() {
 
 // SanitizeHeaders is what every Result's Sanitize holds.
 func (s *Set) SanitizeHeaders() []string { return s.sanitize }
+
+// Calls reports whether a method has to be told of more than the headers.
+func (s *Set) Calls() bool { return s.calls }
 
 // InputHeaders are the headers that may hold a credential.
 func (s *Set) InputHeaders() []string { return s.inputs }
@@ -175,6 +184,9 @@ func (r *Result) take(name string, from *Result) {
 	r.Secrets = join(r.Secrets, from.Secrets)
 	r.Remove = join(r.Remove, from.Remove)
 	r.Reply = join(r.Reply, from.Reply)
+	if r.Ignored == nil {
+		r.Ignored = from.Ignored
+	}
 }
 
 // holds evaluates x. It returns the methods that were needed to make it hold,

@@ -61,6 +61,11 @@ func (r *run) reached(rt *ir.Route) []*ir.Upstream {
 			if s.Mirror != nil {
 				out = append(out, r.config.Upstreams[s.Mirror.Upstream])
 			}
+			if s.AuthSet != nil {
+				for _, name := range s.AuthSet.Upstreams() {
+					out = append(out, r.config.Upstreams[name])
+				}
+			}
 			if s.JWT != nil {
 				for _, p := range s.JWT.Providers {
 					if p.Keys.Remote != nil && p.Keys.Remote.Upstream != "" {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/netip"
 	"slices"
 
 	"github.com/postern-gateway/postern/internal/authn"
@@ -46,8 +47,15 @@ func (s *authenticateSet) Made() any { return s.set }
 
 func (s *authenticateSet) Run(ctx context.Context, e *dataplane.Exchange) *dataplane.Answer {
 	r := &authn.Request{Header: e.Header, Query: e.Query(), Proven: e.Identities}
+	var unread *dataplane.Answer
+	if s.set.Calls() {
+		r.Call = newCall(ctx, e, &unread)
+	}
 	result, err := s.set.Authenticate(ctx, r)
-	if err != nil {
+	switch {
+	case unread != nil:
+		return unread
+	case err != nil:
 		return s.refuse(err)
 	}
 	if !proven(result.Identities) {
@@ -73,6 +81,35 @@ func (s *authenticateSet) refuse(err error) *dataplane.Answer {
 	}
 	return a
 }
+
+// newCall is what an external server may be told of e. If the body cannot be
+// read, unread is the answer.
+func newCall(ctx context.Context, e *dataplane.Exchange, unread **dataplane.Answer) *authn.Call {
+	c := &authn.Call{
+		ID: e.Record.RequestID, Time: e.Record.Start, Method: e.Method, Scheme: e.Scheme, Host: e.Authority,
+		Path: e.Path, RawQuery: e.RawQuery, Protocol: protocol(e.Record.Protocol), Length: e.Length,
+	}
+	in := input{ctx: ctx, e: e}
+	c.Destination, _ = netip.ParseAddrPort(local(&in))
+	c.Source, _ = netip.ParseAddrPort(e.Peer)
+	if e.Client.IsValid() && c.Source.Addr().Unmap() != e.Client {
+		c.Source = netip.AddrPortFrom(e.Client, 0)
+	}
+	if e.TLS != nil {
+		c.Principal, c.ServerName = peerURIs(e.TLS), e.TLS.ServerName
+	}
+	c.ReadBody = func(most int64) ([]byte, bool, error) {
+		data, whole, a := e.Peek(most)
+		if a != nil {
+			*unread = a
+			return nil, false, errUnread
+		}
+		return data, whole, nil
+	}
+	return c
+}
+
+var errUnread = errors.New("the request body could not be read")
 
 // seal makes secret what a method writes into a well-known credential header:
 // a token that an external server gives out, for instance.
