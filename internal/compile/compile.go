@@ -77,16 +77,27 @@ type Compiled struct {
 }
 
 // check asks again whether something made of secret bytes can be used.
+// Exactly one of the functions is set.
 type check struct {
-	origin ir.Origin
-	err    func() error
+	origin   ir.Origin
+	err      func() error
+	problems func() []status.Problem
+	made     any // the problems are of this, whoever asks
 }
 
 // SecretProblems tells which secrets' bytes cannot be used now. The answer
 // changes with the bytes, not with the snapshot.
 func (c *Compiled) SecretProblems() []status.Problem {
 	var out []status.Problem
+	asked := map[any]bool{}
 	for _, ch := range c.checks {
+		if ch.problems != nil {
+			if !asked[ch.made] {
+				asked[ch.made] = true
+				out = append(out, ch.problems()...)
+			}
+			continue
+		}
 		if err := ch.err(); err != nil {
 			out = append(out, status.Errorf(ch.origin, "%v; requests for it are refused", err).Fix("correct the secret"))
 		}

@@ -61,6 +61,11 @@ func (r *run) reached(rt *ir.Route) []*ir.Upstream {
 			if s.Mirror != nil {
 				out = append(out, r.config.Upstreams[s.Mirror.Upstream])
 			}
+			if s.AuthSet != nil {
+				for _, name := range s.AuthSet.Upstreams() {
+					out = append(out, r.config.Upstreams[name])
+				}
+			}
 			if s.JWT != nil {
 				for _, p := range s.JWT.Providers {
 					if p.Keys.Remote != nil && p.Keys.Remote.Upstream != "" {
@@ -86,20 +91,29 @@ func (r *run) build(rt *ir.Route, reached []*ir.Upstream) *built {
 	b := &built{upstreams: reached, session: r.deps.Keep.Begin()}
 	rb := &routeBuilder{run: r, rt: rt, b: b}
 	stages, guards := rb.stages()
-	b.route = &dataplane.Route{Name: rt.Name, Origin: rt.Origin, Stages: stages, Guards: guards, Sanitize: rb.sanitize}
+	b.route = &dataplane.Route{Name: rt.Name, Origin: rt.Origin, Stages: stages, Guards: guards, Sanitize: rb.sanitized()}
 	return b
 }
 
 // routeBuilder compiles one route.
 type routeBuilder struct {
 	*run
-	rt       *ir.Route
-	b        *built
-	sanitize []string
+	rt *ir.Route
+	b  *built
+	// sanitize are headers that the steps may set, inputs those in which they
+	// look for credentials.
+	sanitize, inputs []string
 	// guards marks the guards among the stages built so far; those of the
 	// route itself are taken before its backends add theirs.
 	guards   []bool
 	settings forward.Settings
+}
+
+// sanitized are the headers that are removed before the first stage: all that
+// a step may set, but those that hold credentials for one. From these the
+// client's value goes when the step that sets them accepts the caller.
+func (rb *routeBuilder) sanitized() []string {
+	return slices.DeleteFunc(rb.sanitize, func(name string) bool { return slices.Contains(rb.inputs, name) })
 }
 
 // stages returns the route's stages, the last of which answers, and which of

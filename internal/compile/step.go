@@ -13,6 +13,7 @@ import (
 	"github.com/postern-gateway/postern/internal/dataplane/transform"
 	"github.com/postern-gateway/postern/internal/ir"
 	"github.com/postern-gateway/postern/internal/keep"
+	"github.com/postern-gateway/postern/internal/status"
 )
 
 // stepError is a step that cannot be built, with where it was written.
@@ -27,6 +28,14 @@ func (e *stepError) Unwrap() error { return e.err }
 // checker is a stage that is made of secret bytes, and can tell whether they
 // can be used now.
 type checker interface{ Check() error }
+
+// troubled is a stage that is made of many secrets, of which some may be at
+// fault while the others serve.
+type troubled interface {
+	Problems() []status.Problem
+	// Made is what the stage shares with others that have the same Problems.
+	Made() any
+}
 
 // sanitizer is a stage that writes headers which say who calls, so that a
 // client's own must go.
@@ -46,6 +55,9 @@ func (rb *routeBuilder) steps(steps []ir.Step) ([]dataplane.Stage, error) {
 		}
 		if c, ok := stage.(checker); ok {
 			rb.b.checks = append(rb.b.checks, check{origin: s.Origin, err: c.Check})
+		}
+		if c, ok := stage.(troubled); ok {
+			rb.b.checks = append(rb.b.checks, check{origin: s.Origin, problems: c.Problems, made: c.Made()})
 		}
 		if c, ok := stage.(sanitizer); ok {
 			rb.sanitize = append(rb.sanitize, c.Sanitize()...)
@@ -118,6 +130,8 @@ func (r *run) stage(s ir.Step, rb *routeBuilder) (dataplane.Stage, error) {
 		return nil, fmt.Errorf("this kind of step cannot stand on a listener")
 	case s.JWT != nil:
 		return rb.jwt(s)
+	case s.AuthSet != nil:
+		return rb.authSet(s)
 	case s.Mirror != nil:
 		return rb.mirror(s)
 	}
@@ -144,6 +158,7 @@ func (rb *routeBuilder) jwt(s ir.Step) (dataplane.Stage, error) {
 		return nil, err
 	}
 	rb.sanitize = append(rb.sanitize, a.SanitizeHeaders()...)
+	rb.inputs = append(rb.inputs, a.InputHeaders()...)
 	return filter.NewAuthenticate(a.JWT, s.Slot, s.Origin), nil
 }
 

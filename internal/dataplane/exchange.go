@@ -85,9 +85,7 @@ type Exchange struct {
 	expects   bool      // the client waits for 100 (Continue) before it sends the body
 	budget    *Budget
 	held      int64
-	// secretHeaders are the injected credentials that stages may read.
-	secretHeaders []secretHeader
-	metadata      []Metadata
+	metadata  []Metadata
 	// rematch asks for another match, rematched tells that there was one, and
 	// keep are the injected credentials that survive it.
 	rematch, rematched bool
@@ -111,6 +109,8 @@ type Outbound struct {
 	// Secrets are headers whose values are secret, set for each attempt after
 	// everything else.
 	Secrets []SecretHeader
+	// carried are the secret headers; see SetSecretHeader.
+	carried []carriedHeader
 }
 
 // SecretHeader yields the value of an injected credential header.
@@ -165,7 +165,6 @@ func (e *Exchange) OnRead(f func()) { e.onRead = f }
 type Mark struct {
 	outbound          Outbound
 	consumed          []string
-	secretHeaders     []secretHeader
 	onAnswer, onReply int
 }
 
@@ -175,15 +174,14 @@ func (m *Mark) Outbound() Outbound { return m.outbound }
 // Mark returns the present state, for Rewind.
 func (e *Exchange) Mark() Mark {
 	m := Mark{outbound: e.Outbound, onAnswer: len(e.onAnswer), onReply: len(e.onReply)}
-	m.outbound.Secrets = slices.Clip(m.outbound.Secrets)
+	m.outbound.Secrets, m.outbound.carried = slices.Clip(m.outbound.Secrets), slices.Clip(m.outbound.carried)
 	m.consumed = slices.Clip(e.Record.consumedHeaders)
-	m.secretHeaders = slices.Clip(e.secretHeaders)
 	return m
 }
 
 // Rewind goes back to m.
 func (e *Exchange) Rewind(m Mark) {
-	e.Outbound, e.Record.consumedHeaders, e.secretHeaders = m.outbound, m.consumed, m.secretHeaders
+	e.Outbound, e.Record.consumedHeaders = m.outbound, m.consumed
 	e.onAnswer, e.onReply = e.onAnswer[:m.onAnswer], e.onReply[:m.onReply]
 }
 

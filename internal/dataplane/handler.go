@@ -218,7 +218,7 @@ func (e *Exchange) take(hit match.Hit[*Route]) {
 	e.Route, e.Matched = hit.Value, hit.Path
 	e.Record.Route, e.Record.RouteOrigin = e.Route.Name, e.Route.Origin
 	for _, name := range e.Route.Sanitize {
-		delete(e.Header, name)
+		e.Sanitize(name)
 		e.Withdraw(name)
 	}
 }

@@ -55,7 +55,7 @@ func (e *Exchange) shed() {
 	e.Outbound = Outbound{RawQuery: old.RawQuery, HasQuery: old.HasQuery}
 	kept := func(name string) bool { return slices.Contains(e.keep, http.CanonicalHeaderKey(name)) }
 	e.Outbound.Secrets = without(old.Secrets, func(s SecretHeader) bool { return !kept(s.Name) })
-	e.secretHeaders = without(e.secretHeaders, func(h secretHeader) bool { return !kept(h.name) })
+	e.Outbound.carried = without(old.carried, func(c carriedHeader) bool { return !kept(c.name) })
 }
 
 // SetPath gives the request another path and query, both raw: what later

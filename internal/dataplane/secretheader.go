@@ -7,43 +7,79 @@ import (
 	"github.com/postern-gateway/postern/internal/secret"
 )
 
-// secretHeader is a request header whose value is secret: what authentication
-// took out of a Secret, or what a template made of such a value.
-type secretHeader struct {
-	name  string // canonical
-	value secret.Value
+// A secret header is a header of the request whose value is secret: what an
+// accepted API key's Secret holds beside the key, what a template made of one.
+// Its value is never among Exchange.Header, so that no matcher, format, log or
+// copy of the request comes by it as text. Who means to reads it as a
+// secret.Value; the forwarder writes it into the head of each attempt.
+
+// carriedHeader is a secret header; its name is canonical. One that is a
+// credential for the upstream keeps the caller's own credentials away.
+type carriedHeader struct {
+	name       string
+	value      secret.Value
+	credential bool
 }
 
-// SetSecretHeader makes v the value of a request header. It is an injected
-// credential: other stages do not see it among the headers, the access log
-// never does, and it is put on last, in place of every value of that name.
-// SecretHeader shows it to those who know what they do.
-func (e *Exchange) SetSecretHeader(name string, v secret.Value) {
+// SetSecretHeader gives the upstream's request a header whose value is secret,
+// in place of every value of that name: the client's, and an injected one.
+func (e *Exchange) SetSecretHeader(name string, v secret.Value) { e.carry(name, v, false) }
+
+// InjectSecretHeader is SetSecretHeader for a value that is a credential for
+// the upstream, whatever its header is called: what was rendered of a secret.
+func (e *Exchange) InjectSecretHeader(name string, v secret.Value) { e.carry(name, v, true) }
+
+func (e *Exchange) carry(name string, v secret.Value, credential bool) {
 	name = http.CanonicalHeaderKey(name)
+	e.Withdraw(name)
 	delete(e.Header, name)
-	e.Inject(SecretHeader{Name: name, Value: func() (string, error) { return string(v.Reveal()), nil }})
-	e.secretHeaders = append(e.secretHeaders, secretHeader{name, v})
+	e.Outbound.carried = append(e.Outbound.carried, carriedHeader{name, v, credential || IsCredentialHeader(name)})
 }
 
-// SecretHeader returns the value of a header that SetSecretHeader set.
+// SecretHeader returns the value of a secret header, and whether there is one.
 func (e *Exchange) SecretHeader(name string) (secret.Value, bool) {
 	name = http.CanonicalHeaderKey(name)
-	for _, h := range e.secretHeaders {
-		if h.name == name {
-			return h.value, true
+	for _, c := range e.Outbound.carried {
+		if c.name == name {
+			return c.value, true
 		}
 	}
 	return secret.Value{}, false
 }
 
-// DropSecretHeader takes a header back that SetSecretHeader set, so that it
-// does not reach the upstream.
-func (e *Exchange) DropSecretHeader(name string) { e.Withdraw(http.CanonicalHeaderKey(name)) }
+// DropSecretHeader takes a secret header off the request: it was consumed by
+// what was made of it, or is not to travel.
+func (e *Exchange) DropSecretHeader(name string) {
+	e.Outbound.drop(http.CanonicalHeaderKey(name))
+}
 
-// forgetSecretHeader is Withdraw's share.
-func (e *Exchange) forgetSecretHeader(name string) {
-	isIt := func(h secretHeader) bool { return h.name == name }
-	if slices.ContainsFunc(e.secretHeaders, isIt) {
-		e.secretHeaders = without(e.secretHeaders, isIt)
+func (o *Outbound) drop(name string) {
+	isIt := func(c carriedHeader) bool { return c.name == name }
+	if slices.ContainsFunc(o.carried, isIt) {
+		o.carried = without(o.carried, isIt)
 	}
+}
+
+// CarriesCredential reports whether a secret header is a credential for the
+// upstream. The caller's own credentials do not travel beside it.
+func (o *Outbound) CarriesCredential() bool {
+	return slices.ContainsFunc(o.carried, func(c carriedHeader) bool { return c.credential })
+}
+
+// WriteSecretHeaders puts the secret headers into the head of an attempt,
+// before what was added to such a header openly, and returns their names.
+func (o *Outbound) WriteSecretHeaders(h http.Header) []string {
+	var names []string
+	for _, c := range o.carried {
+		h[c.name] = append([]string{string(c.value.Reveal())}, h[c.name]...)
+		names = append(names, c.name)
+	}
+	return names
+}
+
+// Sanitize removes what the client sent in a header that only the gateway may
+// set, by canonical name; also where a credential would be passed on.
+func (e *Exchange) Sanitize(name string) {
+	delete(e.Header, name)
+	delete(e.Caller, name)
 }

@@ -11,20 +11,27 @@ import (
 	"github.com/postern-gateway/postern/internal/template"
 )
 
-// jwtMetadata is where Envoy's jwt_authn filter puts what a token says.
-const jwtMetadata = "envoy.filters.http.jwt_authn"
+// The namespaces of metadata: where Envoy's jwt_authn filter puts what a token
+// says, and its ext_authz filter what an external server says.
+const (
+	jwtMetadata      = "envoy.filters.http.jwt_authn"
+	externalMetadata = "envoy.filters.http.ext_authz"
+)
 
-// metadata is DYNAMIC_METADATA(namespace:key:claim…). Of the namespaces, there
-// are that of transformations and that of tokens. The latter's key is a provider's name, or "principal" for
-// whoever was proven first. Texts are written as they are, everything else as
-// JSON, as Envoy does.
+// metadata is DYNAMIC_METADATA(namespace:key…). There are the namespaces of
+// transformations, of external servers, and of tokens; in the last, the key is
+// a provider's name, or "principal" for whoever was proven first, and a claim
+// follows. Texts are written as they are, everything else as JSON, as Envoy
+// does.
 func metadata(args string) (operator, error) {
 	path := strings.Split(args, ":")
-	if path[0] == dataplane.TransformMetadata {
+	switch {
+	case path[0] == dataplane.TransformMetadata:
 		return transformMetadata(path[1:])
-	}
-	if path[0] != jwtMetadata {
-		return nil, fmt.Errorf("metadata %q is not known; there are %s and %s", path[0], jwtMetadata, dataplane.TransformMetadata)
+	case path[0] == externalMetadata && len(path) > 1:
+		return external(path[1:]), nil
+	case path[0] != jwtMetadata:
+		return nil, fmt.Errorf("metadata %q is not known; there are %s, %s and %s", path[0], jwtMetadata, externalMetadata, dataplane.TransformMetadata)
 	}
 	if len(path) < 3 {
 		return nil, fmt.Errorf("name a claim: %s:principal:sub", jwtMetadata)
@@ -33,7 +40,7 @@ func metadata(args string) (operator, error) {
 	return func(b []byte, in *input) []byte {
 		for i := range in.e.Identities {
 			id := &in.e.Identities[i]
-			if !id.Proven() || provider != "principal" && provider != id.Provider {
+			if !id.Proven() || id.Method == authn.MethodExternal || provider != "principal" && provider != id.Provider {
 				continue
 			}
 			if v := claim(id, claims); v != nil {
@@ -65,6 +72,20 @@ func transformMetadata(path []string) (operator, error) {
 		v, _ = v.Walk(path[1:])
 		return append(b, v.Text()...)
 	}, nil
+}
+
+// external writes what an external server told of the request.
+func external(path []string) operator {
+	return func(b []byte, in *input) []byte {
+		for i := range in.e.Identities {
+			if id := &in.e.Identities[i]; id.Proven() && id.Method == authn.MethodExternal {
+				if v := claim(id, path); v != nil {
+					return appendClaim(b, v)
+				}
+			}
+		}
+		return b
+	}
 }
 
 func claim(id *authn.Identity, path []string) any {

@@ -58,7 +58,7 @@ func (w *work) write(h *headerTemplate, replace bool) error {
 	case h.credential && w.unset != "":
 		return &closedError{h.name, w.unset}
 	case h.credential || len(w.secret) > 0:
-		w.e.SetSecretHeader(h.name, secret.NewValue([]byte(text)))
+		w.e.InjectSecretHeader(h.name, secret.NewValue([]byte(text)))
 		w.made = add(w.made, h.name)
 		return nil
 	}
