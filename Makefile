@@ -15,7 +15,7 @@ test: lint unit fuzz readme
 
 # Formatting, vet, and the linter that go.mod pins.
 lint:
-	@test -z "$$(gofmt -l cmd internal examples test bench)" || { gofmt -d cmd internal examples test bench; exit 1; }
+	@test -z "$$(gofmt -l cmd internal examples test)" || { gofmt -d cmd internal examples test; exit 1; }
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
 
