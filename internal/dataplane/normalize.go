@@ -254,7 +254,7 @@ func isPort(p string) bool {
 }
 
 func isHostName(h string) bool {
-	if h == "" || len(h) > 253 || h[0] == '.' || strings.Contains(h, "..") {
+	if h == "" || len(h) > 253 || h[0] == '.' || h[len(h)-1] == '.' || strings.Contains(h, "..") {
 		return false
 	}
 	for i := 0; i < len(h); i++ {

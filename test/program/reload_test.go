@@ -197,12 +197,12 @@ func underReloads(t *testing.T, d, every time.Duration) {
 		churn(p, i, ask)
 		<-tick.C
 	}
-	grown := heap() - warm
 	close(l.stop)
 	close(end)
 	l.work.Wait()
 	pooled := p.awaitIdle(up)
 	p.settles(before+pooled+2, l.clients...)
+	grown := heap() - warm
 	reloads := strings.Count(p.err.String(), "postern: reloaded")
 	t.Logf("%d requests and %d events of 4 streams through %d reloads, %d failed; heap and stacks grew by %d kB",
 		l.requests.Load(), l.events.Load(), reloads, l.failures.Load(), grown>>10)
