@@ -46,7 +46,7 @@ func (t *Translator) Translate(set *resource.Set) (fragments []*Fragment, report
 		changed = resource.Diff(t.set, set)
 	}
 	for i := range t.dialects {
-		if t.set == nil || touches(t.roots[i].reads, changed) {
+		if t.set == nil || t.touches(t.roots[i].reads, set, changed) {
 			v := resource.NewView(set)
 			t.roots[i] = rootList{keys: t.dialects[i].Roots(v), reads: v.Reads()}
 		}
@@ -68,7 +68,7 @@ func (t *Translator) translate(i int, set *resource.Set, changed []resource.Key)
 	next := make(map[resource.Key]*translation, len(t.roots[i].keys))
 	for _, root := range t.roots[i].keys {
 		tr := t.done[i][root]
-		if tr == nil || touches(tr.reads, changed) {
+		if tr == nil || t.touches(tr.reads, set, changed) {
 			v := resource.NewView(set)
 			f, r := t.dialects[i].Translate(v, root)
 			if f == nil {
@@ -83,6 +83,7 @@ func (t *Translator) translate(i int, set *resource.Set, changed []resource.Key)
 	return n
 }
 
-func touches(r resource.Reads, changed []resource.Key) bool {
-	return slices.ContainsFunc(changed, r.Touches)
+// touches reports whether what changed up to set concerns a reader of t.set.
+func (t *Translator) touches(r resource.Reads, set *resource.Set, changed []resource.Key) bool {
+	return slices.ContainsFunc(changed, func(k resource.Key) bool { return r.Touches(k, t.set, set) })
 }

@@ -10,6 +10,7 @@ type Set struct {
 	objects map[Key]*Object
 	byKind  map[GroupKind]map[string][]*Object // namespace → objects, sorted by key
 	known   map[GroupKind]bool
+	labels  labels
 }
 
 // NewSet returns a Set of objects; known are the kinds that its source can
@@ -44,7 +45,9 @@ func NewSet(objects []*Object, known []Kind) *Set {
 func (s *Set) With(changed []*Object, removed []Key) *Set {
 	n := &Set{objects: maps.Clone(s.objects), byKind: maps.Clone(s.byKind), known: s.known}
 	touched := map[GroupKind]map[string]bool{}
+	var keys []Key
 	touch := func(k Key) {
+		keys = append(keys, k)
 		if touched[k.GroupKind] == nil {
 			touched[k.GroupKind] = map[string]bool{}
 		}
@@ -70,6 +73,7 @@ func (s *Set) With(changed []*Object, removed []Key) *Set {
 		}
 		n.byKind[gk] = kind
 	}
+	s.carryLabels(n, keys)
 	return n
 }
 
@@ -77,18 +81,15 @@ func (s *Set) With(changed []*Object, removed []Key) *Set {
 func rebuild(old []*Object, edits map[Key]*Object, now map[Key]*Object, gk GroupKind, ns string) []*Object {
 	list := make([]*Object, 0, len(old)+1)
 	for _, o := range old {
-		if now[o.Key] == o {
-			list = append(list, o)
+		if n := now[o.Key]; n != nil {
+			list = append(list, n)
 		}
 	}
 	for k, o := range edits {
 		if k.GroupKind == gk && k.Namespace == ns {
-			if !slices.Contains(list, o) {
-				list = append(list, o)
-			}
+			list = with(list, o)
 		}
 	}
-	slices.SortFunc(list, func(a, b *Object) int { return a.Key.Compare(b.Key) })
 	return list
 }
 

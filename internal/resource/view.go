@@ -8,6 +8,14 @@ type View struct {
 	keys map[Key]struct{}
 	all  map[GroupKind]struct{}
 	in   map[kindIn]struct{}
+	// labels that were asked for, with their values.
+	labels map[labelRead]struct{}
+}
+
+// labelRead is a question for the objects of a kind with one label.
+type labelRead struct {
+	kindLabel
+	value string
 }
 
 type kindIn struct {
@@ -17,7 +25,7 @@ type kindIn struct {
 
 // NewView returns a View of s with nothing read yet.
 func NewView(s *Set) *View {
-	return &View{set: s, keys: map[Key]struct{}{}, all: map[GroupKind]struct{}{}, in: map[kindIn]struct{}{}}
+	return &View{set: s, keys: map[Key]struct{}{}, all: map[GroupKind]struct{}{}, in: map[kindIn]struct{}{}, labels: map[labelRead]struct{}{}}
 }
 
 // Get returns the object, or nil.
@@ -39,6 +47,14 @@ func (v *View) In(gk GroupKind, namespace string) []*Object {
 	return v.set.In(gk, namespace)
 }
 
+// ByLabel returns every object of a kind with the label, in all namespaces,
+// sorted by namespace and name. The slice must not be changed. Only changes
+// of objects that have the label, or had it, concern the reader.
+func (v *View) ByLabel(gk GroupKind, key, value string) []*Object {
+	v.labels[labelRead{kindLabel{gk, key}, value}] = struct{}{}
+	return v.set.ByLabel(gk, key, value)
+}
+
 // Knows reports whether objects of the kind can be there at all.
 func (v *View) Knows(gk GroupKind) bool { return v.set.Knows(gk) }
 
@@ -53,22 +69,42 @@ func Spec[T any](v *View, gk GroupKind, namespace, name string) (*Object, *T) {
 
 // Reads tells which changes can alter what a translation saw.
 type Reads struct {
-	keys map[Key]struct{}
-	all  map[GroupKind]struct{}
-	in   map[kindIn]struct{}
+	keys   map[Key]struct{}
+	all    map[GroupKind]struct{}
+	in     map[kindIn]struct{}
+	labels map[labelRead]struct{}
 }
 
 // Reads returns what v has recorded so far.
-func (v *View) Reads() Reads { return Reads{keys: v.keys, all: v.all, in: v.in} }
+func (v *View) Reads() Reads { return Reads{keys: v.keys, all: v.all, in: v.in, labels: v.labels} }
 
-// Touches reports whether a change of k can alter what was read.
-func (r Reads) Touches(k Key) bool {
+// Touches reports whether a change of k, from one Set to another, can alter
+// what was read.
+func (r Reads) Touches(k Key, before, after *Set) bool {
 	if _, ok := r.keys[k]; ok {
 		return true
 	}
 	if _, ok := r.all[k.GroupKind]; ok {
 		return true
 	}
-	_, ok := r.in[kindIn{k.GroupKind, k.Namespace}]
-	return ok
+	if _, ok := r.in[kindIn{k.GroupKind, k.Namespace}]; ok {
+		return true
+	}
+	if len(r.labels) == 0 {
+		return false
+	}
+	return r.labelled(before.Get(k)) || r.labelled(after.Get(k))
+}
+
+// labelled reports whether o, which may be nil, has a label that was asked for.
+func (r Reads) labelled(o *Object) bool {
+	if o == nil {
+		return false
+	}
+	for key, value := range o.Labels {
+		if _, ok := r.labels[labelRead{kindLabel{o.GroupKind, key}, value}]; ok {
+			return true
+		}
+	}
+	return false
 }
