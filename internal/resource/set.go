@@ -3,6 +3,7 @@ package resource
 import (
 	"maps"
 	"slices"
+	"weak"
 )
 
 // Set is an immutable, indexed collection of objects. The zero Set is empty.
@@ -11,6 +12,10 @@ type Set struct {
 	byKind  map[GroupKind]map[string][]*Object // namespace → objects, sorted by key
 	known   map[GroupKind]bool
 	labels  labels
+	// base is the Set that With made this one of, if it still lives, and
+	// changed are the keys that it touched.
+	base    weak.Pointer[Set]
+	changed []Key
 }
 
 // NewSet returns a Set of objects; known are the kinds that its source can
@@ -74,6 +79,7 @@ func (s *Set) With(changed []*Object, removed []Key) *Set {
 		n.byKind[gk] = kind
 	}
 	s.carryLabels(n, keys)
+	n.base, n.changed = weak.Make(s), keys
 	return n
 }
 
@@ -119,6 +125,15 @@ func (s *Set) Knows(gk GroupKind) bool { return s.known[gk] }
 // the removed ones included.
 func Diff(a, b *Set) []Key {
 	var out []Key
+	if b.base.Value() == a { // what With did not touch is the same
+		for _, k := range b.changed {
+			if a.objects[k] != b.objects[k] {
+				out = append(out, k)
+			}
+		}
+		slices.SortFunc(out, Key.Compare)
+		return slices.Compact(out)
+	}
 	for k, o := range a.objects {
 		if b.objects[k] != o {
 			out = append(out, k)

@@ -97,9 +97,6 @@ func (r *reader) metadata(at string, s *APIKeyAuth) []ir.MetadataHeader {
 		if all[h].Name == "" {
 			r.fail(here, "write the name of a data key", "the entry names no data key")
 		}
-		if all[h].Name == keyDataKey {
-			r.fail(here, "name another data key", "the caller's key itself would be sent on")
-		}
 		out = append(out, ir.MetadataHeader{Header: h, Key: all[h].Name, Required: all[h].Required})
 	}
 	return out
@@ -130,6 +127,7 @@ func (r *reader) entries(at string, s *SecretStorage, wanted []ir.MetadataHeader
 	if !slices.IsSortedFunc(picked, byAge) {
 		picked = slices.SortedStableFunc(slices.Values(picked), byAge)
 	}
+	c.out = make([]ir.APIKeyEntry, 0, len(picked))
 	for _, o := range picked {
 		c.add(o)
 	}
@@ -194,7 +192,7 @@ func (c *collector) add(o *resource.Object) {
 	for _, w := range c.wanted {
 		if s.HasKey(w.Key) {
 			if e.Metadata == nil {
-				e.Metadata = map[string]secret.Ref{}
+				e.Metadata = make(map[string]secret.Ref, len(c.wanted))
 			}
 			e.Metadata[w.Key] = ref(o, w.Key)
 		} else if w.Required {

@@ -15,6 +15,7 @@ package glooauth
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/postern-gateway/postern/internal/ir"
@@ -114,16 +115,19 @@ func (r *reader) warn(field, remedy, format string, args ...any) {
 // ignore reports a field that guards nothing and has no effect here.
 func (r *reader) ignore(field string, p present) {
 	if p {
-		r.warn(field, "remove it", "%s is not supported and has no effect", field)
+		r.warn(field, "remove it", "%s is not supported and has no effect", last(field))
 	}
 }
 
 // refuse reports a field that would change who may pass.
 func (r *reader) refuse(field string, p present) {
 	if p {
-		r.fail(field, "remove it", "%s is not supported; what it would guard is closed", field)
+		r.fail(field, "remove it", "%s is not supported; what it would guard is closed", last(field))
 	}
 }
+
+// last returns the name of the field at a path.
+func last(path string) string { return path[strings.LastIndexByte(path, '.')+1:] }
 
 // method reads one config.
 func (r *reader) method(at string, index int, c *Config) ir.AuthMethod {

@@ -18,15 +18,17 @@ const clientSecretKey = "client-secret"
 // oauth2 reads the validation of access tokens; logins need a browser and a
 // session, which are not built.
 func (r *reader) oauth2(at string, s *OAuth2) *ir.AccessToken {
+	found := s.AccessTokenValidation != nil
 	for _, f := range []field{{"oidcAuthorizationCode", s.OIDCAuthorizationCode}, {"oauth2", s.OAuth2}} {
 		if f.there {
+			found = true
 			r.fail(at+"."+f.name, "use accessTokenValidation", "%s, a login by browser, is not supported; what it would guard is closed", f.name)
 		}
 	}
+	if !found {
+		r.fail(at, "write accessTokenValidation", "oauth2 says nothing of tokens")
+	}
 	if s.AccessTokenValidation == nil {
-		if r.closed == nil {
-			r.fail(at, "write accessTokenValidation", "oauth2 says nothing of tokens")
-		}
 		return nil
 	}
 	return r.accessToken(at+".accessTokenValidation", s.AccessTokenValidation)

@@ -2,6 +2,7 @@ package gloomesh
 
 import (
 	"cmp"
+	"strings"
 
 	"github.com/postern-gateway/postern/internal/dialect"
 	"github.com/postern-gateway/postern/internal/ir"
@@ -44,16 +45,19 @@ func (p *place) warn(field, remedy, format string, args ...any) {
 // ignore reports a field that guards nothing and has no effect here.
 func (p *place) ignore(field string, there present) {
 	if there {
-		p.warn(field, "remove it", "%s is not supported and has no effect", field)
+		p.warn(field, "remove it", "%s is not supported and has no effect", last(field))
 	}
 }
 
 // refuse reports a field without which what is written means something else.
 func (p *place) refuse(field string, there present) {
 	if there {
-		p.fail(field, "remove it", "%s is not supported; what depends on it is closed", field)
+		p.fail(field, "remove it", "%s is not supported; what depends on it is closed", last(field))
 	}
 }
+
+// last returns the name of the field at a path.
+func last(path string) string { return path[strings.LastIndexByte(path, '.')+1:] }
 
 // mark remembers how many problems there are.
 func (p *place) mark() int { return len(p.t.report.Problems) }
