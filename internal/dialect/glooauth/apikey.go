@@ -121,12 +121,7 @@ func (r *reader) entries(at string, s *SecretStorage, wanted []ir.MetadataHeader
 			picked = append(slices.Clip(picked), o)
 		}
 	}
-	byAge := func(a, b *resource.Object) int {
-		return cmp.Or(a.Created.Compare(b.Created), a.Key.Compare(b.Key))
-	}
-	if !slices.IsSortedFunc(picked, byAge) {
-		picked = slices.SortedStableFunc(slices.Values(picked), byAge)
-	}
+	picked = oldestFirst(picked, len(s.APIKeySecretRefs) == 0)
 	c.out = make([]ir.APIKeyEntry, 0, len(picked))
 	for _, o := range picked {
 		c.add(o)
@@ -135,6 +130,18 @@ func (r *reader) entries(at string, s *SecretStorage, wanted []ir.MetadataHeader
 		r.warn(at, "see the first of them", "%d of the Secrets are skipped", c.skipped)
 	}
 	return c.out
+}
+
+// oldestFirst sorts by age, then by key. A list that is in the order of keys
+// is so unless a later Secret is older: among 100,000 that is worth a look.
+func oldestFirst(list []*resource.Object, inKeyOrder bool) []*resource.Object {
+	byAge := func(a, b *resource.Object) int { return a.Created.Compare(b.Created) }
+	if inKeyOrder && slices.IsSortedFunc(list, byAge) {
+		return list
+	}
+	return slices.SortedStableFunc(slices.Values(list), func(a, b *resource.Object) int {
+		return cmp.Or(byAge(a, b), a.Key.Compare(b.Key))
+	})
 }
 
 // labelled returns the Secrets of all namespaces that have all labels. The
@@ -188,7 +195,8 @@ func (c *collector) add(o *resource.Object) {
 		c.skip(o, "put the key into its data", "the Secret has no %s and is skipped", keyDataKey)
 		return
 	}
-	e := ir.APIKeyEntry{Namespace: o.Namespace, Name: o.Name, Key: ref(o, keyDataKey), Origin: o.Origin("")}
+	c.out = append(c.out, ir.APIKeyEntry{Namespace: o.Namespace, Name: o.Name, Key: ref(o, keyDataKey), Origin: o.Origin("")})
+	e := &c.out[len(c.out)-1]
 	for _, w := range c.wanted {
 		if s.HasKey(w.Key) {
 			if e.Metadata == nil {
@@ -199,7 +207,6 @@ func (c *collector) add(o *resource.Object) {
 			c.skip(o, "put it into its data", "the Secret has no %s, which %s requires: its key is refused", w.Key, w.Header)
 		}
 	}
-	c.out = append(c.out, e)
 }
 
 func (c *collector) skip(o *resource.Object, remedy, format string, args ...any) {
