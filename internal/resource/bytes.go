@@ -60,7 +60,7 @@ func (w *walker) expand(p *path, line int, text string) (string, bool) {
 		}
 		if w.p.d.opts.EnvMode == EnvPlaceholder {
 			w.complain(status.Warning, p, line, "the environment variable "+name+" is not set; a placeholder stands in for it", "set it before serving")
-			return "placeholder"
+			return "postern-placeholder" // no word of any message, which would be taken for a secret
 		}
 		w.complain(status.Error, p, line, "the environment variable "+name+" is not set", "set it")
 		if !slices.Contains(w.p.res.Unset, name) {
