@@ -12,6 +12,7 @@ import (
 	"github.com/postern-gateway/postern/internal/dialect"
 	"github.com/postern-gateway/postern/internal/dialect/gatewayapi"
 	"github.com/postern-gateway/postern/internal/dialect/gloo"
+	"github.com/postern-gateway/postern/internal/dialect/gloomesh"
 	"github.com/postern-gateway/postern/internal/resource"
 	"github.com/postern-gateway/postern/internal/secret"
 	"github.com/postern-gateway/postern/internal/source"
@@ -23,6 +24,7 @@ func Dialects() []dialect.Dialect {
 	return []dialect.Dialect{
 		gatewayapi.New(),
 		gloo.New(),
+		gloomesh.New(),
 	}
 }
 

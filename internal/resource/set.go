@@ -3,6 +3,7 @@ package resource
 import (
 	"maps"
 	"slices"
+	"weak"
 )
 
 // Set is an immutable, indexed collection of objects. The zero Set is empty.
@@ -10,6 +11,11 @@ type Set struct {
 	objects map[Key]*Object
 	byKind  map[GroupKind]map[string][]*Object // namespace → objects, sorted by key
 	known   map[GroupKind]bool
+	labels  labels
+	// base is the Set that With made this one of, if it still lives, and
+	// changed are the keys that it touched.
+	base    weak.Pointer[Set]
+	changed []Key
 }
 
 // NewSet returns a Set of objects; known are the kinds that its source can
@@ -44,7 +50,9 @@ func NewSet(objects []*Object, known []Kind) *Set {
 func (s *Set) With(changed []*Object, removed []Key) *Set {
 	n := &Set{objects: maps.Clone(s.objects), byKind: maps.Clone(s.byKind), known: s.known}
 	touched := map[GroupKind]map[string]bool{}
+	var keys []Key
 	touch := func(k Key) {
+		keys = append(keys, k)
 		if touched[k.GroupKind] == nil {
 			touched[k.GroupKind] = map[string]bool{}
 		}
@@ -70,6 +78,8 @@ func (s *Set) With(changed []*Object, removed []Key) *Set {
 		}
 		n.byKind[gk] = kind
 	}
+	s.carryLabels(n, keys)
+	n.base, n.changed = weak.Make(s), keys
 	return n
 }
 
@@ -77,16 +87,15 @@ func (s *Set) With(changed []*Object, removed []Key) *Set {
 func rebuild(old []*Object, edits map[Key]*Object, now map[Key]*Object, gk GroupKind, ns string) []*Object {
 	list := make([]*Object, 0, len(old)+1)
 	for _, o := range old {
-		if now[o.Key] == o && edits[o.Key] == nil {
-			list = append(list, o)
+		if n := now[o.Key]; n != nil {
+			list = append(list, n)
 		}
 	}
 	for k, o := range edits {
 		if k.GroupKind == gk && k.Namespace == ns {
-			list = append(list, o)
+			list = with(list, o)
 		}
 	}
-	slices.SortFunc(list, func(a, b *Object) int { return a.Key.Compare(b.Key) })
 	return list
 }
 
@@ -114,7 +123,19 @@ func (s *Set) Knows(gk GroupKind) bool { return s.known[gk] }
 
 // Diff returns the keys whose object differs between two sets, the added and
 // the removed ones included.
-func Diff(a, b *Set) []Key { return a.Differs(b.objects) }
+func Diff(a, b *Set) []Key {
+	if b.base.Value() != a {
+		return a.Differs(b.objects)
+	}
+	var out []Key // what With did not touch is the same
+	for _, k := range b.changed {
+		if a.objects[k] != b.objects[k] {
+			out = append(out, k)
+		}
+	}
+	slices.SortFunc(out, Key.Compare)
+	return slices.Compact(out)
+}
 
 // Differs returns, in their order, the keys whose object in s is another than
 // in objects, the added and the removed ones included.

@@ -38,7 +38,7 @@ func TestWithEqualsFromScratch(t *testing.T) {
 					delete(now, k)
 					continue
 				}
-				o := &Object{Key: k, Generation: rnd.Int64()}
+				o := &Object{Key: k, Generation: rnd.Int64(), Labels: map[string]string{"l": fmt.Sprint(rnd.IntN(3))}}
 				changed, now[k] = append(changed, o), o
 			}
 			s = s.With(changed, removed)
@@ -68,6 +68,11 @@ func same(t *testing.T, a, b *Set) {
 		for i := range 3 {
 			if ns := fmt.Sprint("ns", i); !slices.Equal(a.In(gk, ns), b.In(gk, ns)) {
 				t.Fatalf("%v in %s differ", gk, ns)
+			}
+		}
+		for _, l := range []string{"0", "1", "2", "none"} {
+			if !slices.Equal(a.ByLabel(gk, "l", l), b.ByLabel(gk, "l", l)) {
+				t.Fatalf("%v with l=%s: %v and %v", gk, l, a.ByLabel(gk, "l", l), b.ByLabel(gk, "l", l))
 			}
 		}
 		if !a.Knows(gk) || !b.Knows(gk) {
@@ -116,7 +121,7 @@ func TestViewRecordsWhatItRead(t *testing.T) {
 		v := NewView(s)
 		c.read(v)
 		for i, k := range changes {
-			if got := v.Reads().TouchedBy(ChangesOf([]Key{k})); got != c.want[i] {
+			if got := v.Reads().TouchedBy(ChangesOf(s, s, []Key{k})); got != c.want[i] {
 				t.Errorf("%s: a change of %v touches: %v", c.name, k, got)
 			}
 		}

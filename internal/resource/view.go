@@ -8,6 +8,14 @@ type View struct {
 	keys map[Key]struct{}
 	all  map[GroupKind]struct{}
 	in   map[kindIn]struct{}
+	// labels that were asked for, with their values.
+	labels map[labelRead]struct{}
+}
+
+// labelRead is a question for the objects of a kind with one label.
+type labelRead struct {
+	kindLabel
+	value string
 }
 
 type kindIn struct {
@@ -17,7 +25,7 @@ type kindIn struct {
 
 // NewView returns a View of s with nothing read yet.
 func NewView(s *Set) *View {
-	return &View{set: s, keys: map[Key]struct{}{}, all: map[GroupKind]struct{}{}, in: map[kindIn]struct{}{}}
+	return &View{set: s, keys: map[Key]struct{}{}, all: map[GroupKind]struct{}{}, in: map[kindIn]struct{}{}, labels: map[labelRead]struct{}{}}
 }
 
 // Get returns the object, or nil.
@@ -39,6 +47,14 @@ func (v *View) In(gk GroupKind, namespace string) []*Object {
 	return v.set.In(gk, namespace)
 }
 
+// ByLabel returns every object of a kind with the label, in all namespaces,
+// sorted by namespace and name. The slice must not be changed. Only changes
+// of objects that have the label, or had it, concern the reader.
+func (v *View) ByLabel(gk GroupKind, key, value string) []*Object {
+	v.labels[labelRead{kindLabel{gk, key}, value}] = struct{}{}
+	return v.set.ByLabel(gk, key, value)
+}
+
 // Knows reports whether objects of the kind can be there at all.
 func (v *View) Knows(gk GroupKind) bool { return v.set.Knows(gk) }
 
@@ -53,13 +69,14 @@ func Spec[T any](v *View, gk GroupKind, namespace, name string) (*Object, *T) {
 
 // Reads tells which changes can alter what a translation saw.
 type Reads struct {
-	keys map[Key]struct{}
-	all  map[GroupKind]struct{}
-	in   map[kindIn]struct{}
+	keys   map[Key]struct{}
+	all    map[GroupKind]struct{}
+	in     map[kindIn]struct{}
+	labels map[labelRead]struct{}
 }
 
 // Reads returns what v has recorded so far.
-func (v *View) Reads() Reads { return Reads{keys: v.keys, all: v.all, in: v.in} }
+func (v *View) Reads() Reads { return Reads{keys: v.keys, all: v.all, in: v.in, labels: v.labels} }
 
 // Changes are keys whose objects changed, made ready to be held against many
 // Reads. The zero Changes are none.
@@ -67,12 +84,25 @@ type Changes struct {
 	keys map[Key]struct{}
 	all  map[GroupKind]struct{}
 	in   map[kindIn]struct{}
+	// labels that the objects had or have.
+	labels map[labelRead]struct{}
 }
 
-// ChangesOf returns the changes of keys.
-func ChangesOf(keys []Key) Changes {
-	c := Changes{keys: make(map[Key]struct{}, len(keys)), all: map[GroupKind]struct{}{}, in: map[kindIn]struct{}{}}
+// ChangesOf returns the changes of keys from one Set to another.
+func ChangesOf(before, after *Set, keys []Key) Changes {
+	c := Changes{
+		keys: make(map[Key]struct{}, len(keys)), all: map[GroupKind]struct{}{},
+		in: map[kindIn]struct{}{}, labels: map[labelRead]struct{}{},
+	}
 	for _, k := range keys {
+		for _, o := range []*Object{before.Get(k), after.Get(k)} {
+			if o == nil {
+				continue
+			}
+			for key, value := range o.Labels {
+				c.labels[labelRead{kindLabel{o.GroupKind, key}, value}] = struct{}{}
+			}
+		}
 		c.keys[k] = struct{}{}
 		c.all[k.GroupKind] = struct{}{}
 		c.in[kindIn{k.GroupKind, k.Namespace}] = struct{}{}
@@ -83,7 +113,7 @@ func ChangesOf(keys []Key) Changes {
 // TouchedBy reports whether one of the changes can alter what was read. It
 // takes time for what is fewer, the changes or what was read.
 func (r Reads) TouchedBy(c Changes) bool {
-	return meet(r.keys, c.keys) || meet(r.all, c.all) || meet(r.in, c.in)
+	return meet(r.keys, c.keys) || meet(r.all, c.all) || meet(r.in, c.in) || meet(r.labels, c.labels)
 }
 
 // meet reports whether two sets have an element in common.

@@ -1,13 +1,15 @@
 // Package gloo is the dialect of Gloo Gateway: VirtualService and its
 // RouteTables, the Upstreams, and the option resources that attach to them and
 // to Gateway API's Gateways and HTTPRoutes. It owns what those resources mean;
-// the Gateway API itself, and the auth-config spec, belong to others.
+// the Gateway API itself, the auth-config spec (glooauth) and the template of
+// transformations (glootemplate) belong to others.
 //
 //	VirtualService ──routes, RouteTables──► VirtualHost      ┐
 //	   its options ──one slot per field───► Attachments      │
 //	Gateway, or the implied one ──────────► Listeners        ├─► Fragment
 //	Upstream (static, kube, ai) ──────────► ir.Upstream      │
 //	*Option, by targetRefs or reference ──► Attachments      ┘
+//	AuthConfig, where extauth refers to it: a step of the option that does
 //
 // Options merge as the product merges them: per top-level field, shallowly,
 // the first that sets a field keeps it. So each field is a slot of its own,
@@ -19,6 +21,7 @@ package gloo
 
 import (
 	"github.com/postern-gateway/postern/internal/dialect"
+	"github.com/postern-gateway/postern/internal/dialect/glooauth"
 	"github.com/postern-gateway/postern/internal/resource"
 	"github.com/postern-gateway/postern/internal/status"
 )
@@ -60,6 +63,10 @@ type translation struct {
 	v      *resource.View
 	f      *dialect.Fragment
 	report status.Report
+	// auth are the AuthConfigs that were translated so far.
+	auth map[resource.Key]glooauth.Result
+	// above are the settings that a route stands below, narrowest first.
+	above [][]setting
 }
 
 // translate turns one root into its fragment.
@@ -91,6 +98,8 @@ func translate(v *resource.View, root resource.Key) (*dialect.Fragment, status.R
 		t.listenerOption(o, &spec.Spec)
 	case *httpListenerOption:
 		t.httpListenerOption(o, &spec.Spec)
+	case *authConfig:
+		t.authConfig(o, &spec.Spec)
 	case *settings:
 		t.settings(o)
 	case *notBuilt:

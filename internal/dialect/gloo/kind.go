@@ -3,6 +3,7 @@ package gloo
 import (
 	"encoding/json"
 
+	"github.com/postern-gateway/postern/internal/dialect/glooauth"
 	"github.com/postern-gateway/postern/internal/resource"
 )
 
@@ -66,7 +67,7 @@ func kinds() []resource.Kind {
 		named(matchableHTTPGatewayKind, "httpgateways", "v1"),
 		named(matchableTCPGatewayKind, "tcpgateways", "v1"),
 		kind(settingsKind, "settings", func() any { return new(settings) }),
-		named(authConfigKind, "authconfigs", "v1"),
+		kind(authConfigKind, "authconfigs", func() any { return new(authConfig) }),
 		named(rateLimitConfigKind, "ratelimitconfigs", "v1alpha1"),
 	}
 	for i := range list {
@@ -84,6 +85,8 @@ func kinds() []resource.Kind {
 // secretFields returns where a kind holds sensitive text.
 func secretFields(gk resource.GroupKind) []string {
 	switch gk {
+	case authConfigKind:
+		return glooauth.SecretFields("spec")
 	case upstreamKind:
 		return append(providerSecrets("spec.ai."), providerSecrets("spec.ai.multi.priorities.*.pool.*.")...)
 	case routeOptionKind:

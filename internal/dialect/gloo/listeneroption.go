@@ -34,6 +34,7 @@ func (t *translation) httpListenerSettings(o *resource.Object, at string, s *htt
 		p.slot("bufferPerRoute", "buffer", ir.Step{Phase: ir.PhaseFilter, Buffer: &ir.Buffer{Bytes: *b.MaxRequestBytes}})
 	}
 	p.connectionManager(s.HTTPConnectionManagerSettings)
+	p.authServer("extauth", s.ExtAuth)
 	for _, g := range []struct {
 		field string
 		value raw
@@ -49,7 +50,7 @@ func (t *translation) httpListenerSettings(o *resource.Object, at string, s *htt
 		value raw
 	}{
 		{"caching", s.Caching}, {"disableExtProc", s.DisableExtProc}, {"disableExtProcEarly", s.DisableExtProcEarly},
-		{"disableExtProcLate", s.DisableExtProcLate}, {"dynamicForwardProxy", s.DynamicForwardProxy}, {"extauth", s.ExtAuth},
+		{"disableExtProcLate", s.DisableExtProcLate}, {"dynamicForwardProxy", s.DynamicForwardProxy},
 		{"extensions", s.Extensions}, {"grpcJsonTranscoder", s.GRPCJSONTranscoder}, {"grpcWeb", s.GRPCWeb}, {"gzip", s.Gzip},
 		{"headerValidationSettings", s.HeaderValidationSettings}, {"healthCheck", s.HealthCheck},
 		{"leftmostXffAddress", s.LeftmostXFFAddress}, {"proxyLatency", s.ProxyLatency}, {"ratelimitServer", s.RateLimitServer},

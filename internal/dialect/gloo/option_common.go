@@ -53,8 +53,7 @@ func (p *options) common(s *commonOptions, level string, order int) {
 	p.guard("ratelimitRegular", "ratelimitRegular", s.RateLimitRegular)
 	p.guard("ratelimitRegular", "rateLimitRegularConfigs", s.RateLimitRegularConfigs)
 	p.guard("ratelimitBasic", "ratelimitBasic", s.RateLimitBasic)
-	p.guard("stagedTransformations", "stagedTransformations", s.StagedTransformations)
-	p.guard("transformations", "transformations", s.Transformations)
+	p.transforms(s.StagedTransformations, s.Transformations)
 	p.guard("waf", "waf", s.WAF)
 	p.ignore("extensions", s.Extensions)
 }
@@ -66,8 +65,11 @@ func (t *translation) destinationSettings(o *resource.Object, at string, s *dest
 	p.extAuth(s.ExtAuth)
 	p.headers("headerManipulation.destination", s.HeaderManipulation, 0)
 	p.guard("csrf", "csrf", s.CSRF)
-	p.guard("stagedTransformations", "stagedTransformations", s.StagedTransformations)
-	p.guard("transformations", "transformations", s.Transformations)
+	if t := s.StagedTransformations; t != nil && t.Early != nil {
+		p.close(transformSlot, transformSlot+".early", "write it on the route", "a destination is chosen too late for early transformations")
+	} else {
+		p.transforms(s.StagedTransformations, s.Transformations)
+	}
 	p.ignore("extensions", s.Extensions)
 	return p.list
 }
@@ -82,26 +84,6 @@ func (p *options) buffer(s *bufferPerRoute) {
 		p.close(field, field, "write buffer.maxRequestBytes, or disabled: true", "bufferPerRoute gives no limit")
 	default:
 		p.put(field, ir.Step{Phase: ir.PhaseFilter, Buffer: &ir.Buffer{Bytes: *s.Buffer.MaxRequestBytes}})
-	}
-}
-
-// extAuth is closed until the auth-config spec is built; switching it off is
-// understood.
-func (p *options) extAuth(s *extAuth) {
-	const field = "extauth"
-	switch {
-	case s == nil:
-	case s.Disable:
-		p.put(field)
-	case s.ConfigRef != nil:
-		r := s.ConfigRef.in(p.o.Namespace)
-		if p.t.v.Get(authConfigKind, r.Namespace, r.Name) == nil {
-			p.close(field, "extauth.configRef", "create it, or correct the name", "no AuthConfig %q in %s", r.Name, r.Namespace)
-			return
-		}
-		p.close(field, "extauth.configRef", "remove it to serve these routes without it", "AuthConfig is not supported yet; what it would guard is closed")
-	default:
-		p.close(field, field, "remove it to serve these routes without it", "extauth is not supported yet; what it would guard is closed")
 	}
 }
 

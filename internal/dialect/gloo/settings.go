@@ -8,10 +8,12 @@ import (
 )
 
 // settings is gloo.solo.io/v1 Settings: the product's own configuration, of
-// which one switch says what requests may pass.
+// which two fields matter to requests: whether every host needs rbac, and
+// what is set of ext auth for all listeners.
 type settings struct {
 	Spec struct {
-		RBAC *struct {
+		ExtAuth *authServer `json:"extauth"`
+		RBAC    *struct {
 			RequireRBAC bool `json:"requireRbac"`
 		} `json:"rbac"`
 	} `json:"spec"`
@@ -39,7 +41,8 @@ func refuseAll(o *resource.Object) []setting {
 // settings attaches what Settings require to the Gateways of the Gateway API;
 // VirtualServices read it by themselves.
 func (t *translation) settings(o *resource.Object) {
-	t.report.Add(status.Warningf(o.Origin(""), "of Settings only rbac.requireRbac is read").Fix("configure the gateway by its command line"))
+	t.report.Add(status.Warningf(o.Origin(""), "of Settings only extauth and rbac.requireRbac are read").Fix("configure the gateway by its command line"))
+	t.options(o, "spec").authServer("extauth", o.Spec.(*settings).Spec.ExtAuth)
 	if t.requireRBAC() != o {
 		return
 	}

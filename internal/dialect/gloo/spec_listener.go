@@ -38,6 +38,7 @@ type httpListenerOptions struct {
 		MaxRequestBytes *int64 `json:"maxRequestBytes"`
 	} `json:"buffer"`
 	HTTPConnectionManagerSettings *connectionManager `json:"httpConnectionManagerSettings"`
+	ExtAuth                       *authServer        `json:"extauth"`
 
 	Caching                  raw `json:"caching"`
 	ConnectionLimit          raw `json:"connectionLimit"`
@@ -50,7 +51,6 @@ type httpListenerOptions struct {
 	ExtProc                  raw `json:"extProc"`
 	ExtProcEarly             raw `json:"extProcEarly"`
 	ExtProcLate              raw `json:"extProcLate"`
-	ExtAuth                  raw `json:"extauth"`
 	Extensions               raw `json:"extensions"`
 	GRPCJSONTranscoder       raw `json:"grpcJsonTranscoder"`
 	GRPCWeb                  raw `json:"grpcWeb"`

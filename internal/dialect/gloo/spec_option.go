@@ -40,28 +40,28 @@ type targetRef struct {
 
 // commonOptions are what VirtualHostOptions and RouteOptions share.
 type commonOptions struct {
-	BufferPerRoute          *bufferPerRoute     `json:"bufferPerRoute"`
-	CORS                    *cors               `json:"cors"`
-	CSRF                    raw                 `json:"csrf"`
-	DLP                     raw                 `json:"dlp"`
-	ExtProc                 raw                 `json:"extProc"`
-	ExtProcEarly            raw                 `json:"extProcEarly"`
-	ExtProcLate             raw                 `json:"extProcLate"`
-	ExtAuth                 *extAuth            `json:"extauth"`
-	Extensions              raw                 `json:"extensions"`
-	HeaderManipulation      *headerManipulation `json:"headerManipulation"`
-	RateLimitConfigs        raw                 `json:"rateLimitConfigs"`
-	RateLimitEarlyConfigs   raw                 `json:"rateLimitEarlyConfigs"`
-	RateLimitRegularConfigs raw                 `json:"rateLimitRegularConfigs"`
-	RateLimit               raw                 `json:"ratelimit"`
-	RateLimitEarly          raw                 `json:"ratelimitEarly"`
-	RateLimitRegular        raw                 `json:"ratelimitRegular"`
-	RateLimitBasic          raw                 `json:"ratelimitBasic"`
-	RBAC                    *rbac               `json:"rbac"`
-	Retries                 *retries            `json:"retries"`
-	StagedTransformations   raw                 `json:"stagedTransformations"`
-	Transformations         raw                 `json:"transformations"`
-	WAF                     raw                 `json:"waf"`
+	BufferPerRoute          *bufferPerRoute        `json:"bufferPerRoute"`
+	CORS                    *cors                  `json:"cors"`
+	CSRF                    raw                    `json:"csrf"`
+	DLP                     raw                    `json:"dlp"`
+	ExtProc                 raw                    `json:"extProc"`
+	ExtProcEarly            raw                    `json:"extProcEarly"`
+	ExtProcLate             raw                    `json:"extProcLate"`
+	ExtAuth                 *extAuth               `json:"extauth"`
+	Extensions              raw                    `json:"extensions"`
+	HeaderManipulation      *headerManipulation    `json:"headerManipulation"`
+	RateLimitConfigs        raw                    `json:"rateLimitConfigs"`
+	RateLimitEarlyConfigs   raw                    `json:"rateLimitEarlyConfigs"`
+	RateLimitRegularConfigs raw                    `json:"rateLimitRegularConfigs"`
+	RateLimit               raw                    `json:"ratelimit"`
+	RateLimitEarly          raw                    `json:"ratelimitEarly"`
+	RateLimitRegular        raw                    `json:"ratelimitRegular"`
+	RateLimitBasic          raw                    `json:"ratelimitBasic"`
+	RBAC                    *rbac                  `json:"rbac"`
+	Retries                 *retries               `json:"retries"`
+	StagedTransformations   *stagedTransformations `json:"stagedTransformations"`
+	Transformations         *transformations       `json:"transformations"`
+	WAF                     raw                    `json:"waf"`
 }
 
 // hostOptions is VirtualHostOptions.
@@ -102,13 +102,13 @@ type routeOptions struct {
 
 // destinationOptions are the options of one weighted destination.
 type destinationOptions struct {
-	BufferPerRoute        *bufferPerRoute     `json:"bufferPerRoute"`
-	CSRF                  raw                 `json:"csrf"`
-	ExtAuth               *extAuth            `json:"extauth"`
-	Extensions            raw                 `json:"extensions"`
-	HeaderManipulation    *headerManipulation `json:"headerManipulation"`
-	StagedTransformations raw                 `json:"stagedTransformations"`
-	Transformations       raw                 `json:"transformations"`
+	BufferPerRoute        *bufferPerRoute        `json:"bufferPerRoute"`
+	CSRF                  raw                    `json:"csrf"`
+	ExtAuth               *extAuth               `json:"extauth"`
+	Extensions            raw                    `json:"extensions"`
+	HeaderManipulation    *headerManipulation    `json:"headerManipulation"`
+	StagedTransformations *stagedTransformations `json:"stagedTransformations"`
+	Transformations       *transformations       `json:"transformations"`
 }
 
 type bufferPerRoute struct {

@@ -176,7 +176,9 @@ func (w *walk) route(o *resource.Object, at string, rt *route, section string, a
 	target := dialect.TargetOf(w.vs.Key)
 	target.Section = section
 	targets := []dialect.Target{target}
+	w.t.above = w.inherited
 	settings := w.t.routeOptionsOf(o, at, rt, target)
+	w.t.above = nil
 	chain := append([][]setting{settings}, w.inherited...)
 	if above != nil {
 		targets = append(targets, above.targets...)
