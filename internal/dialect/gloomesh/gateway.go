@@ -3,6 +3,7 @@ package gloomesh
 import (
 	"cmp"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -25,6 +26,8 @@ type door struct {
 	rules   []allowedTable
 	open    bool
 	gateway *resource.Object
+	// conflict says that two listeners want the port differently.
+	conflict bool
 }
 
 // doors returns what a VirtualGateway opens. Listeners of one port are one
@@ -47,11 +50,17 @@ func (t *translation) doors(o *resource.Object) []*door {
 			if same < 0 {
 				out, same = append(out, d), len(out)
 			}
+			out[same].conflict = out[same].conflict || !sameWay(l, out[same].spec)
 			out[same].rules = append(out[same].rules, l.AllowedRouteTables...)
 			out[same].open = out[same].open || len(l.AllowedRouteTables) == 0
 		}
 	}
 	return out
+}
+
+// sameWay reports whether two listeners of one port are spoken to alike.
+func sameWay(a, b *gatewayListener) bool {
+	return a.HTTPSRedirect == b.HTTPSRedirect && reflect.DeepEqual(a.TLS, b.TLS)
 }
 
 // serverNames returns the names that a listener with TLS is for; one for all
@@ -156,6 +165,11 @@ func (t *translation) open(d *door, s *virtualGatewaySpec) {
 	}
 	if d.spec.TLS != nil && d.spec.HTTPSRedirect {
 		l.Closed = &ir.Closed{Reason: "tls and httpsRedirect exclude each other", Origin: l.Origin}
+	}
+	if d.conflict {
+		what := fmt.Sprintf("two listeners of port %d differ in tls or httpsRedirect", d.port)
+		p.fail("", "give one of them another port, or with tls other hosts", "%s; the port is closed", what)
+		l.Closed = &ir.Closed{Reason: what, Origin: l.Origin}
 	}
 	if len(o.Faults) > 0 {
 		l.Closed = faulty(o)

@@ -48,11 +48,11 @@ func (p *place) holds(s *selection, n *node) bool {
 	}
 	for i := range s.routes {
 		r := &s.routes[i]
-		if r.WithDestinations != nil && !p.leadsTo(n, r.WithDestinations) {
-			continue
+		if r.Route == nil {
+			r = &routeSelector{Route: &routeLabels{}, WithDestinations: r.WithDestinations}
 		}
-		if r.Route == nil || p.named(r.Route, n) {
-			return r.Route != nil || p.t.together(p.o.Namespace, n.table.Namespace)
+		if p.named(r.Route, n) && (r.WithDestinations == nil || p.leadsTo(n, r.WithDestinations)) {
+			return true
 		}
 	}
 	return slices.ContainsFunc(s.destinations, func(d destinationSelector) bool { return p.leadsTo(n, &d) })
