@@ -7,9 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -49,14 +47,18 @@ func keyed(names ...string) *ir.Route {
 type echo struct {
 	mu   sync.Mutex
 	last http.Header
+	body string
 	ir   *ir.Upstream
+	// close ends the server before the test does.
+	close func()
 }
 
 func newEcho(t testing.TB) *echo {
 	e := &echo{}
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
 		e.mu.Lock()
-		e.last = r.Header.Clone()
+		e.last, e.body = r.Header.Clone(), string(body)
 		e.mu.Unlock()
 		for name, v := range r.Header { // a provider that repeats what it was sent
 			w.Header()["X-Echo-"+name] = v
@@ -65,9 +67,8 @@ func newEcho(t testing.TB) *echo {
 		_, _ = io.WriteString(w, "ok")
 	}))
 	t.Cleanup(s.Close)
-	u, _ := url.Parse(s.URL)
-	port, _ := strconv.Atoi(u.Port())
-	e.ir = &ir.Upstream{Name: "u", Endpoints: []ir.Endpoint{{Host: u.Hostname(), Port: port}}}
+	e.ir = &ir.Upstream{Name: "u", Endpoints: []ir.Endpoint{endpointOf(s.Listener.Addr().String())}}
+	e.close = s.Close
 	return e
 }
 
@@ -87,10 +88,15 @@ func (r *recorder) Record(rec *dataplane.Record) {
 
 func ask(t testing.TB, c *Compiled, rec dataplane.Recorder, method string, header ...string) *http.Response {
 	t.Helper()
+	return askBody(t, c, rec, method, "", header...)
+}
+
+func askBody(t testing.TB, c *Compiled, rec dataplane.Recorder, method, body string, header ...string) *http.Response {
+	t.Helper()
 	h := dataplane.NewHandler(rec, dataplane.NewBudget(1<<20), slog.New(slog.DiscardHandler), time.Now)
 	h.Swap(c.Snapshot.Sockets[0])
 	w := httptest.NewRecorder()
-	req := httptest.NewRequest(method, "http://gateway/chat", nil).WithContext(context.Background())
+	req := httptest.NewRequest(method, "http://gateway/chat", strings.NewReader(body)).WithContext(context.Background())
 	for _, line := range header {
 		name, value, _ := strings.Cut(line, ": ")
 		req.Header.Add(name, value)
