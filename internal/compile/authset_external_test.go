@@ -247,10 +247,10 @@ func TestWhatMethodsReadIsNotSanitizedFirst(t *testing.T) {
 // Reload: a Secret that comes changes the configuration; 100,000 keys are
 // served anew within a second, and what did not change is used again.
 func TestManyAPIKeysReload(t *testing.T) {
-	if testing.Short() {
-		t.Skip("100,000 keys")
+	many := 100_000
+	if raceEnabled {
+		many = 10_000
 	}
-	const many = 100_000
 	b, up := newBench(t, ExposedWarn), newEcho(t)
 	names := make([]string, many)
 	values := map[secret.Ref]secret.Value{}
@@ -268,7 +268,7 @@ func TestManyAPIKeysReload(t *testing.T) {
 	if res := ask(t, c, discard{}, "POST", fmt.Sprintf("api-key: key-%032d", 0)); res.StatusCode != 200 {
 		t.Error(res.StatusCode)
 	}
-	if took > 2*time.Second && !raceEnabled {
+	if took > 5*time.Second {
 		t.Errorf("took %v", took)
 	}
 	t.Logf("compiled %d keys in %v", many, took)

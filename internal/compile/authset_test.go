@@ -51,6 +51,9 @@ type echo struct {
 	ir   *ir.Upstream
 	// close ends the server before the test does.
 	close func()
+	// failures are answered with 503 first; seen is told of each request.
+	failures, count int
+	seen            chan struct{}
 }
 
 func newEcho(t testing.TB) *echo {
@@ -59,7 +62,16 @@ func newEcho(t testing.TB) *echo {
 		body, _ := io.ReadAll(r.Body)
 		e.mu.Lock()
 		e.last, e.body = r.Header.Clone(), string(body)
+		e.count++
+		failing := e.count <= e.failures
 		e.mu.Unlock()
+		if e.seen != nil {
+			e.seen <- struct{}{}
+		}
+		if failing {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
 		for name, v := range r.Header { // a provider that repeats what it was sent
 			w.Header()["X-Echo-"+name] = v
 		}
@@ -206,5 +218,31 @@ func TestAPIKeyRotationWithoutCompiling(t *testing.T) {
 	}
 	if p := c.SecretProblems(); len(p) != 1 || p[0].Origin.Name != "alice" {
 		t.Errorf("%v", p)
+	}
+}
+
+// Each attempt gets what the Secret holds; a copy of the request never does.
+func TestSecretHeadersOfEachAttempt(t *testing.T) {
+	b, up, copied := newBench(t, ExposedWarn), newEcho(t), newEcho(t)
+	up.failures = 2
+	copied.ir.Name = "copy"
+	copied.seen = make(chan struct{}, 1)
+	put(b, "alice/api-key=MARKER-alice", "alice/provider-key=MARKER-provider")
+	r := keyed("alice")
+	r.Steps = append(r.Steps, ir.Step{Phase: ir.PhaseFilter, Mirror: &ir.Mirror{Upstream: "copy"}}, ir.Step{Phase: ir.PhaseForward, Retry: &ir.Retry{Attempts: 3, On5xx: true}})
+	cfg := config(up.ir, r)
+	cfg.Upstreams["copy"] = copied.ir
+	c := b.Compile(cfg)
+	if res := ask(t, c, &recorder{}, "POST", "api-key: MARKER-alice"); res.StatusCode != 200 {
+		t.Fatal(res.StatusCode, c.Report.Problems)
+	}
+	if up.count != 3 || !slices.Equal(up.last["X-Api-Key"], []string{"MARKER-provider"}) {
+		t.Errorf("%d attempts, %v", up.count, up.last)
+	}
+	<-copied.seen
+	copied.mu.Lock()
+	defer copied.mu.Unlock()
+	if text := fmt.Sprint(copied.last); strings.Contains(text, "MARKER") {
+		t.Errorf("the copy carries %s", text)
 	}
 }

@@ -124,3 +124,24 @@ func TestPeek(t *testing.T) {
 		}
 	}
 }
+
+// What was read ahead counts once against a limit.
+func TestLimitsAfterPeek(t *testing.T) {
+	for _, tc := range []struct {
+		listener, filter int64
+		ok               bool
+	}{{10, 0, true}, {12, 0, true}, {9, 0, false}, {100, 10, true}, {100, 9, false}, {100, 3, false}} {
+		e := &Exchange{Length: 10, budget: NewBudget(1 << 20)}
+		e.Body = &boundedBody{ReadCloser: io.NopCloser(strings.NewReader("0123456789")), left: tc.listener, count: new(int64), e: e}
+		if _, _, a := e.Peek(4); a != nil {
+			t.Errorf("%+v: %+v", tc, a)
+		}
+		if tc.filter > 0 {
+			e.LimitBody(tc.filter)
+		}
+		data, a := e.Collect()
+		if (a == nil) != tc.ok || tc.ok && string(data) != "0123456789" {
+			t.Errorf("%+v: %q, %+v", tc, data, a)
+		}
+	}
+}
