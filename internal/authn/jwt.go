@@ -75,13 +75,14 @@ func NewJWT(cfg *ir.JWT, deps Deps) (*JWT, error) {
 	return j, nil
 }
 
-// sanitizeList is every header that a claim may be copied to. A header that is
-// appended to keeps the client's values: that is what appending says.
+// sanitizeList is every header that a claim may be copied to, also one that is
+// appended to: what stands in it beside is then another provider's, never the
+// client's.
 func sanitizeList(providers []*provider) []string {
 	var list []string
 	for _, p := range providers {
 		for _, h := range p.headers {
-			if !h.append && !slices.Contains(list, h.header) {
+			if !slices.Contains(list, h.header) {
 				list = append(list, h.header)
 			}
 		}

@@ -49,8 +49,7 @@ func (o *runOptions) assemble(ctx context.Context, std Streams) (*serving, error
 		return nil, err
 	}
 	if r.fatal != nil {
-		printProblems(std.Err, r.update.Problems)
-		return nil, fmt.Errorf("refuses to start: %w", r.fatal)
+		return nil, r.refuse(std.Err)
 	}
 	s := &serving{std: std, metrics: telemetry.NewMetrics(), kept: new(keep.Keep), log: slog.New(slog.NewTextHandler(std.Err, nil))}
 	dialer, err := gateway.NewDialer(o.connectTo)

@@ -57,6 +57,7 @@ type Deps struct {
 type Compiler struct {
 	deps   Deps
 	routes map[*ir.Route]*built
+	hosts  map[hostKey]*builtHost
 }
 
 // New returns a Compiler.
@@ -111,6 +112,7 @@ type run struct {
 	out    *Compiled
 	used   []*built
 	next   map[*ir.Route]*built
+	hosts  map[hostKey]*builtHost
 	keys   map[any]string // of kept things, by the identity of their configuration
 }
 
@@ -120,14 +122,14 @@ func (c *Compiler) Compile(cfg *ir.Config) *Compiled {
 	r := &run{
 		Compiler: c, config: cfg,
 		out:  &Compiled{Snapshot: &dataplane.Snapshot{}},
-		next: map[*ir.Route]*built{},
+		next: map[*ir.Route]*built{}, hosts: map[hostKey]*builtHost{},
 		keys: map[any]string{},
 	}
 	for _, err := range ir.Validate(cfg) {
 		r.out.Report.Add(status.Errorf(ir.Origin{Kind: "gateway", Name: "model"}, "%v", err))
 	}
 	r.sockets()
-	c.routes = r.next
+	c.routes, c.hosts = r.next, r.hosts
 	used := r.used
 	r.out.Snapshot.Release = func() {
 		for _, b := range used {
@@ -138,14 +140,14 @@ func (c *Compiler) Compile(cfg *ir.Config) *Compiled {
 }
 
 // problem reports what is wrong with a piece of configuration.
-func (r *run) problem(origin ir.Origin, format string, args ...any) {
-	r.out.Report.Add(status.Errorf(origin, format, args...))
+func (r *run) problem(origin ir.Origin, remedy, format string, args ...any) {
+	r.out.Report.Add(status.Errorf(origin, format, args...).Fix("%s", remedy))
 }
 
 // closedFor returns the stage and the report of something that cannot be
 // built.
 func (r *run) closedFor(origin ir.Origin, err error) dataplane.Stage {
-	r.problem(origin, "%v; its requests get 500", err)
+	r.problem(origin, "correct it", "%v; its requests get 500", err)
 	return dataplane.Closed(&ir.Closed{Reason: err.Error(), Origin: origin})
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/postern-gateway/postern/internal/dataplane"
 	"github.com/postern-gateway/postern/internal/dataplane/filter"
 	"github.com/postern-gateway/postern/internal/dataplane/forward"
+	"github.com/postern-gateway/postern/internal/dataplane/transform"
 	"github.com/postern-gateway/postern/internal/ir"
 	"github.com/postern-gateway/postern/internal/keep"
 	"github.com/postern-gateway/postern/internal/status"
@@ -50,7 +51,7 @@ func (rb *routeBuilder) steps(steps []ir.Step) ([]dataplane.Stage, error) {
 		}
 		stage, err := rb.stage(s, rb)
 		if err != nil {
-			return nil, &stepError{s.Origin, fmt.Errorf("%s: %w", s.Slot, err)}
+			return nil, &stepError{s.Origin, err}
 		}
 		if c, ok := stage.(checker); ok {
 			rb.b.checks = append(rb.b.checks, check{origin: s.Origin, err: c.Check})
@@ -62,8 +63,21 @@ func (rb *routeBuilder) steps(steps []ir.Step) ([]dataplane.Stage, error) {
 			rb.sanitize = append(rb.sanitize, c.Sanitize()...)
 		}
 		out = append(out, stage)
+		rb.guards = append(rb.guards, isGuard(s))
 	}
 	return out, nil
+}
+
+// isGuard reports whether a step asks who calls, what they may or how much: a
+// request that goes over to another route must pass it all the same.
+func isGuard(s ir.Step) bool {
+	switch {
+	case s.Closed != nil:
+		return true
+	case s.Transform != nil, s.Headers != nil, s.CORS != nil, s.Path != nil, s.Host != nil, s.Mirror != nil:
+		return false
+	}
+	return s.Phase >= ir.PhaseAuthenticate && s.Phase <= ir.PhaseLimit
 }
 
 // gather takes what a step says of forwarding, and reports whether that is
@@ -100,6 +114,8 @@ func (r *run) stage(s ir.Step, rb *routeBuilder) (dataplane.Stage, error) {
 		return filter.NewPath(s.Path)
 	case s.Host != nil:
 		return filter.NewHost(s.Host)
+	case s.Transform != nil:
+		return transform.New(s.Transform, s.Slot, s.Origin)
 	case s.BodyLimit != nil:
 		return filter.NewBodyLimit(s.BodyLimit)
 	case s.Buffer != nil:

@@ -176,6 +176,19 @@ func (e *Exchange) Collected() ([]byte, bool) {
 	return *e.collected, true
 }
 
+// Hold takes n further bytes from the budget over all bodies, for what is made
+// of a body, until the exchange ends.
+func (e *Exchange) Hold(n int64) *Answer {
+	if e.budget == nil {
+		return nil
+	}
+	if !e.budget.take(n) {
+		return BodyAnswer(ErrBudget)
+	}
+	e.held += n
+	return nil
+}
+
 // release gives the budget back.
 func (e *Exchange) release() {
 	if e.held > 0 {

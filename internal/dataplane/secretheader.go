@@ -13,19 +13,27 @@ import (
 // copy of the request comes by it as text. Who means to reads it as a
 // secret.Value; the forwarder writes it into the head of each attempt.
 
-// carriedHeader is a secret header; its name is canonical.
+// carriedHeader is a secret header; its name is canonical. One that is a
+// credential for the upstream keeps the caller's own credentials away.
 type carriedHeader struct {
-	name  string
-	value secret.Value
+	name       string
+	value      secret.Value
+	credential bool
 }
 
 // SetSecretHeader gives the upstream's request a header whose value is secret,
 // in place of every value of that name: the client's, and an injected one.
-func (e *Exchange) SetSecretHeader(name string, v secret.Value) {
+func (e *Exchange) SetSecretHeader(name string, v secret.Value) { e.carry(name, v, false) }
+
+// InjectSecretHeader is SetSecretHeader for a value that is a credential for
+// the upstream, whatever its header is called: what was rendered of a secret.
+func (e *Exchange) InjectSecretHeader(name string, v secret.Value) { e.carry(name, v, true) }
+
+func (e *Exchange) carry(name string, v secret.Value, credential bool) {
 	name = http.CanonicalHeaderKey(name)
 	e.Withdraw(name)
 	delete(e.Header, name)
-	e.Outbound.carried = append(e.Outbound.carried, carriedHeader{name, v})
+	e.Outbound.carried = append(e.Outbound.carried, carriedHeader{name, v, credential || IsCredentialHeader(name)})
 }
 
 // SecretHeader returns the value of a secret header, and whether there is one.
@@ -52,10 +60,10 @@ func (o *Outbound) drop(name string) {
 	}
 }
 
-// CarriesCredential reports whether a secret header is one of the well-known
-// credential headers. The caller's own credentials do not travel beside it.
+// CarriesCredential reports whether a secret header is a credential for the
+// upstream. The caller's own credentials do not travel beside it.
 func (o *Outbound) CarriesCredential() bool {
-	return slices.ContainsFunc(o.carried, func(c carriedHeader) bool { return IsCredentialHeader(c.name) })
+	return slices.ContainsFunc(o.carried, func(c carriedHeader) bool { return c.credential })
 }
 
 // WriteSecretHeaders puts the secret headers into the head of an attempt,

@@ -1,8 +1,6 @@
 package dialect
 
 import (
-	"slices"
-
 	"github.com/postern-gateway/postern/internal/resource"
 	"github.com/postern-gateway/postern/internal/status"
 )
@@ -41,12 +39,12 @@ func (t *Translator) Translate(set *resource.Set) (fragments []*Fragment, report
 		t.roots = make([]rootList, len(t.dialects))
 		t.done = make([]map[resource.Key]*translation, len(t.dialects))
 	}
-	var changed []resource.Key
+	var changed resource.Changes
 	if t.set != nil {
-		changed = resource.Diff(t.set, set)
+		changed = resource.ChangesOf(resource.Diff(t.set, set))
 	}
 	for i := range t.dialects {
-		if t.set == nil || touches(t.roots[i].reads, changed) {
+		if t.set == nil || t.roots[i].reads.TouchedBy(changed) {
 			v := resource.NewView(set)
 			t.roots[i] = rootList{keys: t.dialects[i].Roots(v), reads: v.Reads()}
 		}
@@ -63,12 +61,12 @@ func (t *Translator) Translate(set *resource.Set) (fragments []*Fragment, report
 }
 
 // translate brings dialect i's translations up to date with set.
-func (t *Translator) translate(i int, set *resource.Set, changed []resource.Key) int {
+func (t *Translator) translate(i int, set *resource.Set, changed resource.Changes) int {
 	n := 0
 	next := make(map[resource.Key]*translation, len(t.roots[i].keys))
 	for _, root := range t.roots[i].keys {
 		tr := t.done[i][root]
-		if tr == nil || touches(tr.reads, changed) {
+		if tr == nil || tr.reads.TouchedBy(changed) {
 			v := resource.NewView(set)
 			f, r := t.dialects[i].Translate(v, root)
 			if f == nil {
@@ -81,8 +79,4 @@ func (t *Translator) translate(i int, set *resource.Set, changed []resource.Key)
 	}
 	t.done[i] = next
 	return n
-}
-
-func touches(r resource.Reads, changed []resource.Key) bool {
-	return slices.ContainsFunc(changed, r.Touches)
 }

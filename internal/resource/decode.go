@@ -237,7 +237,7 @@ func (p *pass) scrub() {
 		return
 	}
 	for _, v := range p.res.Secrets {
-		if s := string(v.Reveal()); len(s) >= minScrubbed {
+		if s := string(v.Reveal()); len(s) >= minScrubbed && s != placeholder {
 			scrub(p.res.Problems, s)
 			for _, o := range p.res.Objects {
 				scrub(o.Faults, s)

@@ -77,15 +77,13 @@ func (s *Set) With(changed []*Object, removed []Key) *Set {
 func rebuild(old []*Object, edits map[Key]*Object, now map[Key]*Object, gk GroupKind, ns string) []*Object {
 	list := make([]*Object, 0, len(old)+1)
 	for _, o := range old {
-		if now[o.Key] == o {
+		if now[o.Key] == o && edits[o.Key] == nil {
 			list = append(list, o)
 		}
 	}
 	for k, o := range edits {
 		if k.GroupKind == gk && k.Namespace == ns {
-			if !slices.Contains(list, o) {
-				list = append(list, o)
-			}
+			list = append(list, o)
 		}
 	}
 	slices.SortFunc(list, func(a, b *Object) int { return a.Key.Compare(b.Key) })
@@ -116,15 +114,19 @@ func (s *Set) Knows(gk GroupKind) bool { return s.known[gk] }
 
 // Diff returns the keys whose object differs between two sets, the added and
 // the removed ones included.
-func Diff(a, b *Set) []Key {
+func Diff(a, b *Set) []Key { return a.Differs(b.objects) }
+
+// Differs returns, in their order, the keys whose object in s is another than
+// in objects, the added and the removed ones included.
+func (s *Set) Differs(objects map[Key]*Object) []Key {
 	var out []Key
-	for k, o := range a.objects {
-		if b.objects[k] != o {
+	for k, o := range s.objects {
+		if objects[k] != o {
 			out = append(out, k)
 		}
 	}
-	for k := range b.objects {
-		if _, ok := a.objects[k]; !ok {
+	for k := range objects {
+		if _, ok := s.objects[k]; !ok {
 			out = append(out, k)
 		}
 	}

@@ -116,7 +116,7 @@ func TestViewRecordsWhatItRead(t *testing.T) {
 		v := NewView(s)
 		c.read(v)
 		for i, k := range changes {
-			if got := v.Reads().Touches(k); got != c.want[i] {
+			if got := v.Reads().TouchedBy(ChangesOf([]Key{k})); got != c.want[i] {
 				t.Errorf("%s: a change of %v touches: %v", c.name, k, got)
 			}
 		}

@@ -61,14 +61,40 @@ type Reads struct {
 // Reads returns what v has recorded so far.
 func (v *View) Reads() Reads { return Reads{keys: v.keys, all: v.all, in: v.in} }
 
-// Touches reports whether a change of k can alter what was read.
-func (r Reads) Touches(k Key) bool {
-	if _, ok := r.keys[k]; ok {
-		return true
+// Changes are keys whose objects changed, made ready to be held against many
+// Reads. The zero Changes are none.
+type Changes struct {
+	keys map[Key]struct{}
+	all  map[GroupKind]struct{}
+	in   map[kindIn]struct{}
+}
+
+// ChangesOf returns the changes of keys.
+func ChangesOf(keys []Key) Changes {
+	c := Changes{keys: make(map[Key]struct{}, len(keys)), all: map[GroupKind]struct{}{}, in: map[kindIn]struct{}{}}
+	for _, k := range keys {
+		c.keys[k] = struct{}{}
+		c.all[k.GroupKind] = struct{}{}
+		c.in[kindIn{k.GroupKind, k.Namespace}] = struct{}{}
 	}
-	if _, ok := r.all[k.GroupKind]; ok {
-		return true
+	return c
+}
+
+// TouchedBy reports whether one of the changes can alter what was read. It
+// takes time for what is fewer, the changes or what was read.
+func (r Reads) TouchedBy(c Changes) bool {
+	return meet(r.keys, c.keys) || meet(r.all, c.all) || meet(r.in, c.in)
+}
+
+// meet reports whether two sets have an element in common.
+func meet[K comparable](a, b map[K]struct{}) bool {
+	if len(a) > len(b) {
+		a, b = b, a
 	}
-	_, ok := r.in[kindIn{k.GroupKind, k.Namespace}]
-	return ok
+	for k := range a {
+		if _, ok := b[k]; ok {
+			return true
+		}
+	}
+	return false
 }

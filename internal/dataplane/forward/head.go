@@ -29,7 +29,7 @@ func (x *exchange) head(ctx context.Context, at *attempt) (*outgoing, *failure) 
 		return nil, final(a)
 	}
 	o := &outgoing{data: data, stream: x.stream}
-	o.Request = (&http.Request{Method: e.Method, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: h}).WithContext(ctx)
+	o.Request = &http.Request{Method: e.Method, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: h}
 	o.Host = outHost(&out, at.ep, e.Authority)
 	var err error
 	if o.URL, err = outURL(u, at.ep, path, query); err != nil {
