@@ -3,9 +3,9 @@ package compile
 import (
 	"cmp"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/postern-gateway/postern/internal/dataplane"
 	"github.com/postern-gateway/postern/internal/dataplane/match"
@@ -26,7 +26,7 @@ func (r *run) serverTLS(list []*ir.Listener, hosts *match.Hosts[*dataplane.Liste
 		if l.TLS == nil {
 			continue
 		}
-		config, err := r.listenerTLS(l)
+		config, err := r.listenerTLS(l, compiled[l])
 		if err != nil {
 			if l.Closed == nil { // else it is known already
 				r.problem(l.TLS.Origin, "correct it", "%v; its handshakes are refused", err)
@@ -49,7 +49,7 @@ func (r *run) serverTLS(list []*ir.Listener, hosts *match.Hosts[*dataplane.Liste
 }
 
 // listenerTLS returns how one listener answers a handshake.
-func (r *run) listenerTLS(l *ir.Listener) (func() (*tls.Config, error), error) {
+func (r *run) listenerTLS(l *ir.Listener, to *dataplane.Listener) (func() (*tls.Config, error), error) {
 	base := &tls.Config{NextProtos: l.TLS.ALPN}
 	if len(base.NextProtos) == 0 {
 		base.NextProtos = []string{"h2", "http/1.1"}
@@ -72,7 +72,7 @@ func (r *run) listenerTLS(l *ir.Listener) (func() (*tls.Config, error), error) {
 	if len(pairs) == 0 {
 		return nil, errors.New("no certificate")
 	}
-	clients, err := r.clientRules(l.TLS, base)
+	clients, err := r.clientRules(to, l.TLS, base)
 	if err != nil {
 		return nil, err
 	}
@@ -90,9 +90,10 @@ func (r *run) listenerTLS(l *ir.Listener) (func() (*tls.Config, error), error) {
 	}, nil
 }
 
-// clientRules returns what sets the rules for client certificates. Sessions
-// are not resumed under them: a resumed one would outlive a removed root.
-func (r *run) clientRules(cfg *ir.ServerTLS, base *tls.Config) (func(*tls.Config) error, error) {
+// clientRules returns what sets the rules for client certificates, and gives
+// the listener what checks them again for each request. Sessions are not
+// resumed under them: a resumed one would outlive a removed root.
+func (r *run) clientRules(l *dataplane.Listener, cfg *ir.ServerTLS, base *tls.Config) (func(*tls.Config) error, error) {
 	if len(cfg.ClientCAs) == 0 {
 		return func(*tls.Config) error { return nil }, nil
 	}
@@ -101,14 +102,17 @@ func (r *run) clientRules(cfg *ir.ServerTLS, base *tls.Config) (func(*tls.Config
 	if cfg.ClientOptional {
 		base.ClientAuth = tls.VerifyClientCertIfGiven
 	}
-	pool, err := certPool(r.deps.Store, cfg.ClientCAs)
+	roots, err := newAuthorities(r.deps.Store, cfg.ClientCAs)
 	if err != nil {
 		return nil, prefixed("client CAs", err)
 	}
-	r.out.checks = append(r.out.checks, check{origin: cfg.Origin, err: errOf(pool)})
+	r.out.checks = append(r.out.checks, check{origin: cfg.Origin, err: errOf(roots)})
+	l.Clients = func(state *tls.ConnectionState, now time.Time) error {
+		return stillTrusted(roots, state, cfg.ClientOptional, now)
+	}
 	return func(c *tls.Config) error {
-		roots, err := pool.Get()
-		c.ClientCAs = roots
+		now, err := roots.Get()
+		c.ClientCAs = now.pool
 		return err
 	}, nil
 }
@@ -120,30 +124,6 @@ func parseKeyPair(v []secret.Value) (tls.Certificate, error) {
 		return tls.Certificate{}, errors.New("the certificate and key are not a pair of PEM blocks that fit each other")
 	}
 	return cert, nil
-}
-
-// certPool derives a pool of PEM bundles.
-func certPool(store *secret.Store, bundles []ir.Bytes) (*secret.Derived[*x509.CertPool], error) {
-	var refs []secret.Ref
-	inline := x509.NewCertPool()
-	for _, b := range bundles {
-		if b.Ref.IsZero() {
-			if !inline.AppendCertsFromPEM([]byte(b.Inline)) {
-				return nil, errors.New("a CA bundle holds no certificate")
-			}
-			continue
-		}
-		refs = append(refs, b.Ref)
-	}
-	return secret.Derive(store, refs, func(v []secret.Value) (*x509.CertPool, error) {
-		pool := inline.Clone()
-		for _, bundle := range v {
-			if !pool.AppendCertsFromPEM(bundle.Reveal()) {
-				return nil, errors.New("a CA bundle holds no certificate")
-			}
-		}
-		return pool, nil
-	}), nil
 }
 
 func errOf[T any](d *secret.Derived[T]) func() error {
