@@ -1,5 +1,10 @@
 package ir
 
+import (
+	"fmt"
+	"slices"
+)
+
 // Asks lists what a route asks its callers for, in words: one entry for each
 // step that lets nobody pass unproven. Empty means that it asks nobody.
 func (r *Route) Asks() []string {
@@ -98,6 +103,9 @@ func (c *Config) Carries(r *Route) []string {
 	}
 	secretHeaders := func(steps []Step) {
 		for _, s := range steps {
+			for _, m := range s.AuthSet.metadata() {
+				add(fmt.Sprintf("the caller's Secret[%s] in %s", m.Key, m.Header))
+			}
 			if s.Headers == nil {
 				continue
 			}
@@ -120,6 +128,26 @@ func (c *Config) Carries(r *Route) []string {
 			secretHeaders(u.Steps)
 			if s := u.Credential.Secret(); s != "" {
 				add(s)
+			}
+		}
+	}
+	return out
+}
+
+// metadata are the headers that the Secrets of API keys become, where there is
+// a Secret that has one.
+func (a *AuthSet) metadata() []MetadataHeader {
+	if a == nil {
+		return nil
+	}
+	var out []MetadataHeader
+	for _, m := range a.Methods {
+		if m.APIKey == nil {
+			continue
+		}
+		for _, h := range m.APIKey.FromMetadata {
+			if slices.ContainsFunc(m.APIKey.Entries, func(e APIKeyEntry) bool { return !e.Metadata[h.Key].IsZero() }) {
+				out = append(out, h)
 			}
 		}
 	}
