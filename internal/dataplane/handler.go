@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -15,6 +16,10 @@ import (
 
 	"github.com/postern-gateway/postern/internal/dataplane/match"
 )
+
+// ErrDrained is the cause that ends a request's context where the drain limit
+// cuts what is under way.
+var ErrDrained = errors.New("the gateway ended, and the drain limit was reached")
 
 // Handler serves one socket. Its socket is swapped at a reload; requests
 // under way keep what they began with.

@@ -33,6 +33,7 @@ type server struct {
 
 	stop    sync.Once
 	stopped chan struct{} // closed when it is to drain
+	cut     context.CancelCauseFunc
 	retired atomic.Bool
 	active  atomic.Int64 // requests, upgraded connections among them
 }
@@ -70,12 +71,14 @@ func (srv *server) drain(ctx context.Context) {
 		err = srv.quiet(ctx)
 	}
 	if err != nil {
+		srv.cut(dataplane.ErrDrained)
 		_ = srv.http.Close()
 		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), cutGrace)
 		defer cancel()
 		_ = srv.quiet(grace)
 	}
 	<-srv.done
+	srv.cut(nil)
 }
 
 // quiet waits until no request is under way.
@@ -117,6 +120,9 @@ func (s *socket) newServer(l dataplane.Limits, secure bool) *server {
 		},
 	}
 	srv.http.Handler = srv
+	base, cut := context.WithCancelCause(context.Background())
+	srv.cut = cut
+	srv.http.BaseContext = func(net.Listener) context.Context { return base }
 	go func() {
 		defer close(srv.done)
 		var err error

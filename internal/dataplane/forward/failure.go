@@ -87,14 +87,33 @@ const goneStatus = 499
 
 func final(a *dataplane.Answer) *failure { return &failure{kind: failFinal, answer: a} }
 
+// cutDrain and cutClient are what a record says of who broke off.
+const (
+	cutDrain  = "drain"
+	cutClient = "client"
+)
+
+// gone says why the request's context has ended: the client hung up, or the
+// gateway is at the end of its drain.
+func (x *exchange) gone() string {
+	if errors.Is(context.Cause(x.ctx), dataplane.ErrDrained) {
+		return cutDrain
+	}
+	return cutClient
+}
+
 // classify says what an error of an attempt means.
 func (x *exchange) classify(ctx context.Context, err error) *failure {
 	if why := x.watch.why(); why != nil {
 		return final(x.timedOut(why))
 	}
 	if x.ctx.Err() != nil {
-		x.e.Record.Cut = "client"
-		return final(&dataplane.Answer{Status: goneStatus, Verdict: dataplane.Failed, Cause: "the client hung up before the answer"})
+		x.e.Record.Cut = x.gone()
+		cause := "the client hung up before the answer"
+		if x.e.Record.Cut == cutDrain {
+			cause = dataplane.ErrDrained.Error()
+		}
+		return final(&dataplane.Answer{Status: goneStatus, Verdict: dataplane.Failed, Cause: cause})
 	}
 	if berr := x.stream.broken(); berr != nil {
 		return final(dataplane.BodyAnswer(berr))

@@ -95,7 +95,7 @@ func (x *exchange) copyBody(resp *http.Response) string {
 	}
 	if left < 0 || left > bodyBuffer {
 		if err := x.client.Flush(); err != nil {
-			return x.cutBy("client", err)
+			return x.cutBy(cutClient, err)
 		}
 	}
 	pool := &bodyBuffers
@@ -113,7 +113,7 @@ func (x *exchange) copyBody(resp *http.Response) string {
 		}
 		if flush && cut == "" {
 			if err := x.client.Flush(); err != nil {
-				return x.cutBy("client", err)
+				return x.cutBy(cutClient, err)
 			}
 			x.watch.touch()
 		}
@@ -137,7 +137,7 @@ func (x *exchange) copyPiece(body io.Reader, pool *sync.Pool, left int64) (n int
 		wrote, werr := x.e.Response.Write((*b)[:n])
 		x.e.Record.BytesOut += int64(wrote)
 		if werr != nil {
-			return n, false, "client", werr
+			return n, false, cutClient, werr
 		}
 	}
 	if err != nil && err != io.EOF {
@@ -161,7 +161,7 @@ func (x *exchange) cutBy(who string, err error) string {
 		x.e.Record.Cause = why.Error()
 		return "timeout"
 	case x.ctx.Err() != nil:
-		return "client"
+		return x.gone()
 	}
 	if who == "upstream" && err != nil {
 		x.e.Record.Cause = "the upstream broke off: " + plain(err)

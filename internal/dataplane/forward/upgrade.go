@@ -124,12 +124,12 @@ func (x *exchange) switchProtocols(at *attempt) *dataplane.Answer {
 	defer u.end("")
 	up.stop() // the request's context ends with the client's half-close
 	if !x.f.deps.Upgrades.add(u) {
-		r.Cut = "drain"
+		r.Cut = cutDrain
 		return nil
 	}
 	defer x.f.deps.Upgrades.remove(u)
 	if writeSwitch(rw.Writer, h) != nil {
-		r.Cut = "client"
+		r.Cut = cutClient
 		return nil
 	}
 	r.BytesIn, r.BytesOut = u.copyBoth()
