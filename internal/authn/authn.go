@@ -17,6 +17,8 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+
+	"github.com/postern-gateway/postern/internal/secret"
 )
 
 // MethodJWT is the Method of an identity that a JSON Web Token proved.
@@ -24,12 +26,15 @@ const MethodJWT = "jwt"
 
 // Identity is a proven caller. The zero Identity proves nobody.
 type Identity struct {
-	// Provider is the ir.JWTProvider.Name that verified it.
+	// Provider is the ir.JWTProvider.Name or ir.AuthMethod.Name that verified it.
 	Provider string
 	// Method is how it was proven, such as MethodJWT.
 	Method string
-	// Issuer and Subject are the iss and sub claims; empty if absent.
+	// Issuer and Subject are the iss and sub claims, or the name of the Secret
+	// or user; empty if absent.
 	Issuer, Subject string
+	// Namespace of the Secret, for MethodAPIKey.
+	Namespace string
 	// Claims is the decoded payload, numbers as json.Number. It is shared
 	// between requests and must not be modified.
 	Claims map[string]any
@@ -45,6 +50,10 @@ type Request struct {
 	Header http.Header
 	// Query may be nil.
 	Query url.Values
+	// Proven are the callers that steps before have proven.
+	Proven []Identity
+	// Call is there if an external server may have to be told of it.
+	Call *Call
 }
 
 // Location is where an accepted credential sat; one field is set. The data
@@ -58,6 +67,13 @@ type HeaderSet struct {
 	Append bool
 }
 
+// SecretHeaderSet is a header to write on the request, in place of any, whose
+// value is secret.
+type SecretHeaderSet struct {
+	Name  string
+	Value secret.Value
+}
+
 // Result is what an authenticator found. Its slices may be shared between
 // requests and must not be modified. The zero Result proves nobody.
 type Result struct {
@@ -67,9 +83,17 @@ type Result struct {
 	Consumed []Location
 	// Set are the headers to write, after Sanitize.
 	Set []HeaderSet
+	// Secrets are headers to write whose values nobody may log or answer with.
+	Secrets []SecretHeaderSet
 	// Sanitize names the headers to remove from the client's request first. It
 	// is always the full list, also when nothing is set.
 	Sanitize []string
+	// Remove names further headers to take off the request, before Set.
+	Remove []string
+	// Reply are headers for the answer that the client gets from the route.
+	Reply []HeaderSet
+	// By names the methods of a Set that let the caller pass.
+	By string
 	// Ignored says why a credential proved nothing although the request may
 	// pass, by a policy that lets failed ones through. It is for the log.
 	Ignored *Failure
@@ -84,10 +108,17 @@ type Authenticator interface {
 // Failure is a refusal: what the client may be told, and the cause, which is
 // for the log only and holds no part of a credential that could be used.
 type Failure struct {
-	// Status is the HTTP status, 401 or 403.
+	// Status is the HTTP status, 401 or 403; any other may come from an
+	// external server.
 	Status int
 	// Text is the body of the answer.
 	Text string
+	// Header is what the answer carries beside; nil for a token, whose
+	// challenge depends on the request. It must not be modified.
+	Header http.Header
+	// Unavailable says that nothing could be found out: a server is down. It
+	// refuses, and so does its negation.
+	Unavailable bool
 	// Missing says that there was no credential at all, so that the challenge
 	// carries no error="invalid_token" (RFC 6750 section 3.1).
 	Missing bool
@@ -97,8 +128,11 @@ type Failure struct {
 
 // Error returns the text and the cause.
 func (f *Failure) Error() string {
-	if f.Cause == nil {
+	switch {
+	case f.Cause == nil:
 		return f.Text
+	case f.Text == "":
+		return f.Cause.Error()
 	}
 	return fmt.Sprintf("%s: %v", f.Text, f.Cause)
 }

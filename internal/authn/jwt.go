@@ -10,10 +10,13 @@ import (
 	"time"
 
 	"github.com/postern-gateway/postern/internal/ir"
+	"github.com/postern-gateway/postern/internal/secret"
 )
 
-// Deps is what a JWT needs besides its configuration.
+// Deps is what authenticators need besides their configuration.
 type Deps struct {
+	// Store has the secrets of a Set's methods; a JWT has none.
+	Store *secret.Store
 	// Clock tells the time; nil: time.Now.
 	Clock func() time.Time
 	// Cache of verified tokens, shared between authenticators; nil: none.
@@ -21,6 +24,11 @@ type Deps struct {
 	// Keys hands out the kept, shared fetcher of a remote key set. Where none
 	// can be had, it returns nil.
 	Keys func(r ir.RemoteKeys) *RemoteKeys
+	// Client asks authorization servers about tokens; nil: nobody is asked.
+	Client Doer
+	// External hands out the way to the server of an external check; a nil one
+	// where nobody is asked. Where none can be had, it returns an error.
+	External func(e *ir.ExternalAuth) (Dial, error)
 }
 
 // JWT authenticates by JSON Web Tokens (RFC 7519) in the manner of Envoy's
@@ -67,13 +75,14 @@ func NewJWT(cfg *ir.JWT, deps Deps) (*JWT, error) {
 	return j, nil
 }
 
-// sanitizeList is every header that a claim may be copied to. A header that is
-// appended to keeps the client's values: that is what appending says.
+// sanitizeList is every header that a claim may be copied to, also one that is
+// appended to: what stands in it beside is then another provider's, never the
+// client's.
 func sanitizeList(providers []*provider) []string {
 	var list []string
 	for _, p := range providers {
 		for _, h := range p.headers {
-			if !h.append && !slices.Contains(list, h.header) {
+			if !slices.Contains(list, h.header) {
 				list = append(list, h.header)
 			}
 		}
@@ -84,6 +93,17 @@ func sanitizeList(providers []*provider) []string {
 
 // SanitizeHeaders is what every Result's Sanitize holds.
 func (j *JWT) SanitizeHeaders() []string { return j.sanitize }
+
+// InputHeaders are the headers that may hold a token.
+func (j *JWT) InputHeaders() []string {
+	var out []string
+	for _, at := range j.places {
+		if at.header != "" {
+			out = append(out, at.header)
+		}
+	}
+	return out
+}
 
 // Authenticate verifies the tokens of r. It blocks only while remote keys are
 // fetched for the first time, or for a kid that no key has.

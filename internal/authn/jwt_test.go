@@ -383,7 +383,7 @@ func TestClaimsToHeaders(t *testing.T) {
 	if diff := cmp.Diff(want, got.Set); diff != "" {
 		t.Errorf("set (-want +got):\n%s", diff)
 	}
-	sanitize := []string{"X-Bool", "X-Flat", "X-Gone", "X-List", "X-Nested", "X-Null", "X-Number", "X-Sub"}
+	sanitize := []string{"X-Also", "X-Bool", "X-Flat", "X-Gone", "X-List", "X-Nested", "X-Null", "X-Number", "X-Sub"}
 	if diff := cmp.Diff(sanitize, j.SanitizeHeaders()); diff != "" {
 		t.Errorf("sanitize (-want +got):\n%s", diff)
 	}

@@ -28,6 +28,15 @@ func Dialects() []dialect.Dialect {
 	}
 }
 
+// Names returns what the dialects are called.
+func Names() []string {
+	var out []string
+	for _, d := range Dialects() {
+		out = append(out, d.Name)
+	}
+	return out
+}
+
 // Select returns the dialects with the given names; no names mean all of them.
 func Select(names []string) ([]dialect.Dialect, error) {
 	all := Dialects()
@@ -35,16 +44,14 @@ func Select(names []string) ([]dialect.Dialect, error) {
 		return all, nil
 	}
 	var out []dialect.Dialect
-	var known []string
 	for _, d := range all {
-		known = append(known, d.Name)
 		if slices.Contains(names, d.Name) {
 			out = append(out, d)
 		}
 	}
 	for _, n := range names {
-		if !slices.Contains(known, n) {
-			return nil, fmt.Errorf("dialect %q is not known: have %s", n, strings.Join(known, ", "))
+		if known := Names(); !slices.Contains(known, n) {
+			return nil, fmt.Errorf("--dialects: %q is not known: have %s", n, strings.Join(known, ", "))
 		}
 	}
 	return out, nil

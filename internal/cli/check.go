@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -28,15 +27,17 @@ func newCheck(std Streams) *cobra.Command {
 
 Environment variables that are not set get a placeholder. The exit code is 1 if
 there is an error, 0 if there are warnings alone.`,
+		Example: `  postern check -f policies/
+  postern check -f policies/ --exposed deny -o json`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context(), std) },
 	}
 	o.flags(cmd.Flags())
-	cmd.Flags().StringVarP(&o.output, "output", "o", "text", "text or json")
+	cmd.Flags().StringVarP(&o.output, "output", "o", "text", "`FORMAT` of the output: text or json")
 	cmd.Flags().BoolVar(&o.online, "online", false, "also fetch what the resources point to, such as key sets")
 	return cmd
 }
 
-// checked is check's result as JSON.
+// checked is check's result as JSON. Its lists may be empty and are never null.
 type checked struct {
 	Errors   int              `json:"errors"`
 	Warnings int              `json:"warnings"`
@@ -74,7 +75,10 @@ func (o *checkOptions) print(std Streams, objects int, report status.Report) err
 	errs := report.Errors()
 	warnings := len(report.Problems) - errs
 	if o.output == "json" {
-		out := checked{Errors: errs, Warnings: warnings, Objects: objects, Problems: report.Problems, Outcomes: report.Outcomes}
+		out := checked{
+			Errors: errs, Warnings: warnings, Objects: objects,
+			Problems: append([]status.Problem{}, report.Problems...), Outcomes: append([]status.Outcome{}, report.Outcomes...),
+		}
 		if err := printJSON(std.Out, out); err != nil {
 			return err
 		}
@@ -83,15 +87,18 @@ func (o *checkOptions) print(std Streams, objects int, report status.Report) err
 		fmt.Fprintf(std.Err, "%s: %s, %s\n", count(objects, "object"), count(errs, "error"), count(warnings, "warning"))
 	}
 	if errs > 0 {
-		return errors.Join(errReported)
+		return errReported
 	}
 	return nil
 }
 
 // count returns "1 error" or "2 errors".
-func count(n int, noun string) string {
+func count(n int, noun string) string { return fmt.Sprintf("%d %s", n, plural(n, noun)) }
+
+// plural returns "error" or "errors".
+func plural(n int, noun string) string {
 	if n == 1 {
-		return "1 " + noun
+		return noun
 	}
-	return fmt.Sprintf("%d %ss", n, noun)
+	return noun + "s"
 }

@@ -80,20 +80,20 @@ func newRoot(std Streams) *cobra.Command {
 		newSimulate(std), newToken(std), newVersion(std),
 	)
 	for _, c := range root.Commands() {
-		c.Args = usageArgs(c.Args)
+		if c.Args == nil {
+			c.Args = noArgs
+		}
 	}
 	return root
 }
 
-// usageArgs makes the error of a check of arguments one of usage.
-func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
-	if check == nil {
-		check = cobra.NoArgs
-	}
-	return func(cmd *cobra.Command, args []string) error {
-		if err := check(cmd, args); err != nil {
-			return usageError{err}
-		}
+// noArgs refuses arguments that are no flags.
+func noArgs(cmd *cobra.Command, args []string) error {
+	switch {
+	case len(args) == 0:
 		return nil
+	case cmd.Flags().Lookup("file") != nil:
+		return usageError{fmt.Errorf("argument %q: name files and folders with -f", args[0])}
 	}
+	return usageError{fmt.Errorf("argument %q: %s takes none; see %[2]s --help", args[0], cmd.CommandPath())}
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -31,10 +32,10 @@ type resourceOptions struct {
 }
 
 func (o *resourceOptions) flags(f *pflag.FlagSet) {
-	f.StringArrayVarP(&o.paths, "file", "f", nil, "file or folder of resources, recursive; - is standard input; repeatable")
-	f.StringSliceVar(&o.dialects, "dialects", nil, "families of resources to read (default all)")
-	f.StringVar(&o.gateway, "gateway", "", "serve this Gateway only: NAMESPACE/NAME")
-	f.StringVar(&o.exposed, "exposed", "warn", "what to do with a route that carries a provider credential and asks nobody: warn or deny")
+	f.StringArrayVarP(&o.paths, "file", "f", nil, "`PATH` of resources: a file, a folder and all below it, or - for standard input; repeatable")
+	f.StringSliceVar(&o.dialects, "dialects", nil, "`LIST` of the families of resources to read: "+strings.Join(builtin.Names(), ",")+" (default all)")
+	f.StringVar(&o.gateway, "gateway", "", "serve this Gateway only: `NAMESPACE/NAME`")
+	f.StringVar(&o.exposed, "exposed", "warn", "`ACTION` where a route carries a provider credential and asks nobody who they are: warn, or deny, which closes it")
 }
 
 // read is the resources as they were read once, without being served.
@@ -51,6 +52,12 @@ func (o *resourceOptions) load(ctx context.Context, std Streams, placeholders bo
 	if len(o.paths) == 0 {
 		return nil, usageError{errors.New("nothing to read: name a file or folder with -f")}
 	}
+	if namespace, name, ok := strings.Cut(o.gateway, "/"); o.gateway != "" && (!ok || namespace == "" || name == "") {
+		return nil, usageError{fmt.Errorf("--gateway %q: want NAMESPACE/NAME", o.gateway)}
+	}
+	if _, err := o.exposure(); err != nil {
+		return nil, err
+	}
 	dialects, err := builtin.Select(o.dialects)
 	if err != nil {
 		return nil, usageError{err}
@@ -62,6 +69,16 @@ func (o *resourceOptions) load(ctx context.Context, std Streams, placeholders bo
 	})
 	r.update, r.fatal = r.source.Load(ctx)
 	return r, nil
+}
+
+// refuse says why nothing is served, and returns the error that ends run.
+func (r *read) refuse(w io.Writer) error {
+	printProblems(w, r.update.Problems)
+	report := status.Report{Problems: r.update.Problems}
+	if n := report.Errors(); n > 0 {
+		return fmt.Errorf("refuses to start: correct the %s above", plural(n, "error"))
+	}
+	return fmt.Errorf("refuses to start: %w", r.fatal)
 }
 
 // exposure reads --exposed.

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -34,9 +33,13 @@ When it serves, it has printed "postern: ready" on standard error, and /readyz
 of the admin listener answers 200. SIGTERM and Ctrl-C drain: no new connections,
 requests under way end by themselves or at the drain limit.
 
-${NAME} in a secret is the environment variable of that name.`,
-		Example: `  postern run -f examples/gloo-gateway-jwt --port 8080=8081`,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context(), std) },
+${NAME} in a secret is the environment variable of that name. What is broken in
+the resources is closed and told of; see postern check. A file that is not YAML
+keeps run from starting. A port below 1024 that cannot be bound is shifted by
+10000, unless --port names it.`,
+		Example: `  postern run -f examples/gloo-gateway-jwt --port 8080=8081
+  kubectl kustomize overlays/dev | postern run -f -`,
+		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context(), std) },
 	}
 	o.flags(cmd.Flags())
 	o.serveFlags(cmd.Flags())
@@ -44,15 +47,15 @@ ${NAME} in a secret is the environment variable of that name.`,
 }
 
 func (o *runOptions) serveFlags(f *pflag.FlagSet) {
-	f.StringVar(&o.bind, "bind", "127.0.0.1", "address of every listener that names none")
-	f.StringArrayVar(&o.ports, "port", nil, "LISTENER=BIND: bind a listener's port elsewhere, such as 80=8080; repeatable")
-	f.StringArrayVar(&o.connectTo, "connect-to", nil, "HOST:PORT=ADDR:PORT: dial this address in place of that one, TLS name unchanged; repeatable")
-	f.StringVar(&o.upstreamCA, "upstream-ca", "", "PEM file of further roots for upstream TLS")
-	f.StringVar(&o.admin, "admin", "127.0.0.1:9901", "address of the admin listener; empty for none")
-	f.StringVar(&o.health, "health", "", "address of a listener for /livez, /readyz and /metrics alone (default none)")
-	f.StringVar(&o.accessLog, "access-log", "-", "file of the access log; - is standard output, empty for none")
-	f.DurationVar(&o.drain, "drain", 30*time.Second, "how long requests may go on after the end was asked for")
-	f.Int64Var(&o.bodyBudget, "body-budget", 256<<20, "bytes of request bodies held in memory at once")
+	f.StringVar(&o.bind, "bind", "127.0.0.1", "`ADDR` of every listener that names none")
+	f.StringArrayVar(&o.ports, "port", nil, "`LISTENER=BIND`: bind a port elsewhere than asked for, such as 80=8080 or apps/edge:80=127.0.0.2:8080; repeatable")
+	f.StringArrayVar(&o.connectTo, "connect-to", nil, "`HOST:PORT=ADDR:PORT`: dial this address in place of that one, TLS name unchanged; repeatable")
+	f.StringVar(&o.upstreamCA, "upstream-ca", "", "`FILE` of further roots for upstream TLS, as PEM")
+	f.StringVar(&o.admin, "admin", "127.0.0.1:9901", "`ADDR` of the admin listener; empty for none")
+	f.StringVar(&o.health, "health", "", "`ADDR` of a listener for /livez, /readyz and /metrics alone (default none)")
+	f.StringVar(&o.accessLog, "access-log", "-", "`FILE` of the access log; - is standard output, empty for none")
+	f.DurationVar(&o.drain, "drain", 30*time.Second, "`TIME` that requests may go on for after the end was asked for")
+	f.Int64Var(&o.bodyBudget, "body-budget", 256<<20, "`BYTES` of request bodies held in memory at once, of all requests together")
 }
 
 func (o *runOptions) run(ctx context.Context, std Streams) error {
@@ -61,5 +64,5 @@ func (o *runOptions) run(ctx context.Context, std Streams) error {
 		return err
 	}
 	defer s.close()
-	return errors.Join(s.serve(ctx))
+	return s.serve(ctx)
 }

@@ -49,8 +49,7 @@ func (o *runOptions) assemble(ctx context.Context, std Streams) (*serving, error
 		return nil, err
 	}
 	if r.fatal != nil {
-		printProblems(std.Err, r.update.Problems)
-		return nil, fmt.Errorf("refuses to start: %w", r.fatal)
+		return nil, r.refuse(std.Err)
 	}
 	s := &serving{std: std, metrics: telemetry.NewMetrics(), kept: new(keep.Keep), log: slog.New(slog.NewTextHandler(std.Err, nil))}
 	dialer, err := gateway.NewDialer(o.connectTo)
@@ -88,12 +87,12 @@ func (o *runOptions) assemble(ctx context.Context, std Streams) (*serving, error
 	return s, s.listen(o.admin, o.health)
 }
 
-// keyClient fetches key sets. It follows no redirect and keeps no cookie.
+// keyClient fetches key sets, and asks authorization servers. It follows no redirect and keeps no cookie.
 func keyClient(d *gateway.Dialer, roots *x509.CertPool) *http.Client {
 	return &http.Client{
 		Transport: &http.Transport{
 			DialContext: d.Dial, TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
-			ForceAttemptHTTP2: true, MaxIdleConns: 16, IdleConnTimeout: time.Minute,
+			ForceAttemptHTTP2: true, MaxIdleConns: 64, MaxIdleConnsPerHost: 16, IdleConnTimeout: time.Minute,
 			TLSHandshakeTimeout: 10 * time.Second, ResponseHeaderTimeout: 10 * time.Second,
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -31,18 +33,20 @@ same to the same question, and show what they were sent, credentials as
 fingerprints, at /_simulate/requests.
 
 Lead a gateway to them with --connect-to api.openai.com:443=HOST:PORT and
---upstream-ca FILE.`,
+--upstream-ca FILE. A request orders its own fault with x-simulate-* headers.`,
+		Example: `  postern simulate --ca-dir /tmp/ca
+  postern run -f examples/gloo-ai-gateway --connect-to api.openai.com:443=127.0.0.1:9443 --upstream-ca /tmp/ca/simulate-ca.pem`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context(), std) },
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.http, "addr", "127.0.0.1:9000", "address for HTTP")
-	f.StringVar(&o.https, "tls-addr", "127.0.0.1:9443", "address for HTTPS")
-	f.StringVar(&o.provider, "default-provider", "", "who answers for other hosts: openai or huggingface")
-	f.StringArrayVar(&o.keys, "key", nil, "accepted API key; repeatable (default: $OPENAI_API_KEY and $HF_API_TOKEN, or sk-demo and hf_demo)")
-	f.StringVar(&o.caDir, "ca-dir", "", "write the root certificate for --upstream-ca into this folder")
-	f.DurationVar(&o.behavior.Delay, "delay", 0, "wait before each answer")
-	f.IntVar(&o.behavior.Status, "status", 0, "answer with this status")
-	f.StringVar(&o.fault, "fault", "", "break each answer: reset, half, hang, garbage, early-close")
+	f.StringVar(&o.http, "addr", "127.0.0.1:9000", "`ADDR` for HTTP")
+	f.StringVar(&o.https, "tls-addr", "127.0.0.1:9443", "`ADDR` for HTTPS")
+	f.StringVar(&o.provider, "default-provider", "", "`NAME` of who answers for other hosts: "+providerNames())
+	f.StringArrayVar(&o.keys, "key", nil, "accepted API `KEY`; repeatable (default: $OPENAI_API_KEY and $HF_API_TOKEN, or sk-demo and hf_demo)")
+	f.StringVar(&o.caDir, "ca-dir", "", "`FOLDER` to write the root certificate for --upstream-ca into")
+	f.DurationVar(&o.behavior.Delay, "delay", 0, "`TIME` to wait before each answer")
+	f.IntVar(&o.behavior.Status, "status", 0, "`CODE` of every answer")
+	f.StringVar(&o.fault, "fault", "", "`KIND` of fault in each answer: reset, half, hang, garbage, early-close")
 	f.BoolVar(&o.ignoreHeaders, "ignore-headers", false, "take no orders from x-simulate-* request headers")
 	return cmd
 }
@@ -93,6 +97,9 @@ func startSimulator(ctx context.Context, std Streams, c simulatorConfig) (*simul
 	if len(keys) == 0 {
 		keys = []string{envOr(std, "OPENAI_API_KEY", demoOpenAIKey), envOr(std, "HF_API_TOKEN", demoHuggingFaceKey)}
 	}
+	if c.anyHost != "" && !slices.ContainsFunc(simulate.Kinds(), func(k simulate.Kind) bool { return k.Name == c.anyHost }) {
+		return nil, usageError{fmt.Errorf("--default-provider %q: want %s", c.anyHost, providerNames())}
+	}
 	var providers []simulate.Provider
 	for _, k := range simulate.Kinds() {
 		hosts := k.Hosts
@@ -114,6 +121,14 @@ func startSimulator(ctx context.Context, std Streams, c simulatorConfig) (*simul
 		return nil, usageError{err}
 	}
 	return server, server.Start(ctx)
+}
+
+func providerNames() string {
+	var names []string
+	for _, k := range simulate.Kinds() {
+		names = append(names, k.Name)
+	}
+	return strings.Join(names, " or ")
 }
 
 func envOr(std Streams, name, otherwise string) string {

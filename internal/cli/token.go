@@ -33,16 +33,16 @@ or to standard error. Without --key a new RSA key is made for this one token;
 		RunE:    func(*cobra.Command, []string) error { return o.run(std) },
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.claims, "claims", "", "all claims as one JSON object; the other flags add to it")
-	f.StringVar(&o.issuer, "iss", "", "issuer")
-	f.StringVar(&o.subject, "sub", "", "subject")
-	f.StringArrayVar(&o.audience, "aud", nil, "audience; repeatable")
-	f.StringArrayVar(&o.claim, "claim", nil, "NAME=JSON or NAME=text; repeatable")
-	f.DurationVar(&o.life, "expires-in", time.Hour, "time until exp; 0 leaves it out")
-	f.StringVar(&o.keyFile, "key", "", "private key, PEM")
-	f.StringVar(&o.newKey, "new-key", "", "write the new private key to this file")
-	f.StringVar(&o.keyID, "kid", "", "key id")
-	f.StringVar(&o.jwksFile, "jwks", "", "write the key set to this file instead of standard error")
+	f.StringVar(&o.claims, "claims", "", "all claims as one `JSON` object; the other flags add to it")
+	f.StringVar(&o.issuer, "iss", "", "issuer: `TEXT`")
+	f.StringVar(&o.subject, "sub", "", "subject: `TEXT`")
+	f.StringArrayVar(&o.audience, "aud", nil, "audience: `TEXT`; repeatable")
+	f.StringArrayVar(&o.claim, "claim", nil, "one claim: `NAME=VALUE`, where VALUE is JSON or text; repeatable")
+	f.DurationVar(&o.life, "expires-in", time.Hour, "`TIME` until exp; 0 leaves it out")
+	f.StringVar(&o.keyFile, "key", "", "`FILE` of the private key to sign with, PEM")
+	f.StringVar(&o.newKey, "new-key", "", "`FILE` to write the new private key to")
+	f.StringVar(&o.keyID, "kid", "", "`ID` of the key, in the token and in the key set")
+	f.StringVar(&o.jwksFile, "jwks", "", "`FILE` to write the key set to instead of standard error")
 	return cmd
 }
 

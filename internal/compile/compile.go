@@ -57,6 +57,7 @@ type Deps struct {
 type Compiler struct {
 	deps   Deps
 	routes map[*ir.Route]*built
+	hosts  map[hostKey]*builtHost
 }
 
 // New returns a Compiler.
@@ -76,16 +77,27 @@ type Compiled struct {
 }
 
 // check asks again whether something made of secret bytes can be used.
+// Exactly one of the functions is set.
 type check struct {
-	origin ir.Origin
-	err    func() error
+	origin   ir.Origin
+	err      func() error
+	problems func() []status.Problem
+	made     any // the problems are of this, whoever asks
 }
 
 // SecretProblems tells which secrets' bytes cannot be used now. The answer
 // changes with the bytes, not with the snapshot.
 func (c *Compiled) SecretProblems() []status.Problem {
 	var out []status.Problem
+	asked := map[any]bool{}
 	for _, ch := range c.checks {
+		if ch.problems != nil {
+			if !asked[ch.made] {
+				asked[ch.made] = true
+				out = append(out, ch.problems()...)
+			}
+			continue
+		}
 		if err := ch.err(); err != nil {
 			out = append(out, status.Errorf(ch.origin, "%v; requests for it are refused", err).Fix("correct the secret"))
 		}
@@ -100,6 +112,7 @@ type run struct {
 	out    *Compiled
 	used   []*built
 	next   map[*ir.Route]*built
+	hosts  map[hostKey]*builtHost
 	keys   map[any]string // of kept things, by the identity of their configuration
 }
 
@@ -109,14 +122,14 @@ func (c *Compiler) Compile(cfg *ir.Config) *Compiled {
 	r := &run{
 		Compiler: c, config: cfg,
 		out:  &Compiled{Snapshot: &dataplane.Snapshot{}},
-		next: map[*ir.Route]*built{},
+		next: map[*ir.Route]*built{}, hosts: map[hostKey]*builtHost{},
 		keys: map[any]string{},
 	}
 	for _, err := range ir.Validate(cfg) {
 		r.out.Report.Add(status.Errorf(ir.Origin{Kind: "gateway", Name: "model"}, "%v", err))
 	}
 	r.sockets()
-	c.routes = r.next
+	c.routes, c.hosts = r.next, r.hosts
 	used := r.used
 	r.out.Snapshot.Release = func() {
 		for _, b := range used {
@@ -127,14 +140,14 @@ func (c *Compiler) Compile(cfg *ir.Config) *Compiled {
 }
 
 // problem reports what is wrong with a piece of configuration.
-func (r *run) problem(origin ir.Origin, format string, args ...any) {
-	r.out.Report.Add(status.Errorf(origin, format, args...))
+func (r *run) problem(origin ir.Origin, remedy, format string, args ...any) {
+	r.out.Report.Add(status.Errorf(origin, format, args...).Fix("%s", remedy))
 }
 
 // closedFor returns the stage and the report of something that cannot be
 // built.
 func (r *run) closedFor(origin ir.Origin, err error) dataplane.Stage {
-	r.problem(origin, "%v; its requests get 500", err)
+	r.problem(origin, "correct it", "%v; its requests get 500", err)
 	return dataplane.Closed(&ir.Closed{Reason: err.Error(), Origin: origin})
 }
 

@@ -111,7 +111,7 @@ func TestCompileFailsClosedRouteByRoute(t *testing.T) {
 		{"whole", ir.Route{Matches: prefix("/x", 1), Action: forwardTo("u")}, 200, ""},
 		{"authenticator", ir.Route{Matches: prefix("/x", 1), Action: forwardTo("u"), Steps: []ir.Step{jwt(ir.JWTProvider{Name: "p", Keys: key})}}, 401, ""},
 		{"key that does not parse", ir.Route{Matches: prefix("/x", 1), Action: forwardTo("u"), Steps: []ir.Step{jwt(ir.JWTProvider{Name: "p", Keys: ir.KeySource{Inline: "nonsense"}})}}, 500, "p"},
-		{"no provider", ir.Route{Matches: prefix("/x", 1), Action: forwardTo("u"), Steps: []ir.Step{{Phase: ir.PhaseAuthenticate, Slot: "t/jwt", JWT: &ir.JWT{}}}}, 500, "t/jwt"},
+		{"no provider", ir.Route{Matches: prefix("/x", 1), Action: forwardTo("u"), Steps: []ir.Step{{Phase: ir.PhaseAuthenticate, Slot: "t/jwt", JWT: &ir.JWT{}}}}, 500, "no providers"},
 		{"rule without principals", ir.Route{Matches: prefix("/x", 1), Action: forwardTo("u"), Steps: []ir.Step{{Phase: ir.PhaseAuthorize, Slot: "t/rbac", ClaimRules: &ir.ClaimRules{Rules: []ir.ClaimRule{{Name: "r"}}}}}}, 500, "principal"},
 		{"rewrite that does not compile", ir.Route{Matches: prefix("/x", 1), Action: forwardTo("u"), Steps: []ir.Step{{Phase: ir.PhaseForward, Path: &ir.PathRewrite{Regex: &ir.RegexRewrite{Pattern: bad}}}}}, 500, "regex"},
 		{"closed step", ir.Route{Matches: prefix("/x", 1), Action: forwardTo("u"), Steps: []ir.Step{{Phase: ir.PhaseAuthorize, Closed: &ir.Closed{Reason: "not built"}}}}, 500, ""},

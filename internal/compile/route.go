@@ -61,6 +61,11 @@ func (r *run) reached(rt *ir.Route) []*ir.Upstream {
 			if s.Mirror != nil {
 				out = append(out, r.config.Upstreams[s.Mirror.Upstream])
 			}
+			if s.AuthSet != nil {
+				for _, name := range s.AuthSet.Upstreams() {
+					out = append(out, r.config.Upstreams[name])
+				}
+			}
 			if s.JWT != nil {
 				for _, p := range s.JWT.Providers {
 					if p.Keys.Remote != nil && p.Keys.Remote.Upstream != "" {
@@ -85,36 +90,50 @@ func (r *run) reached(rt *ir.Route) []*ir.Upstream {
 func (r *run) build(rt *ir.Route, reached []*ir.Upstream) *built {
 	b := &built{upstreams: reached, session: r.deps.Keep.Begin()}
 	rb := &routeBuilder{run: r, rt: rt, b: b}
-	stages := rb.stages()
-	b.route = &dataplane.Route{Name: rt.Name, Origin: rt.Origin, Stages: stages, Sanitize: rb.sanitize}
+	stages, guards := rb.stages()
+	b.route = &dataplane.Route{Name: rt.Name, Origin: rt.Origin, Stages: stages, Guards: guards, Sanitize: rb.sanitized()}
 	return b
 }
 
 // routeBuilder compiles one route.
 type routeBuilder struct {
 	*run
-	rt       *ir.Route
-	b        *built
-	sanitize []string
+	rt *ir.Route
+	b  *built
+	// sanitize are headers that the steps may set, inputs those in which they
+	// look for credentials.
+	sanitize, inputs []string
+	// guards marks the guards among the stages built so far; those of the
+	// route itself are taken before its backends add theirs.
+	guards   []bool
 	settings forward.Settings
 }
 
-// stages returns the route's stages, the last of which answers. Where one
+// sanitized are the headers that are removed before the first stage: all that
+// a step may set, but those that hold credentials for one. From these the
+// client's value goes when the step that sets them accepts the caller.
+func (rb *routeBuilder) sanitized() []string {
+	return slices.DeleteFunc(rb.sanitize, func(name string) bool { return slices.Contains(rb.inputs, name) })
+}
+
+// stages returns the route's stages, the last of which answers, and which of
+// them are guards. Where one
 // cannot be built, the route is closed at once: before anyone is asked, so
 // that a broken protection shows.
-func (rb *routeBuilder) stages() []dataplane.Stage {
+func (rb *routeBuilder) stages() ([]dataplane.Stage, []bool) {
 	if rb.closedByExposure() {
-		return []dataplane.Stage{dataplane.Closed(&ir.Closed{Status: 403, Reason: "carries a provider credential and asks nobody; refused by --exposed=deny", Origin: rb.rt.Origin})}
+		return []dataplane.Stage{dataplane.Closed(&ir.Closed{Status: 403, Reason: "carries a provider credential and asks nobody; refused by --exposed=deny", Origin: rb.rt.Origin})}, nil
 	}
 	stages, err := rb.steps(rb.rt.Steps)
 	if err != nil {
-		return []dataplane.Stage{rb.closed(err)}
+		return []dataplane.Stage{rb.closed(err)}, nil
 	}
+	guards := slices.Clone(rb.guards)
 	last, err := rb.action()
 	if err != nil {
-		return []dataplane.Stage{rb.closed(err)}
+		return []dataplane.Stage{rb.closed(err)}, nil
 	}
-	return append(stages, last)
+	return append(stages, last), guards
 }
 
 // closed reports err and returns the stage that closes the route.
@@ -123,7 +142,8 @@ func (rb *routeBuilder) closed(err error) dataplane.Stage {
 	if at, ok := err.(*stepError); ok {
 		origin = at.origin
 	}
-	rb.b.report.Add(status.Errorf(origin, "%v; %s is closed and answers 500", err, rb.rt.Name).Fix("correct it"))
+	// No word of the route: a step of many routes is told of once.
+	rb.b.report.Add(status.Errorf(origin, "%v; the routes that need it are closed", err).Fix("correct it"))
 	return dataplane.Closed(&ir.Closed{Reason: err.Error(), Origin: origin})
 }
 

@@ -2,6 +2,7 @@ package compile
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -43,7 +44,7 @@ func (r *run) sockets() {
 		}
 		var err error
 		if s.Hosts, err = match.NewHosts(hosts); err != nil {
-			r.problem(list[0].Origin, "port %d: %v", k.port, err)
+			r.problem(list[0].Origin, "correct the hostname", "%v; port %d is not served", err, k.port)
 			continue
 		}
 		if list[0].TLS != nil {
@@ -76,11 +77,11 @@ func (r *run) listener(l *ir.Listener) *dataplane.Listener {
 	}
 	var hosts []match.HostEntry[*dataplane.VirtualHost]
 	for _, h := range l.Hosts {
-		hosts = append(hosts, match.HostEntry[*dataplane.VirtualHost]{Pattern: h.Hostname, Value: r.virtualHost(h)})
+		hosts = append(hosts, match.HostEntry[*dataplane.VirtualHost]{Pattern: h.Hostname, Value: r.virtualHost(l, h)})
 	}
 	var err error
 	if out.Hosts, err = match.NewHosts(hosts); err != nil {
-		r.problem(l.Origin, "%v; the listener is closed", err)
+		r.problem(l.Origin, "correct the hostname", "%v; the listener is closed", err)
 		out.Closed = &ir.Closed{Reason: err.Error(), Origin: l.Origin}
 	}
 	return out
@@ -89,37 +90,106 @@ func (r *run) listener(l *ir.Listener) *dataplane.Listener {
 // virtualHost compiles the routes of a host into a router. A match that
 // cannot be compiled is replaced by one that takes at least as much, and
 // closed.
-func (r *run) virtualHost(h *ir.VirtualHost) *dataplane.VirtualHost {
-	var entries []match.Entry[*dataplane.Route]
-	var owners []*ir.Route
-	for _, rt := range h.Routes {
-		b := r.route(rt)
-		for _, m := range rt.Matches {
-			entries = append(entries, match.Entry[*dataplane.Route]{Match: m, Value: b.route})
-			owners = append(owners, rt)
-		}
+func (r *run) virtualHost(l *ir.Listener, h *ir.VirtualHost) *dataplane.VirtualHost {
+	routes := make([]*built, len(h.Routes))
+	for i, rt := range h.Routes {
+		routes[i] = r.route(rt)
+	}
+	key := hostKey{l.Name, h.Hostname}
+	if old := r.Compiler.hosts[key]; old != nil && slices.Equal(old.routes, routes) {
+		r.hosts[key] = old
+		return old.host
+	}
+	entries, err := entriesOf(h.Routes, routes)
+	if err != nil {
+		return r.partlyClosed(h, entries)
 	}
 	router, err := match.NewRouter(entries)
 	if err != nil {
-		for i, e := range entries {
-			if _, err := match.NewRouter(entries[i : i+1]); err != nil {
-				entries[i] = r.closedMatch(owners[i], e.Match, err)
-			}
-		}
-		router, err = match.NewRouter(entries)
+		return r.partlyClosed(h, entries)
 	}
+	vh := &dataplane.VirtualHost{Router: router}
+	r.hosts[key] = &builtHost{routes, vh}
+	return vh
+}
+
+// hostKey finds a host compiled before.
+type hostKey struct{ listener, hostname string }
+
+// builtHost is a compiled host of which every match could be. Snapshots share
+// it as long as its routes are the same.
+type builtHost struct {
+	routes []*built
+	host   *dataplane.VirtualHost
+}
+
+// entriesOf returns the matches of routes, and what they were compiled to. An
+// error says that one of them has a path that no request can have.
+func entriesOf(routes []*ir.Route, compiled []*built) ([]match.Entry[*dataplane.Route], error) {
+	var out []match.Entry[*dataplane.Route]
+	var fault error
+	for i, rt := range routes {
+		for _, m := range rt.Matches {
+			path, err := normalized(m.Path)
+			m.Path, fault = path, cmp.Or(fault, err)
+			out = append(out, match.Entry[*dataplane.Route]{Match: m, Value: compiled[i].route})
+		}
+	}
+	return out, fault
+}
+
+// partlyClosed compiles a host that has a match which cannot be.
+func (r *run) partlyClosed(h *ir.VirtualHost, entries []match.Entry[*dataplane.Route]) *dataplane.VirtualHost {
+	var owners []*ir.Route
+	for _, rt := range h.Routes {
+		for range rt.Matches {
+			owners = append(owners, rt)
+		}
+	}
+	for i, e := range entries {
+		_, err := normalized(e.Match.Path)
+		if err == nil {
+			_, err = match.NewRouter(entries[i : i+1])
+		}
+		if err != nil {
+			entries[i] = r.closedMatch(owners[i], e.Match, err)
+		}
+	}
+	router, err := match.NewRouter(entries)
 	if err != nil { // cannot be: every entry was tried alone
-		r.problem(h.Origin, "host %q: %v; it is closed", h.Hostname, err)
+		r.problem(h.Origin, "correct its matches", "host %q: %v; it is closed", h.Hostname, err)
 		c := dataplane.Closed(&ir.Closed{Reason: err.Error(), Origin: h.Origin})
 		router, _ = match.NewRouter([]match.Entry[*dataplane.Route]{{Value: &dataplane.Route{Name: h.Hostname, Stages: []dataplane.Stage{c}}}})
 	}
 	return &dataplane.VirtualHost{Router: router}
 }
 
+// normalized returns p as requests' paths are compared with it. One that no
+// request can have is an error: were it let be, a wider route with fewer
+// protections would take what it was meant for.
+func normalized(p ir.PathMatch) (ir.PathMatch, error) {
+	tail := ""
+	switch p.Kind {
+	case ir.PathExact, ir.PathSegments:
+	case ir.PathPrefix: // it may end inside a segment: /.well
+		tail = "x"
+	default:
+		return p, nil
+	}
+	value, err := dataplane.NormalizePath(p.Value + tail)
+	if err != nil {
+		return p, fmt.Errorf("path %q: %w", p.Value, err)
+	}
+	p.Value = strings.TrimSuffix(value, tail)
+	return p, nil
+}
+
 // closedMatch stands in for a match that cannot be compiled: whatever begins
 // as it could have begun is answered with 500.
 func (r *run) closedMatch(rt *ir.Route, m ir.Match, err error) match.Entry[*dataplane.Route] {
-	r.problem(rt.Origin, "%v; what it could match is closed", err)
+	if rt.Action.Closed == nil { // else it is known already
+		r.problem(rt.Origin, "correct the match", "%v; what it could match is closed", err)
+	}
 	wide := ir.Match{Order: m.Order, Methods: m.Methods}
 	if p := literalPrefix(m.Path); p != "" {
 		wide.Path = ir.PathMatch{Kind: ir.PathPrefix, Value: p}
@@ -138,7 +208,7 @@ func literalPrefix(p ir.PathMatch) string {
 	}
 	value := p.Value
 	if p.Kind != ir.PathRegex {
-		return value
+		return normalPrefix(value)
 	}
 	for len(value) > 0 && value[0] == '^' {
 		value = value[1:]
@@ -156,6 +226,17 @@ func literalPrefix(p ir.PathMatch) string {
 		}
 	}
 	return value
+}
+
+// normalPrefix returns as much of a path as can begin a request's.
+func normalPrefix(path string) string {
+	path = "/" + strings.TrimLeft(path, "/")
+	for i := len(path); i > 1; i-- {
+		if p, err := dataplane.NormalizePath(path[:i]); err == nil {
+			return p
+		}
+	}
+	return ""
 }
 
 // containsAlternation reports whether an alternation may stand at the top

@@ -10,8 +10,10 @@ import (
 	"github.com/postern-gateway/postern/internal/dataplane"
 	"github.com/postern-gateway/postern/internal/dataplane/filter"
 	"github.com/postern-gateway/postern/internal/dataplane/forward"
+	"github.com/postern-gateway/postern/internal/dataplane/transform"
 	"github.com/postern-gateway/postern/internal/ir"
 	"github.com/postern-gateway/postern/internal/keep"
+	"github.com/postern-gateway/postern/internal/status"
 )
 
 // stepError is a step that cannot be built, with where it was written.
@@ -27,6 +29,14 @@ func (e *stepError) Unwrap() error { return e.err }
 // can be used now.
 type checker interface{ Check() error }
 
+// troubled is a stage that is made of many secrets, of which some may be at
+// fault while the others serve.
+type troubled interface {
+	Problems() []status.Problem
+	// Made is what the stage shares with others that have the same Problems.
+	Made() any
+}
+
 // sanitizer is a stage that writes headers which say who calls, so that a
 // client's own must go.
 type sanitizer interface{ Sanitize() []string }
@@ -41,17 +51,33 @@ func (rb *routeBuilder) steps(steps []ir.Step) ([]dataplane.Stage, error) {
 		}
 		stage, err := rb.stage(s, rb)
 		if err != nil {
-			return nil, &stepError{s.Origin, fmt.Errorf("%s: %w", s.Slot, err)}
+			return nil, &stepError{s.Origin, err}
 		}
 		if c, ok := stage.(checker); ok {
 			rb.b.checks = append(rb.b.checks, check{origin: s.Origin, err: c.Check})
+		}
+		if c, ok := stage.(troubled); ok {
+			rb.b.checks = append(rb.b.checks, check{origin: s.Origin, problems: c.Problems, made: c.Made()})
 		}
 		if c, ok := stage.(sanitizer); ok {
 			rb.sanitize = append(rb.sanitize, c.Sanitize()...)
 		}
 		out = append(out, stage)
+		rb.guards = append(rb.guards, isGuard(s))
 	}
 	return out, nil
+}
+
+// isGuard reports whether a step asks who calls, what they may or how much: a
+// request that goes over to another route must pass it all the same.
+func isGuard(s ir.Step) bool {
+	switch {
+	case s.Closed != nil:
+		return true
+	case s.Transform != nil, s.Headers != nil, s.CORS != nil, s.Path != nil, s.Host != nil, s.Mirror != nil:
+		return false
+	}
+	return s.Phase >= ir.PhaseAuthenticate && s.Phase <= ir.PhaseLimit
 }
 
 // gather takes what a step says of forwarding, and reports whether that is
@@ -88,6 +114,8 @@ func (r *run) stage(s ir.Step, rb *routeBuilder) (dataplane.Stage, error) {
 		return filter.NewPath(s.Path)
 	case s.Host != nil:
 		return filter.NewHost(s.Host)
+	case s.Transform != nil:
+		return transform.New(s.Transform, s.Slot, s.Origin)
 	case s.BodyLimit != nil:
 		return filter.NewBodyLimit(s.BodyLimit)
 	case s.Buffer != nil:
@@ -102,6 +130,8 @@ func (r *run) stage(s ir.Step, rb *routeBuilder) (dataplane.Stage, error) {
 		return nil, fmt.Errorf("this kind of step cannot stand on a listener")
 	case s.JWT != nil:
 		return rb.jwt(s)
+	case s.AuthSet != nil:
+		return rb.authSet(s)
 	case s.Mirror != nil:
 		return rb.mirror(s)
 	}
@@ -128,6 +158,7 @@ func (rb *routeBuilder) jwt(s ir.Step) (dataplane.Stage, error) {
 		return nil, err
 	}
 	rb.sanitize = append(rb.sanitize, a.SanitizeHeaders()...)
+	rb.inputs = append(rb.inputs, a.InputHeaders()...)
 	return filter.NewAuthenticate(a.JWT, s.Slot, s.Origin), nil
 }
 

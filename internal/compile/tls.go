@@ -28,7 +28,9 @@ func (r *run) serverTLS(list []*ir.Listener, hosts *match.Hosts[*dataplane.Liste
 		}
 		config, err := r.listenerTLS(l)
 		if err != nil {
-			r.problem(l.TLS.Origin, "%v; its handshakes are refused", err)
+			if l.Closed == nil { // else it is known already
+				r.problem(l.TLS.Origin, "correct it", "%v; its handshakes are refused", err)
+			}
 			config = func() (*tls.Config, error) { return nil, err }
 		}
 		byListener[compiled[l]] = config

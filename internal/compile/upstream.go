@@ -54,6 +54,11 @@ func (rb *routeBuilder) member(u *ir.Upstream, b *forward.Backend) (*forward.Ups
 	if err != nil || len(u.Steps) == 0 {
 		return pool, err
 	}
+	for _, s := range u.Steps {
+		if s.Transform != nil { // the body and the answer are beyond an attempt's stages
+			return nil, &stepError{s.Origin, fmt.Errorf("%s: a transformation cannot run for each attempt", s.Slot)}
+		}
+	}
 	if b.UpstreamStages == nil {
 		b.UpstreamStages = map[*forward.Upstream][]dataplane.Stage{}
 	}

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/postern-gateway/postern/internal/ir"
 )
@@ -87,9 +88,52 @@ func (e *Exchange) write(a *Answer) {
 	h.Set("X-Postern-Decision", e.Record.Decision)
 	e.FinishHeader(a.Status, h, a.Verdict == Allowed)
 	e.Record.decide(a)
+	skip := e.dismissBody()
 	e.Response.WriteHeader(a.Status)
 	if e.Method != http.MethodHead {
 		n, _ := io.WriteString(e.Response, a.Body)
 		e.Record.BytesOut = int64(n)
+	}
+	if skip {
+		e.skipBody()
+	}
+}
+
+// What is left of a request's body when it is answered without: bodyLeft is
+// how long it may take to come, and mostLeft how much is worth waiting for.
+const (
+	bodyLeft = 5 * time.Second
+	mostLeft = 64 << 10
+)
+
+// dismissBody, before the head is written, sees to it that an answer which
+// does not need the request's body does not wait for it: net/http's HTTP/1
+// server would first read up to 256 KiB of what is left, for as long as the
+// client likes. It reports whether skipBody is to follow.
+func (e *Exchange) dismissBody() bool {
+	if e.Proto != 1 || e.Length == 0 || e.collected != nil || e.rest == nil {
+		return false
+	}
+	h := e.Response.Header()
+	closes := h.Get("Connection") == "close"
+	if e.Length < 0 || e.Length > mostLeft || e.expects {
+		closes = true
+		h.Set("Connection", "close")
+	}
+	c := http.NewResponseController(e.Response)
+	_ = c.EnableFullDuplex()
+	_ = c.SetReadDeadline(time.Now().Add(bodyLeft))
+	return !closes
+}
+
+// skipBody reads what is left, so that the connection can serve the next
+// request. If that does not come in time, the connection ends: net/http would
+// take what comes later for a request (a pause-based desync).
+func (e *Exchange) skipBody() {
+	if http.NewResponseController(e.Response).Flush() != nil {
+		panic(http.ErrAbortHandler)
+	}
+	if _, err := io.Copy(io.Discard, e.rest); err != nil {
+		panic(http.ErrAbortHandler)
 	}
 }

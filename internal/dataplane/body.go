@@ -41,12 +41,18 @@ func (b *Budget) give(n int64) { b.used.Add(-n) }
 // boundedBody is a request body that ends in ErrBodyTooLarge past its limit.
 type boundedBody struct {
 	io.ReadCloser
+	ahead []byte // was read before its time, and counted
 	left  int64
 	count *int64
 	e     *Exchange
 }
 
 func (b *boundedBody) Read(p []byte) (int, error) {
+	if len(b.ahead) > 0 {
+		n := copy(p, b.ahead)
+		b.ahead = b.ahead[n:]
+		return n, nil
+	}
 	if b.left < 0 {
 		return 0, ErrBodyTooLarge
 	}
@@ -100,6 +106,36 @@ func (e *Exchange) Collect() ([]byte, *Answer) {
 	return data, nil
 }
 
+// Peek returns the beginning of the body, of so many bytes at most, and whether
+// that is all of it. The body stays as it was for whoever reads it after.
+func (e *Exchange) Peek(most int64) (data []byte, whole bool, a *Answer) {
+	if e.collected != nil {
+		data = *e.collected
+		return data[:min(int64(len(data)), most)], int64(len(data)) <= most, nil
+	}
+	b, bounded := e.Body.(*boundedBody)
+	if !bounded || e.Length >= 0 && e.Length <= most {
+		data, a = e.Collect()
+		return data[:min(int64(len(data)), most)], int64(len(data)) <= most, a
+	}
+	if e.held < most {
+		if !e.budget.take(most - e.held) {
+			return nil, false, BodyAnswer(ErrBudget)
+		}
+		e.held = most
+	}
+	data, err := io.ReadAll(io.LimitReader(b, most+1))
+	if err != nil {
+		return nil, false, BodyAnswer(err)
+	}
+	b.ahead = data
+	if int64(len(data)) <= most {
+		e.SetBody(data)
+		return data, true, nil
+	}
+	return data[:most], false, nil
+}
+
 const collectStep = 64 << 10
 
 func (e *Exchange) collect() ([]byte, error) {
@@ -138,6 +174,19 @@ func (e *Exchange) Collected() ([]byte, bool) {
 		return nil, false
 	}
 	return *e.collected, true
+}
+
+// Hold takes n further bytes from the budget over all bodies, for what is made
+// of a body, until the exchange ends.
+func (e *Exchange) Hold(n int64) *Answer {
+	if e.budget == nil {
+		return nil
+	}
+	if !e.budget.take(n) {
+		return BodyAnswer(ErrBudget)
+	}
+	e.held += n
+	return nil
 }
 
 // release gives the budget back.

@@ -92,6 +92,10 @@ type Route struct {
 	Origin ir.Origin
 	// Stages in their order; the last one answers.
 	Stages []Stage
+	// Guards marks, by index, those of Stages that ask who calls, what they
+	// may and how much: a request that leaves the route by Rematch passes them
+	// all the same.
+	Guards []bool
 	// Sanitize are headers that a step of the route may set: whatever a
 	// client sends in them is removed before the first stage.
 	Sanitize []string

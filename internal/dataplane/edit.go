@@ -37,9 +37,10 @@ func (e *Exchange) cutReferer(name string) {
 }
 
 // SetHeader replaces all values of a request header, whose name is canonical,
-// by one of the gateway's own. A caller's accepted credential that sat there
+// by one of the gateway's own, a secret one too. A caller's accepted credential that sat there
 // is gone, so that the header may travel on.
 func (e *Exchange) SetHeader(name, value string) {
+	e.Outbound.drop(name)
 	e.Header[name] = []string{value}
 	if slices.Contains(e.Record.consumedHeaders, name) {
 		e.Record.consumedHeaders = without(e.Record.consumedHeaders, func(h string) bool { return h == name })
@@ -63,8 +64,10 @@ func (e *Exchange) Inject(s SecretHeader) {
 	e.Outbound.Secrets = append(e.Outbound.Secrets, s)
 }
 
-// Withdraw takes an injected credential back, by canonical name.
+// Withdraw takes an injected credential or a secret header back, by canonical
+// name.
 func (e *Exchange) Withdraw(name string) {
+	e.Outbound.drop(name)
 	isIt := func(s SecretHeader) bool { return http.CanonicalHeaderKey(s.Name) == name }
 	if slices.ContainsFunc(e.Outbound.Secrets, isIt) {
 		e.Outbound.Secrets = without(e.Outbound.Secrets, isIt)

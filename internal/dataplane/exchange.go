@@ -30,8 +30,9 @@ func (f StageFunc) Run(ctx context.Context, e *Exchange) *Answer { return f(ctx,
 // Exchange gathers what one request brings and what happens to it. Stages
 // read and change it in turn; it belongs to one goroutine at a time.
 type Exchange struct {
-	// Method, Scheme, Host, Path and RawQuery are the normalized request; what
-	// matching and policies look at, and never changed. Host is lower case,
+	// Method, Scheme, Host, Path and RawQuery are the normalized request: what
+	// matching and policies look at. They never change, but for SetPath and
+	// SetMethod, which normalize anew. Host is lower case,
 	// without port and trailing dot; Authority is Host with the port that the
 	// client wrote.
 	Method, Scheme, Host, Authority, Path, RawQuery string
@@ -80,11 +81,19 @@ type Exchange struct {
 
 	query     url.Values
 	collected *[]byte
+	rest      io.Reader // the body as the server reads it; not bounded
+	expects   bool      // the client waits for 100 (Continue) before it sends the body
 	budget    *Budget
 	held      int64
-	onAnswer  []func(status int, h http.Header)
-	onReply   []func(status int, h http.Header)
-	onRead    func()
+	metadata  []Metadata
+	// rematch asks for another match, rematched tells that there was one, and
+	// keep are the injected credentials that survive it.
+	rematch, rematched bool
+	keep               []string
+	onEnd              []func()
+	onAnswer           []func(status int, h http.Header)
+	onReply            []func(status int, h http.Header)
+	onRead             func()
 }
 
 // Outbound is where rewrites are gathered. Empty fields keep the request's.
@@ -100,6 +109,8 @@ type Outbound struct {
 	// Secrets are headers whose values are secret, set for each attempt after
 	// everything else.
 	Secrets []SecretHeader
+	// carried are the secret headers; see SetSecretHeader.
+	carried []carriedHeader
 }
 
 // SecretHeader yields the value of an injected credential header.
@@ -140,6 +151,10 @@ func (e *Exchange) OnAnswer(f func(status int, h http.Header)) { e.onAnswer = ap
 // an upstream's, a redirect, a direct response; not of a refusal.
 func (e *Exchange) OnReply(f func(status int, h http.Header)) { e.onReply = append(e.onReply, f) }
 
+// OnEnd registers what is done when the answer has been written to Response
+// to its end, unless it broke off. The last registered comes first.
+func (e *Exchange) OnEnd(f func()) { e.onEnd = append(e.onEnd, f) }
+
 // OnRead registers what is told whenever something of the body has been read
 // from the client; nil: nobody is.
 func (e *Exchange) OnRead(f func()) { e.onRead = f }
@@ -159,7 +174,7 @@ func (m *Mark) Outbound() Outbound { return m.outbound }
 // Mark returns the present state, for Rewind.
 func (e *Exchange) Mark() Mark {
 	m := Mark{outbound: e.Outbound, onAnswer: len(e.onAnswer), onReply: len(e.onReply)}
-	m.outbound.Secrets = slices.Clip(m.outbound.Secrets)
+	m.outbound.Secrets, m.outbound.carried = slices.Clip(m.outbound.Secrets), slices.Clip(m.outbound.carried)
 	m.consumed = slices.Clip(e.Record.consumedHeaders)
 	return m
 }
@@ -182,8 +197,8 @@ func (e *Exchange) FinishHeader(status int, h http.Header, reply bool) {
 	for _, f := range e.onAnswer {
 		f(status, h)
 	}
-	h.Set("X-Request-Id", e.Record.RequestID)
 	if e.Listener != nil {
+		h.Set("X-Request-Id", e.Record.RequestID)
 		h.Set("Server", e.Listener.ServerName)
 		if e.Listener.Via != "" {
 			h.Add("Via", e.Listener.Via)
@@ -191,8 +206,8 @@ func (e *Exchange) FinishHeader(status int, h http.Header, reply bool) {
 	}
 }
 
-// matchRequest is what the matchers look at.
-func (e *Exchange) matchRequest() *match.Request {
+// MatchRequest is what matchers look at.
+func (e *Exchange) MatchRequest() *match.Request {
 	return &match.Request{Method: e.Method, Path: e.Path, Host: e.Host, Header: e.Header, Query: e.Query()}
 }
 

@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"sync/atomic"
 	"time"
+
+	"github.com/postern-gateway/postern/internal/dataplane/match"
 )
 
 // Handler serves one socket. Its socket is swapped at a reload; requests
@@ -38,11 +40,14 @@ func (h *Handler) Socket() *Socket { return h.socket.Load() }
 
 // ServeHTTP serves one request.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	e := &Exchange{Response: w, Method: r.Method, Proto: r.ProtoMajor, TLS: r.TLS, Peer: r.RemoteAddr}
+	e := &Exchange{Response: w, Method: r.Method, Length: r.ContentLength, rest: r.Body, expects: r.Header["Expect"] != nil, Proto: r.ProtoMajor, TLS: r.TLS, Peer: r.RemoteAddr}
 	e.Record = Record{Start: h.clock(), Decision: newID(), Method: r.Method, Protocol: r.Proto}
 	defer h.finish(e)
 	if a := h.serve(r.Context(), e, r); a != nil {
 		e.write(a)
+	}
+	for i := len(e.onEnd) - 1; i >= 0; i-- {
+		e.onEnd[i]()
 	}
 }
 
@@ -82,16 +87,18 @@ func (h *Handler) serve(ctx context.Context, e *Exchange, r *http.Request) *Answ
 	if a := e.route(); a != nil {
 		return a
 	}
-	for _, name := range e.Route.Sanitize {
-		delete(e.Header, name)
-	}
 	return run(ctx, e, e.Route.Stages)
 }
 
+// run passes stages in turn; those of a route to its end, or to where another
+// match is asked for.
 func run(ctx context.Context, e *Exchange, stages []Stage) *Answer {
-	for _, s := range stages {
+	for i, s := range stages {
 		if a := s.Run(ctx, e); a != nil {
 			return a
+		}
+		if e.rematch {
+			return e.leave(ctx, len(e.Route.Stages)-len(stages)+i)
 		}
 	}
 	return nil
@@ -138,6 +145,12 @@ func (e *Exchange) enter(s *Socket, r *http.Request) *Answer {
 	if !ok {
 		return notFound("no listener of this port serves the host")
 	}
+	if s.TLS != nil && r.TLS == nil { // connected before TLS was switched on
+		return &Answer{
+			Status: http.StatusMisdirectedRequest, Body: "this port is served over TLS", Verdict: Invalid,
+			Header: http.Header{"Connection": {"close"}}, Cause: "the connection was made without TLS",
+		}
+	}
 	if misdirected(s, l, r.TLS) {
 		return &Answer{Status: http.StatusMisdirectedRequest, Verdict: Invalid, Cause: "the host belongs to another listener than the TLS server name"}
 	}
@@ -183,17 +196,31 @@ func misdirected(s *Socket, l *Listener, state *tls.ConnectionState) bool {
 
 // route finds the exchange's route.
 func (e *Exchange) route() *Answer {
+	hit, ok := e.find()
+	if !ok {
+		return notFound("no route matches the host and the rest of the head")
+	}
+	e.take(hit)
+	return nil
+}
+
+func (e *Exchange) find() (match.Hit[*Route], bool) {
 	vh, ok := e.Listener.Hosts.Find(e.Host)
 	if !ok {
-		return notFound("no virtual host fits the host")
+		return match.Hit[*Route]{}, false
 	}
-	hit, ok := vh.Router.Find(e.matchRequest())
-	if !ok {
-		return notFound("no route matches")
-	}
+	return vh.Router.Find(e.MatchRequest())
+}
+
+// take makes a route the exchange's. What a client sent in headers that the
+// route's own authentication sets is removed.
+func (e *Exchange) take(hit match.Hit[*Route]) {
 	e.Route, e.Matched = hit.Value, hit.Path
 	e.Record.Route, e.Record.RouteOrigin = e.Route.Name, e.Route.Origin
-	return nil
+	for _, name := range e.Route.Sanitize {
+		e.Sanitize(name)
+		e.Withdraw(name)
+	}
 }
 
 // notFound is the 404 for what nothing takes; its body is empty, as Envoy's.

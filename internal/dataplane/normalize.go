@@ -24,6 +24,8 @@ var (
 	errQueryByte    = errors.New("the query holds a byte that must be escaped")
 	errTargetForm   = errors.New("the request target is malformed")
 	errConnect      = errors.New("CONNECT is not served")
+	errHead         = errors.New("HEAD cannot take another method's place, nor another its")
+	errMethod       = errors.New("the method is malformed")
 	errHeaderFolded = errors.New("a header value holds a line break or NUL")
 )
 
@@ -252,7 +254,7 @@ func isPort(p string) bool {
 }
 
 func isHostName(h string) bool {
-	if h == "" || len(h) > 253 || h[0] == '.' || strings.Contains(h, "..") {
+	if h == "" || len(h) > 253 || h[0] == '.' || h[len(h)-1] == '.' || strings.Contains(h, "..") {
 		return false
 	}
 	for i := 0; i < len(h); i++ {

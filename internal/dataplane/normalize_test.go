@@ -124,6 +124,7 @@ func TestSecurityRow22NormalizeHost(t *testing.T) {
 		{name: "slash", in: "a/b", err: errHostForm},
 		{name: "percent", in: "a%2eb", err: errHostForm},
 		{name: "two dots", in: "a..b", err: errHostForm},
+		{name: "two dots at the end", in: "a..", err: errHostForm},
 		{name: "leading dot", in: ".a", err: errHostForm},
 		{name: "only a dot", in: ".", err: errHostForm},
 		{name: "zone", in: "[fe80::1%25eth0]", err: errHostForm},

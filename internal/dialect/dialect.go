@@ -12,6 +12,8 @@
 package dialect
 
 import (
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/postern-gateway/postern/internal/ir"
@@ -102,10 +104,38 @@ type Route struct {
 	// before all targets, in their order. One that does not exist closes the
 	// route.
 	References []Reference
+	// Delegators are the rules through which the route is reached, outermost
+	// first; none where it stands for itself. What is attached to them holds
+	// for the route too, and comes first.
+	Delegators []Delegator
 	// Owner is the object that outcomes are reported for; Parent says for
 	// which parent (Outcome.About).
 	Owner  resource.Key
 	Parent string
+}
+
+// Delegator is a rule that hands its requests to the rules of another object.
+// Its policies hold for these, and in one slot the delegator's come before
+// what is attached below it, references included: who hands out a prefix of
+// his own says what guards it.
+type Delegator struct {
+	Targets    []Target
+	References []Reference
+	// Overrides names the slots in which what is attached below comes first
+	// instead, by what follows the dialect's slash: "rbac" is "gloo/rbac", and
+	// "jwt" also "gloo/jwt.afterExtAuth"; "*" is every slot.
+	Overrides []string
+	// Owner and Parent are for outcomes, as a Route's.
+	Owner  resource.Key
+	Parent string
+}
+
+// yields reports whether d lets what is attached below it come first.
+func (d *Delegator) yields(slot string) bool {
+	_, field, _ := strings.Cut(slot, "/")
+	return slices.ContainsFunc(d.Overrides, func(name string) bool {
+		return name == "*" || name == field || strings.HasPrefix(field, name+".")
+	})
 }
 
 // Reference asks for what is attached to a Target.
@@ -128,8 +158,8 @@ const (
 // Attachment is a policy resource bound to a target.
 //
 // Different slots, and so different dialects, never override one another: all
-// must pass. In one slot the narrowest target wins, then the smallest Rank,
-// then age, then namespace and name.
+// must pass. In one slot the narrowest target wins, unless it lies below a
+// Delegator, then the smallest Rank, then age, then namespace and name.
 type Attachment struct {
 	Target  Target
 	Slot    string // dialect and field: "gloo/jwt.afterExtAuth"

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/postern-gateway/postern/internal/ir"
 	"github.com/postern-gateway/postern/internal/resource"
@@ -62,15 +63,19 @@ func conflict(a, b *Listener) string {
 }
 
 func (r *merge) refuseListener(l, rival *Listener, why string) {
-	msg := fmt.Sprintf("port %d, hostname %q: taken by %v", l.Port, l.Hostname, rival.Owner)
-	if why == "ProtocolConflict" {
-		msg = fmt.Sprintf("port %d: %v uses it with another protocol", l.Port, rival.Owner)
+	hostname, remedy := "for every hostname", "give one of them another port or hostname"
+	if l.Hostname != "" {
+		hostname = fmt.Sprintf("for hostname %q", l.Hostname)
 	}
-	r.report.Add(status.Errorf(l.Origin, "%s", msg).Fix("give one of them another port or hostname"))
-	r.report.Outcome(status.Outcome{
-		Object: l.Owner.Status(), About: l.Targets[0].Section,
-		Condition: "Conflicted", OK: true, Reason: why, Message: msg,
-	})
+	msg := fmt.Sprintf("port %d %s is taken by %v; this listener is not served", l.Port, hostname, rival.Owner)
+	if why == "ProtocolConflict" {
+		msg = fmt.Sprintf("port %d is taken by %v, and of the two one is TLS and one is not; this listener is not served", l.Port, rival.Owner)
+		remedy = "give one of them another port"
+	}
+	r.report.Add(status.Errorf(l.Origin, "%s", msg).Fix("%s", remedy))
+	about := l.Targets[0].Section
+	r.report.Outcome(status.Outcome{Object: l.Owner.Status(), About: about, Condition: "Conflicted", OK: true, Reason: why, Message: msg})
+	r.report.Outcome(status.Outcome{Object: l.Owner.Status(), About: about, Condition: "Programmed", Reason: "Invalid", Message: msg})
 }
 
 type hostKey struct{ listener, hostname string }
@@ -87,17 +92,22 @@ func (r *merge) addHosts(all []*VirtualHost) {
 		return cmp.Or(a.Age.Compare(b.Age), a.Owner.Compare(b.Owner))
 	})
 	claims := map[hostKey][]hostClaim{}
+	exclusive := map[hostKey]*VirtualHost{}
 	for _, h := range all {
 		for _, name := range h.Listeners {
+			r.attach(name, h)
 			l := r.listeners[name]
 			if l == nil { // refused
 				continue
 			}
 			for _, hostname := range h.Hostnames {
 				k := hostKey{name, hostname}
-				if rival := exclusiveRival(claims[k], h); rival != nil {
+				if rival := exclusiveRival(claims[k], exclusive[k], h); rival != nil {
 					r.refuseHost(h, rival, hostname)
 					continue
+				}
+				if h.Exclusive {
+					exclusive[k] = h
 				}
 				claims[k] = append(claims[k], hostClaim{h, l})
 			}
@@ -119,10 +129,34 @@ func (r *merge) addHosts(all []*VirtualHost) {
 	}
 }
 
-// exclusiveRival returns who keeps h from a hostname, if anyone.
-func exclusiveRival(there []hostClaim, h *VirtualHost) *VirtualHost {
+// attach counts the owner of h, once, among the routes of a listener, also of
+// one that is not served: whose fault that is, its routes are attached.
+func (r *merge) attach(listener string, h *VirtualHost) {
+	if r.owners[listener] == nil {
+		r.owners[listener] = map[resource.Key]bool{}
+	}
+	if r.owners[listener][h.Owner] {
+		return
+	}
+	r.owners[listener][h.Owner] = true
+	if r.report.Attached == nil {
+		r.report.Attached = map[string]int{}
+	}
+	r.report.Attached[listener]++
+}
+
+// exclusiveRival returns who keeps h from a hostname, if anyone. An exclusive
+// claim that is there already shares the hostname with its own owner's alone,
+// so that the many claims of others need not be looked at.
+func exclusiveRival(there []hostClaim, exclusive, h *VirtualHost) *VirtualHost {
+	if exclusive != nil && exclusive.Owner != h.Owner {
+		return exclusive
+	}
+	if !h.Exclusive {
+		return nil
+	}
 	for _, c := range there {
-		if c.host.Owner != h.Owner && (c.host.Exclusive || h.Exclusive) {
+		if c.host.Owner != h.Owner {
 			return c.host
 		}
 	}
@@ -139,11 +173,11 @@ func (r *merge) refuseHost(h, rival *VirtualHost, hostname string) {
 }
 
 // tellRoute reports the references and backends of a route that lead nowhere.
-func (r *merge) tellRoute(rt *Route, missing []Reference) {
+func (r *merge) tellRoute(rt *Route, missing []lost) {
 	for _, ref := range missing {
 		r.report.Add(status.Errorf(ref.Origin, "no %s %q in %s; the route is closed", ref.Target.Kind, ref.Target.Name, ref.Target.Namespace).
 			Fix("%s", orCreate(Suggest(ref.Target.Name, r.referableNames(ref.Target)))))
-		r.unresolved(rt, "BackendNotFound", fmt.Sprintf("%v does not exist", ref.Target))
+		r.unresolved(ref.owner, ref.parent, fmt.Sprintf("%v does not exist", ref.Target))
 	}
 	if rt.Action.Forward == nil {
 		return
@@ -152,20 +186,35 @@ func (r *merge) tellRoute(rt *Route, missing []Reference) {
 		if b.Closed != nil || r.config.Upstreams[b.Upstream] != nil {
 			continue
 		}
-		r.report.Add(status.Errorf(b.Origin, "backend %s does not exist; requests for it get 500", b.Upstream).
-			Fix("%s", orCreate(Suggest(b.Upstream, r.upstreamNames()))))
-		r.unresolved(rt, "BackendNotFound", "backend "+b.Upstream+" does not exist")
+		r.tellBackend(b)
+		r.unresolved(rt.Owner, rt.Parent, "backend "+b.Upstream+" does not exist")
 	}
+}
+
+// tellBackend reports a backend that leads nowhere.
+func (r *merge) tellBackend(b ir.Backend) {
+	what := fmt.Sprintf("backend %s does not exist", b.Upstream)
+	names, want := r.upstreamNames(), b.Upstream
+	// What dialects refer to among one another is named group/kind/namespace/name.
+	if part := strings.Split(b.Upstream, "/"); len(part) == 4 {
+		what, want = fmt.Sprintf("no %s %q in %s", part[1], part[3], part[2]), part[3]
+		prefix := strings.TrimSuffix(b.Upstream, part[3])
+		names = slices.DeleteFunc(names, func(n string) bool { return !strings.HasPrefix(n, prefix) })
+		for i, n := range names {
+			names[i] = strings.TrimPrefix(n, prefix)
+		}
+	}
+	r.report.Add(status.Errorf(b.Origin, "%s; requests for it get 500", what).Fix("%s", orCreate(Suggest(want, names))))
 }
 
 func orCreate(suggestion string) string {
 	return cmp.Or(suggestion, "create it, or correct the name")
 }
 
-func (r *merge) unresolved(rt *Route, reason, msg string) {
+func (r *merge) unresolved(owner resource.Key, about, msg string) {
 	r.report.Outcome(status.Outcome{
-		Object: rt.Owner.Status(), About: rt.Parent,
-		Condition: "ResolvedRefs", Reason: reason, Message: msg,
+		Object: owner.Status(), About: about,
+		Condition: "ResolvedRefs", Reason: "BackendNotFound", Message: msg,
 	})
 }
 
@@ -178,6 +227,15 @@ func (r *merge) referableNames(t Target) []string {
 	}
 	slices.Sort(out)
 	return out
+}
+
+// keysText returns what a message calls several objects.
+func keysText(keys []resource.Key) string {
+	names := make([]string, len(keys))
+	for i, k := range keys {
+		names[i] = k.String()
+	}
+	return strings.Join(names, ", ")
 }
 
 func (r *merge) upstreamNames() []string {
@@ -229,9 +287,9 @@ func (r *merge) tellAttachments(fragments []*Fragment) {
 			case t == nil:
 				o.Message = "no route there yet"
 			case t.won == 0:
-				o.OK, o.Reason, o.Message = false, "Overridden", fmt.Sprintf("overridden by %v", t.shadows)
-				r.report.Add(status.Warningf(a.Origin, "has no effect: %s is set by %v", a.Slot, t.shadows).
-					Fix("remove it, or remove the other"))
+				o.OK, o.Reason, o.Message = false, "Overridden", "overridden by "+keysText(t.shadows)
+				r.report.Add(status.Warningf(a.Origin, "it has no effect: the same field of %s comes first", keysText(t.shadows)).
+					Fix("remove one of the two"))
 			default:
 				o.Message = fmt.Sprintf("in force on %d %s", t.won, a.bearers())
 			}

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/postern-gateway/postern/internal/ir"
+	"github.com/postern-gateway/postern/internal/resource"
 	"github.com/postern-gateway/postern/internal/status"
 )
 
@@ -36,6 +37,7 @@ type merge struct {
 	referable map[Target]bool
 	listeners map[string]*Listener
 	tally     map[*Attachment]*tally
+	owners    map[string]map[resource.Key]bool // of hosts, by listener
 	memo      map[memoKey]*memoEntry
 	old       map[memoKey]*memoEntry
 }
@@ -49,6 +51,7 @@ func (m *Merger) Merge(fragments []*Fragment) (*ir.Config, status.Report) {
 		referable: map[Target]bool{},
 		listeners: map[string]*Listener{},
 		tally:     map[*Attachment]*tally{},
+		owners:    map[string]map[resource.Key]bool{},
 		memo:      map[memoKey]*memoEntry{},
 		old:       m.memo,
 	}
@@ -100,50 +103,119 @@ func (r *merge) route(rt *Route, h *VirtualHost, l *Listener) *ir.Route {
 	return out
 }
 
-// levels returns the targets of a route from the narrowest to the widest, and
-// the references that lead nowhere.
-func (r *merge) levels(rt *Route, h *VirtualHost, l *Listener) (levels []Target, missing []Reference) {
-	for _, ref := range rt.References {
-		if !r.referable[ref.Target] {
-			missing = append(missing, ref)
-			continue
-		}
-		levels = append(levels, ref.Target)
-	}
-	levels = append(levels, rt.Targets...)
-	levels = append(levels, h.Targets...)
-	return append(levels, l.Targets...), missing
+// level is a target of a route, with the place of what names it: the index of
+// a Delegator, then the route itself, then host and listener.
+type level struct {
+	Target
+	place int
 }
 
-// pick returns the attachments that hold for a route, in their order: for each
-// slot the winner alone, or all of them.
-func (r *merge) pick(levels []Target, rt *Route) []*Attachment {
-	var out []*Attachment
-	taken := map[string]*Attachment{}
-	for _, target := range levels {
-		list := r.attached[target]
+// lost is a reference that leads nowhere, and who is told so.
+type lost struct {
+	Reference
+	owner  resource.Key
+	parent string
+}
+
+// levels returns the targets of a route, those of its delegators first and
+// then from the narrowest to the widest, and the references that lead nowhere.
+func (r *merge) levels(rt *Route, h *VirtualHost, l *Listener) (levels []level, missing []lost) {
+	place := 0
+	add := func(targets []Target) {
+		for _, t := range targets {
+			levels = append(levels, level{t, place})
+		}
+	}
+	refer := func(list []Reference, owner resource.Key, parent string) {
+		for _, ref := range list {
+			if !r.referable[ref.Target] {
+				missing = append(missing, lost{ref, owner, parent})
+				continue
+			}
+			levels = append(levels, level{ref.Target, place})
+		}
+	}
+	for i := range rt.Delegators {
+		d := &rt.Delegators[i]
+		place = i
+		refer(d.References, d.Owner, d.Parent)
+		add(d.Targets)
+	}
+	place = len(rt.Delegators)
+	refer(rt.References, rt.Owner, rt.Parent)
+	add(rt.Targets)
+	place++
+	add(h.Targets)
+	add(l.Targets)
+	return levels, missing
+}
+
+// candidates returns the attachments to the targets, the one that comes first
+// in its slot before the others.
+func (r *merge) candidates(levels []level, rt *Route) []*Attachment {
+	type candidate struct {
+		*Attachment
+		turn int
+	}
+	var found []candidate
+	for _, l := range levels {
+		list := r.attached[l.Target]
 		if len(list) > 1 {
 			list = slices.Clone(list)
 			slices.SortStableFunc(list, compareAttachments)
 		}
 		for _, a := range list {
-			if a.Listener != nil { // settings took care of it
+			if a.Listener == nil { // settings takes care of the others
+				found = append(found, candidate{a, rt.turn(l.place, a.Slot)})
+			}
+		}
+	}
+	slices.SortStableFunc(found, func(a, b candidate) int { return cmp.Compare(a.turn, b.turn) })
+	out := make([]*Attachment, len(found))
+	for i, c := range found {
+		out[i] = c.Attachment
+	}
+	return out
+}
+
+// turn returns when what is attached at a place gets its turn in a slot: each
+// delegator before all that lies below it, or after it where it yields.
+func (rt *Route) turn(place int, slot string) int {
+	all := len(rt.Delegators)
+	if place > all {
+		return place
+	}
+	turn := 0
+	for i := range min(place, all) {
+		if !rt.Delegators[i].yields(slot) {
+			turn++
+		}
+	}
+	if place < all && rt.Delegators[place].yields(slot) {
+		turn += all - place
+	}
+	return turn
+}
+
+// pick returns the attachments that hold for a route, in their order: for each
+// slot the winner alone, or all of them.
+func (r *merge) pick(levels []level, rt *Route) []*Attachment {
+	var out []*Attachment
+	taken := map[string]*Attachment{}
+	for _, a := range r.candidates(levels, rt) {
+		if a.Combine == First {
+			if winner := taken[a.Slot]; winner != nil {
+				if winner.Owner == a.Owner && winner.Origin == a.Origin {
+					r.count(a).won++ // the same policy, by another way
+				} else {
+					r.count(a).shadowedBy(winner)
+				}
 				continue
 			}
-			if a.Combine == First {
-				if winner := taken[a.Slot]; winner != nil {
-					if winner.Owner == a.Owner && winner.Origin == a.Origin {
-						r.count(a).won++ // the same policy, by another way
-					} else {
-						r.count(a).shadowedBy(winner)
-					}
-					continue
-				}
-				taken[a.Slot] = a
-			}
-			r.count(a).won++
-			out = append(out, a)
+			taken[a.Slot] = a
 		}
+		r.count(a).won++
+		out = append(out, a)
 	}
 	return out
 }
@@ -167,7 +239,7 @@ func (r *merge) backendsThere(rt *ir.Route) []any {
 // build makes the ir.Route out of a route and what holds for it. Steps are
 // sorted by phase and order; an attachment that could not be built, and a
 // reference that leads nowhere, close the route.
-func (r *merge) build(rt *Route, picked []*Attachment, missing []Reference) *ir.Route {
+func (r *merge) build(rt *Route, picked []*Attachment, missing []lost) *ir.Route {
 	out := rt.Route
 	out.Steps = slices.Clone(rt.Steps)
 	for _, a := range picked {

@@ -282,3 +282,99 @@ func TestMergeIsTheSameFromNothing(t *testing.T) {
 		}
 	}
 }
+
+// TestMergeDelegators holds that what is attached to a delegating rule comes
+// before what is attached below it, but for the slots that it yields.
+func TestMergeDelegators(t *testing.T) {
+	rt := TargetOf(key(routeGK, "r"))
+	outer, inner := TargetOf(key(routeGK, "outer")), TargetOf(key(routeGK, "inner"))
+	gw := TargetOf(key(gatewayGK, "gw"))
+	named := TargetOf(key(policyGK, "named"))
+	slot := func(s string) func(*Attachment) { return func(a *Attachment) { a.Slot = s } }
+	three := []*Attachment{attach("own", rt, nil), attach("inner", inner, nil), attach("outer", outer, nil), attach("gateway", gw, nil)}
+	every := func() (out []*Attachment) {
+		for _, a := range three {
+			c := *a
+			c.Combine = All
+			out = append(out, &c)
+		}
+		return out
+	}()
+	for _, tc := range []struct {
+		name         string
+		attachments  []*Attachment
+		outer, inner []string // what they yield
+		refers       bool
+		want         []string
+	}{
+		{name: "the outermost", attachments: three, want: []string{"outer"}},
+		{name: "what is below it", attachments: three[:2], want: []string{"inner"}},
+		{name: "what it leaves unset", attachments: []*Attachment{attach("outer", outer, slot("p/rbac")), attach("own", rt, nil)}, want: []string{"outer", "own"}},
+		{name: "a reference from below", attachments: []*Attachment{attach("named", named, nil), attach("outer", outer, nil)}, refers: true, want: []string{"outer"}},
+		{name: "the outer one yields", attachments: three, outer: []string{"auth"}, want: []string{"inner"}},
+		{name: "the inner one yields", attachments: three, inner: []string{"auth"}, want: []string{"outer"}},
+		{name: "both yield", attachments: three, outer: []string{"auth"}, inner: []string{"auth"}, want: []string{"own"}},
+		{name: "both yield everything", attachments: three, outer: []string{"*"}, inner: []string{"*"}, want: []string{"own"}},
+		{name: "it yields to a reference", attachments: []*Attachment{attach("named", named, nil), attach("outer", outer, nil)}, outer: []string{"auth"}, refers: true, want: []string{"named"}},
+		{name: "it yields another slot", attachments: three, outer: []string{"rbac", "aut", "p/auth"}, want: []string{"outer"}},
+		{
+			name:        "a part of a slot's name",
+			attachments: []*Attachment{attach("own", rt, slot("p/jwt.late")), attach("outer", outer, slot("p/jwt.late"))},
+			outer:       []string{"jwt"}, want: []string{"own"},
+		},
+		{name: "the Gateway stays the widest", attachments: []*Attachment{three[0], three[3]}, outer: []string{"*"}, want: []string{"own"}},
+		{name: "all of them, the outermost first", attachments: every, want: []string{"outer", "inner", "own", "gateway"}},
+		{name: "all of them, the yielding last", attachments: every, outer: []string{"*"}, want: []string{"inner", "own", "outer", "gateway"}},
+	} {
+		f := world()
+		f.Attachments = tc.attachments
+		f.Referable = []Target{named}
+		route := f.Hosts[0].Routes[0]
+		route.Delegators = []Delegator{{Targets: []Target{outer}, Overrides: tc.outer}, {Targets: []Target{inner}, Overrides: tc.inner}}
+		if tc.refers {
+			route.References = []Reference{{Target: named}}
+		}
+		config, _ := new(Merger).Merge([]*Fragment{f})
+		var got []string
+		for _, s := range only(config).Steps {
+			got = append(got, s.Slot)
+		}
+		if diff := cmp.Diff(tc.want, got); diff != "" {
+			t.Errorf("%s: steps (-want +got):\n%s", tc.name, diff)
+		}
+	}
+}
+
+// TestMergeDelegatorsReference holds that a reference of a delegating rule
+// that leads nowhere closes what is below, and is told of the one who wrote it.
+func TestMergeDelegatorsReference(t *testing.T) {
+	f := world()
+	f.Hosts[0].Routes[0].Delegators = []Delegator{{
+		References: []Reference{{Target: TargetOf(key(policyGK, "gone"))}}, Owner: key(routeGK, "outer"), Parent: "Gateway ns/gw",
+	}}
+	config, report := new(Merger).Merge([]*Fragment{f})
+	if only(config).Action.Closed == nil {
+		t.Error("the route is open")
+	}
+	want := []status.Outcome{{
+		Object: key(routeGK, "outer").Status(), About: "Gateway ns/gw", Condition: "ResolvedRefs",
+		Reason: "BackendNotFound", Message: "Policy ns/gone does not exist",
+	}}
+	if diff := cmp.Diff(want, report.Outcomes); diff != "" {
+		t.Errorf("outcomes (-want +got):\n%s", diff)
+	}
+}
+
+// TestMergeCountsAttachedRoutes holds that each object counts once on a
+// listener, also on one that is refused.
+func TestMergeCountsAttachedRoutes(t *testing.T) {
+	one, two, again := world(), world(), world()
+	two.Listeners, again.Listeners = nil, nil
+	two.Hosts[0].Owner = key(routeGK, "s")
+	two.Hosts[0].Listeners = []string{"ns/gw/http", "ns/gw/gone"}
+	again.Hosts[0].Hostnames = []string{"a.b"}
+	_, report := new(Merger).Merge([]*Fragment{one, two, again})
+	if diff := cmp.Diff(map[string]int{"ns/gw/http": 2, "ns/gw/gone": 1}, report.Attached); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}

@@ -1,8 +1,6 @@
 package dialect
 
 import (
-	"slices"
-
 	"github.com/postern-gateway/postern/internal/resource"
 	"github.com/postern-gateway/postern/internal/status"
 )
@@ -41,12 +39,12 @@ func (t *Translator) Translate(set *resource.Set) (fragments []*Fragment, report
 		t.roots = make([]rootList, len(t.dialects))
 		t.done = make([]map[resource.Key]*translation, len(t.dialects))
 	}
-	var changed []resource.Key
+	var changed resource.Changes
 	if t.set != nil {
-		changed = resource.Diff(t.set, set)
+		changed = resource.Between(t.set, set)
 	}
 	for i := range t.dialects {
-		if t.set == nil || t.touches(t.roots[i].reads, set, changed) {
+		if t.set == nil || t.roots[i].reads.TouchedBy(changed) {
 			v := resource.NewView(set)
 			t.roots[i] = rootList{keys: t.dialects[i].Roots(v), reads: v.Reads()}
 		}
@@ -63,12 +61,12 @@ func (t *Translator) Translate(set *resource.Set) (fragments []*Fragment, report
 }
 
 // translate brings dialect i's translations up to date with set.
-func (t *Translator) translate(i int, set *resource.Set, changed []resource.Key) int {
+func (t *Translator) translate(i int, set *resource.Set, changed resource.Changes) int {
 	n := 0
 	next := make(map[resource.Key]*translation, len(t.roots[i].keys))
 	for _, root := range t.roots[i].keys {
 		tr := t.done[i][root]
-		if tr == nil || t.touches(tr.reads, set, changed) {
+		if tr == nil || tr.reads.TouchedBy(changed) {
 			v := resource.NewView(set)
 			f, r := t.dialects[i].Translate(v, root)
 			if f == nil {
@@ -81,9 +79,4 @@ func (t *Translator) translate(i int, set *resource.Set, changed []resource.Key)
 	}
 	t.done[i] = next
 	return n
-}
-
-// touches reports whether what changed up to set concerns a reader of t.set.
-func (t *Translator) touches(r resource.Reads, set *resource.Set, changed []resource.Key) bool {
-	return slices.ContainsFunc(changed, func(k resource.Key) bool { return r.Touches(k, t.set, set) })
 }

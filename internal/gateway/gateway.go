@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -77,26 +78,39 @@ func New(cfg Config) *Gateway {
 }
 
 // Run serves until ctx ends, then drains. It returns the source's error if
-// that ends first.
+// that ends first, and an error if at the start no port at all can be bound.
 func (g *Gateway) Run(ctx context.Context) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
 	connections, cut := context.WithCancel(context.WithoutCancel(ctx))
 	defer cut()
-	err := g.cfg.Source.Run(ctx, func(u source.Update) { g.apply(connections, u) })
-	g.drain(ctx)
-	if ctx.Err() != nil {
-		return nil
+	var refused error
+	err := g.cfg.Source.Run(ctx, func(u source.Update) {
+		if refused != nil {
+			return
+		}
+		if refused = g.apply(connections, u); refused != nil {
+			stop()
+		}
+	})
+	g.drain(ctx, cut)
+	if refused != nil || ctx.Err() != nil {
+		return refused
 	}
 	return err
 }
 
 // apply makes an update what is served: build, swap, then let go of the old.
-func (g *Gateway) apply(ctx context.Context, u source.Update) {
+// The first of them must have a port to be served on, if it names any.
+func (g *Gateway) apply(ctx context.Context, u source.Update) error {
 	began := g.cfg.Clock()
 	old := g.now.Load()
 	result := g.cfg.Pipeline.Apply(u)
 	a := &Applied{Result: result, First: old == nil, Changed: old == nil || old.Compiled != result.Compiled}
+	var unbound status.Report
 	if a.Changed {
-		result.found.Join(g.listeners.Apply(ctx, result.Compiled.Snapshot))
+		unbound = g.listeners.Apply(ctx, result.Compiled.Snapshot)
+		result.found.Join(unbound)
 	}
 	a.Took = g.cfg.Clock().Sub(began)
 	g.cfg.Store.Drop(u.Dropped)
@@ -105,35 +119,47 @@ func (g *Gateway) apply(ctx context.Context, u source.Update) {
 	if a.Changed && old != nil {
 		old.Compiled.Snapshot.Release()
 	}
+	if n := len(result.Compiled.Snapshot.Sockets); a.First && n > 0 && len(unbound.Problems) == n {
+		return unboundError(unbound.Problems)
+	}
 	g.once.Do(func() { close(g.ready) })
 	if g.cfg.Reloaded != nil {
 		g.cfg.Reloaded(a)
 	}
+	return nil
+}
+
+// unboundError says that no port could be bound, with the reason of each.
+func unboundError(problems []status.Problem) error {
+	errs := []error{errors.New("no port could be bound")}
+	for _, p := range problems {
+		errs = append(errs, errors.New(p.String()))
+	}
+	return errors.Join(errs...)
 }
 
 // drain ends accepting, waits for what is under way, and lets go of
-// everything.
-func (g *Gateway) drain(ctx context.Context) {
+// everything. At the limit, what is left is cut, on ports that were freed
+// before, too.
+func (g *Gateway) drain(ctx context.Context, cut context.CancelFunc) {
 	g.draining.Store(true)
 	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), g.cfg.DrainLimit)
 	defer cancel()
-	ended := make(chan struct{})
-	go func() {
-		select {
-		case <-limit.Done():
-			if g.cfg.Upgraded != nil {
-				g.cfg.Upgraded.Close()
-			}
-		case <-ended:
-		}
-	}()
+	kept := context.AfterFunc(limit, func() {
+		cut()
+		g.endUpgraded()
+	})
 	g.listeners.Drain(limit)
-	close(ended)
-	if g.cfg.Upgraded != nil {
-		g.cfg.Upgraded.Close()
-	}
+	kept()
+	g.endUpgraded()
 	if a := g.now.Load(); a != nil {
 		a.Compiled.Snapshot.Release()
+	}
+}
+
+func (g *Gateway) endUpgraded() {
+	if g.cfg.Upgraded != nil {
+		g.cfg.Upgraded.Close()
 	}
 }
 

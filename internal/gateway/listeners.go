@@ -35,52 +35,59 @@ func NewListeners(ports Ports, handler func() *dataplane.Handler, log *slog.Logg
 }
 
 // Apply makes s what is served: ports that it has and that are not bound yet
-// are bound, those that it has no more are drained. It returns the ports that
-// could not be bound as problems; the others are served.
+// are bound, those that it has no more are freed, and drained until ctx ends.
+// It returns the ports that could not be bound as problems; the others are
+// served.
 func (l *Listeners) Apply(ctx context.Context, s *dataplane.Snapshot) status.Report {
 	var report status.Report
+	var waiting []*dataplane.Socket
 	wanted := map[socketKey]bool{}
 	for _, next := range s.Sockets {
-		key := socketKey{next.Address, next.Port}
-		wanted[key] = true
-		sock, err := l.bound(key, next)
-		if err != nil {
+		wanted[socketKey{next.Address, next.Port}] = true
+		if l.serve(next) != nil { // perhaps a port that is about to be freed
+			waiting = append(waiting, next)
+		}
+	}
+	l.free(ctx, wanted)
+	for _, next := range waiting {
+		if err := l.serve(next); err != nil {
 			report.Add(status.Errorf(ir.Origin{Kind: "listener", Name: fmt.Sprintf("port %d", next.Port)}, "%v", err).
 				Fix("free the port, or bind another with --port %d=PORT", next.Port))
-			continue
 		}
-		sock.apply(next)
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for key, sock := range l.sockets {
-		if wanted[key] {
-			continue
-		}
-		delete(l.sockets, key)
-		l.draining.Add(1)
-		go func() {
-			defer l.draining.Done()
-			sock.drain(ctx)
-		}()
 	}
 	return report
 }
 
-// bound returns the socket of a port, bound now or before.
-func (l *Listeners) bound(key socketKey, next *dataplane.Socket) (*socket, error) {
+// serve makes next what is served on its port, which is bound if it is not.
+func (l *Listeners) serve(next *dataplane.Socket) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	key := socketKey{next.Address, next.Port}
 	if s := l.sockets[key]; s != nil {
-		return s, nil
+		s.apply(next)
+		return nil
 	}
 	ln, err := l.ports.listen(key.address, key.port, gatewaysOf(next))
 	if err != nil {
-		return nil, err
+		return err
 	}
-	s := newSocket(ln, l.handler(), l.log)
-	l.sockets[key] = s
-	return s, nil
+	l.sockets[key] = newSocket(ln, l.handler(), l.log, next)
+	return nil
+}
+
+// free lets go of the ports that are not wanted, at once, so that they can be
+// bound again; their connections drain.
+func (l *Listeners) free(ctx context.Context, wanted map[socketKey]bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for key, s := range l.sockets {
+		if wanted[key] {
+			continue
+		}
+		delete(l.sockets, key)
+		s.stop()
+		l.draining.Go(func() { s.drain(ctx) })
+	}
 }
 
 // gatewaysOf returns the Gateways that have a listener on a socket.
@@ -110,11 +117,8 @@ func (l *Listeners) Drain(ctx context.Context) {
 	l.sockets = map[socketKey]*socket{}
 	l.mu.Unlock()
 	for _, s := range sockets {
-		l.draining.Add(1)
-		go func() {
-			defer l.draining.Done()
-			s.drain(ctx)
-		}()
+		s.stop()
+		l.draining.Go(func() { s.drain(ctx) })
 	}
 	l.draining.Wait()
 }

@@ -11,7 +11,9 @@
 package gateway
 
 import (
+	"cmp"
 	"slices"
+	"strings"
 
 	"github.com/postern-gateway/postern/internal/compile"
 	"github.com/postern-gateway/postern/internal/dialect"
@@ -29,7 +31,6 @@ type Pipeline struct {
 	compiler   *compile.Compiler
 	only       string // serve this Gateway alone
 
-	read []status.Problem
 	last *Result
 }
 
@@ -57,9 +58,25 @@ func (p *Pipeline) Translate(set *resource.Set) (*ir.Config, status.Report, int)
 	config, merged := p.merger.Merge(fragments)
 	report.Join(merged)
 	if p.only != "" {
+		all := gatewayNames(config)
 		config.Listeners = slices.DeleteFunc(config.Listeners, func(l *ir.Listener) bool { return l.Gateway != p.only })
+		if len(config.Listeners) == 0 {
+			report.Add(status.Errorf(ir.Origin{Kind: "--gateway", Name: p.only}, "no such Gateway has a listener; nothing is served").
+				Fix("%s", cmp.Or(dialect.Suggest(p.only, all), "name one of "+strings.Join(all, ", "))))
+		}
 	}
 	return config, report, done
+}
+
+// gatewayNames returns the Gateways that have a listener.
+func gatewayNames(c *ir.Config) []string {
+	var out []string
+	for _, l := range c.Listeners {
+		if !slices.Contains(out, l.Gateway) {
+			out = append(out, l.Gateway)
+		}
+	}
+	return out
 }
 
 // Apply returns what an update leads to. An update without a Set changes no

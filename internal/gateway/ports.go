@@ -23,9 +23,12 @@ type Ports struct {
 	Map map[string]string
 }
 
-// ParsePorts reads --port values: LISTENER=BIND.
+// ParsePorts reads --bind, and --port values: LISTENER=BIND.
 func ParsePorts(bind string, flags []string) (Ports, error) {
 	p := Ports{Bind: bind, Map: map[string]string{}}
+	if bind != "localhost" && net.ParseIP(bind) == nil {
+		return p, fmt.Errorf("--bind %q: want an IP address, such as 127.0.0.1; 0.0.0.0 and :: are all of them", bind)
+	}
 	for _, f := range flags {
 		listener, to, ok := strings.Cut(f, "=")
 		port := listener[strings.LastIndexByte(listener, ':')+1:]

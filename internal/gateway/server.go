@@ -9,58 +9,88 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/postern-gateway/postern/internal/dataplane"
 )
 
-// socket is one bound port. Connections go to the server that is current; a
-// change of TLS or of limits takes another server, and the port stays bound.
-type socket struct {
-	listener net.Listener
-	handler  *dataplane.Handler
-	log      *slog.Logger
-
-	mu       sync.Mutex
-	server   *server
-	limits   dataplane.Limits
-	secure   bool
-	old      sync.WaitGroup // servers that drain
-	accepted chan struct{}  // closed when accepting has ended
-}
+const (
+	// retireAfter is how long a replaced server waits for its connections to
+	// end with their next answer, before it closes those that are idle.
+	retireAfter = 5 * time.Second
+	// cutGrace is how long the end of requests is waited for whose
+	// connections were cut.
+	cutGrace = 5 * time.Second
+)
 
 // server is an http.Server that is fed connections.
 type server struct {
-	http  *http.Server
-	conns *feed
-	done  chan struct{}
+	http    *http.Server
+	handler http.Handler
+	conns   *feed
+	done    chan struct{} // closed when it serves no more
+
+	stop    sync.Once
+	stopped chan struct{} // closed when it is to drain
+	retired atomic.Bool
+	active  atomic.Int64 // requests, upgraded connections among them
 }
 
-// newSocket starts accepting.
-func newSocket(ln net.Listener, h *dataplane.Handler, log *slog.Logger) *socket {
-	s := &socket{listener: ln, handler: h, log: log, accepted: make(chan struct{})}
-	go s.accept()
-	return s
+// ServeHTTP serves one request. On a retired server it is its connection's
+// last, which the client is told: an idle connection closed without a word
+// loses the request that is just being sent on it.
+func (srv *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	srv.active.Add(1)
+	defer srv.active.Add(-1)
+	if srv.retired.Load() {
+		w.Header().Set("Connection", "close")
+	}
+	srv.handler.ServeHTTP(w, r)
 }
 
-// apply makes what new connections and requests meet.
-func (s *socket) apply(next *dataplane.Socket) {
-	s.handler.Swap(next)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	secure := next.TLS != nil
-	if s.server != nil && s.limits == next.Limits && s.secure == secure {
-		return
+// retire ends the server when its connections have, idle ones at the latest
+// after patience.
+func (srv *server) retire(patience time.Duration) {
+	srv.retired.Store(true)
+	t := time.NewTimer(patience)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-srv.stopped:
 	}
-	old := s.server
-	s.server, s.limits, s.secure = s.newServer(next.Limits, secure), next.Limits, secure
-	if old != nil {
-		s.old.Add(1)
-		go func() {
-			defer s.old.Done()
-			_ = old.http.Shutdown(context.Background())
-			<-old.done
-		}()
+	srv.drain(context.Background())
+}
+
+// drain waits for what is under way until ctx ends; then it is cut.
+func (srv *server) drain(ctx context.Context) {
+	srv.stop.Do(func() { close(srv.stopped) })
+	err := srv.http.Shutdown(ctx)
+	if err == nil { // upgraded connections are no longer the http.Server's
+		err = srv.quiet(ctx)
 	}
+	if err != nil {
+		_ = srv.http.Close()
+		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), cutGrace)
+		defer cancel()
+		_ = srv.quiet(grace)
+	}
+	<-srv.done
+}
+
+// quiet waits until no request is under way.
+func (srv *server) quiet(ctx context.Context) error {
+	const often = 5 * time.Millisecond
+	t := time.NewTicker(often)
+	defer t.Stop()
+	for srv.active.Load() > 0 {
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
 }
 
 func (s *socket) newServer(l dataplane.Limits, secure bool) *server {
@@ -69,10 +99,11 @@ func (s *socket) newServer(l dataplane.Limits, secure bool) *server {
 	protocols.SetHTTP2(secure)
 	protocols.SetUnencryptedHTTP2(!secure)
 	srv := &server{
-		conns: &feed{addr: s.listener.Addr(), conns: make(chan net.Conn), closed: make(chan struct{})},
-		done:  make(chan struct{}),
+		handler: s.handler,
+		conns:   &feed{addr: s.listener.Addr(), conns: make(chan net.Conn), closed: make(chan struct{})},
+		done:    make(chan struct{}),
+		stopped: make(chan struct{}),
 		http: &http.Server{
-			Handler:           s.handler,
 			ReadHeaderTimeout: l.HeadTimeout,
 			ReadTimeout:       l.RequestTimeout,
 			IdleTimeout:       l.IdleTimeout,
@@ -85,6 +116,7 @@ func (s *socket) newServer(l dataplane.Limits, secure bool) *server {
 			ErrorLog: log.New(&logWriter{s.log}, "", 0),
 		},
 	}
+	srv.http.Handler = srv
 	go func() {
 		defer close(srv.done)
 		var err error
@@ -119,58 +151,6 @@ func (s *socket) tlsConfig() *tls.Config {
 			return nil, errors.New("no certificate")
 		},
 	}
-}
-
-// accept hands connections to the current server until the listener closes.
-func (s *socket) accept() {
-	defer close(s.accepted)
-	for {
-		c, err := s.listener.Accept()
-		if err != nil {
-			if errors.Is(err, net.ErrClosed) {
-				return
-			}
-			s.log.Warn("accept", "address", s.listener.Addr().String(), "error", err)
-			continue
-		}
-		s.hand(c)
-	}
-}
-
-// hand gives a connection to the current server; if that was just replaced,
-// to the one that replaced it.
-func (s *socket) hand(c net.Conn) {
-	var tried *server
-	for {
-		s.mu.Lock()
-		srv := s.server
-		s.mu.Unlock()
-		if srv == nil || srv == tried {
-			_ = c.Close()
-			return
-		}
-		if srv.conns.put(c) {
-			return
-		}
-		tried = srv
-	}
-}
-
-// drain stops accepting, and waits for what is under way until ctx ends; then
-// it is cut.
-func (s *socket) drain(ctx context.Context) {
-	_ = s.listener.Close()
-	<-s.accepted
-	s.mu.Lock()
-	srv := s.server
-	s.mu.Unlock()
-	if srv != nil {
-		if err := srv.http.Shutdown(ctx); err != nil {
-			_ = srv.http.Close()
-		}
-		<-srv.done
-	}
-	s.old.Wait()
 }
 
 // feed is a net.Listener of connections that were accepted elsewhere.

@@ -60,7 +60,7 @@ type ClaimToHeader struct {
 	// Delimiter splits Claim into a path; empty: it is one name.
 	Delimiter string `json:"delimiter,omitempty"`
 	Header    string `json:"header"`
-	// Append keeps the client's own values too.
+	// Append keeps what another claim put there; never a client's value.
 	Append bool `json:"append,omitempty"`
 }
 

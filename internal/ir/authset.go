@@ -65,6 +65,8 @@ type APIKeyEntry struct {
 type BasicAuth struct {
 	Realm string      `json:"realm,omitempty"`
 	Users []BasicUser `json:"users"`
+	// UserHeader gets the user's name; empty: none does.
+	UserHeader string `json:"userHeader,omitempty"`
 }
 
 // BasicUser is one user with a salted hash of the password.
@@ -74,6 +76,7 @@ type BasicUser struct {
 	Algorithm string     `json:"algorithm"`
 	Salt      string     `json:"salt,omitempty"`
 	Hash      secret.Ref `json:"hash"`
+	Origin    Origin     `json:"origin,omitzero"`
 }
 
 // VerifiedToken lets a caller pass whom a JWT step before has proven.
@@ -86,6 +89,8 @@ type AccessToken struct {
 	// Keys verify a token that is a JWT, of Issuer if that is set.
 	Keys   *KeySource `json:"keys,omitempty"`
 	Issuer string     `json:"issuer,omitempty"`
+	// Audiences of which such a token must be for one; empty: not checked.
+	Audiences []string `json:"audiences,omitempty"`
 	// Scopes that the token must have, all of them.
 	Scopes []string `json:"scopes,omitempty"`
 	// UserClaim names the caller; empty: sub.
@@ -102,6 +107,7 @@ type Introspection struct {
 	ClientID     string        `json:"clientID,omitempty"`
 	ClientSecret secret.Ref    `json:"clientSecret,omitzero"`
 	Timeout      time.Duration `json:"timeout,omitempty"` // 0: 5 s
+	Origin       Origin        `json:"origin,omitzero"`
 }
 
 // ExternalAuth asks another server whether a request may pass: Envoy's
@@ -116,20 +122,26 @@ type ExternalAuth struct {
 	// StatusOnError is the answer while it cannot; 0: 403.
 	StatusOnError int `json:"statusOnError,omitempty"`
 	// BodyBytes of the request that are sent along; 0: none. A longer body is
-	// refused with 413 unless PartialBody.
+	// refused with 413 unless PartialBody. RawBody sends it as bytes where the
+	// protocol has text otherwise.
 	BodyBytes   int64 `json:"bodyBytes,omitempty"`
 	PartialBody bool  `json:"partialBody,omitempty"`
+	RawBody     bool  `json:"rawBody,omitempty"`
 	// Context is sent along as it is.
 	Context map[string]string `json:"context,omitempty"`
 }
 
 // ExternalHTTP is a check over HTTP: any 2xx lets the request pass, any other
-// answer is given to the client.
+// answer below 500 is given to the client.
 type ExternalHTTP struct {
-	// URL of the server; the request's path is appended to its path if
-	// AppendPath.
+	// URL of the server; the request's path and query are appended to its path
+	// if AppendPath, and the server is asked under the request's host then.
 	URL        string `json:"url"`
 	AppendPath bool   `json:"appendPath,omitempty"`
+	// Upstream, by name, carries the question; empty: the URL's host is dialled.
+	Upstream string `json:"upstream,omitempty"`
+	// Method of the question; empty: the request's own.
+	Method string `json:"method,omitempty"`
 	// RequestHeaders of the client that are sent along, and headers that are
 	// added.
 	RequestHeaders []string          `json:"requestHeaders,omitempty"`
@@ -138,8 +150,11 @@ type ExternalHTTP struct {
 	// client's; UpstreamAppend beside them.
 	UpstreamHeaders []string `json:"upstreamHeaders,omitempty"`
 	UpstreamAppend  []string `json:"upstreamAppend,omitempty"`
-	// ClientHeaders of its refusal that the client gets; empty: all.
+	// ClientHeaders of its refusal that the client gets; empty: all. Location
+	// and WWW-Authenticate it gets in any case.
 	ClientHeaders []string `json:"clientHeaders,omitempty"`
+	// SuccessHeaders of its consent that the client gets with the answer.
+	SuccessHeaders []string `json:"successHeaders,omitempty"`
 }
 
 // ExternalGRPC is a check over envoy.service.auth.v3.Authorization.
@@ -147,7 +162,30 @@ type ExternalGRPC struct {
 	// Address is host:port; Upstream, an upstream's name in its place.
 	Address  string `json:"address,omitempty"`
 	Upstream string `json:"upstream,omitempty"`
-	TLS      bool   `json:"tls,omitempty"`
+	// TLS verifies the server's certificate against Address's host.
+	TLS bool `json:"tls,omitempty"`
 	// Retries after a failed call.
 	Retries int `json:"retries,omitempty"`
+}
+
+// Upstreams names the upstreams that carry questions of the set's own.
+func (s *AuthSet) Upstreams() []string {
+	var out []string
+	add := func(name string) {
+		if name != "" {
+			out = append(out, name)
+		}
+	}
+	for _, m := range s.Methods {
+		if m.Token != nil && m.Token.Keys != nil && m.Token.Keys.Remote != nil {
+			add(m.Token.Keys.Remote.Upstream)
+		}
+		if m.External != nil && m.External.HTTP != nil {
+			add(m.External.HTTP.Upstream)
+		}
+		if m.External != nil && m.External.GRPC != nil {
+			add(m.External.GRPC.Upstream)
+		}
+	}
+	return out
 }

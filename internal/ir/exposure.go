@@ -8,6 +8,10 @@ func (r *Route) Asks() []string {
 		switch {
 		case s.JWT != nil && s.JWT.Missing == JWTRequired:
 			out = append(out, "JWT of "+issuers(s.JWT))
+		case s.AuthSet != nil:
+			if asks := s.AuthSet.asks(); asks != "" {
+				out = append(out, asks)
+			}
 		case s.ClaimRules != nil:
 			out = append(out, "claims")
 		}
@@ -28,6 +32,56 @@ func issuers(j *JWT) string {
 		}
 	}
 	return text
+}
+
+// asks says what a set asks for; empty if it may let a caller pass who has
+// none of it. An external check that fails open asks for nothing: nobody is
+// kept out while its server is down.
+func (s *AuthSet) asks() string {
+	x, err := s.Tree()
+	if err != nil || x.Holds(func(i int) bool { e := s.Methods[i].External; return e != nil && e.FailOpen }) {
+		return ""
+	}
+	return s.words(&x)
+}
+
+func (s *AuthSet) words(x *AuthExpr) string {
+	switch {
+	case x.Method > 0:
+		return s.Methods[x.Method-1].words()
+	case x.Not != nil:
+		return "not " + s.words(x.Not)
+	}
+	list, join := x.And, " and "
+	if len(x.Or) > 0 {
+		list, join = x.Or, " or "
+	}
+	text := ""
+	for i := range list {
+		part := s.words(&list[i])
+		if len(list[i].And)+len(list[i].Or) > 0 {
+			part = "(" + part + ")"
+		}
+		if i > 0 {
+			text += join
+		}
+		text += part
+	}
+	return text
+}
+
+func (m *AuthMethod) words() string {
+	switch {
+	case m.APIKey != nil:
+		return "API key"
+	case m.Basic != nil:
+		return "user and password"
+	case m.Token != nil:
+		return "access token"
+	case m.External != nil:
+		return "external check"
+	}
+	return "verified token"
 }
 
 // Carries lists the provider credentials that requests of a route get, by the

@@ -7,6 +7,8 @@ type Transform struct {
 	// Responses are rules for answers alone; the first that matches is
 	// applied, if no rule of Rules had a Response.
 	Responses []ResponseRule `json:"responses,omitempty"`
+	// BufferBytes bounds a body that is taken into memory; 0: 1 MiB.
+	BufferBytes int64 `json:"bufferBytes,omitempty"`
 }
 
 // TransformRule is one pair of templates.

@@ -67,6 +67,9 @@ func (v *validator) steps(owner string, steps []Step) {
 			for j, m := range s.AuthSet.Methods {
 				v.one(place{owner, "method", j, m.Name}, m.set()...)
 			}
+			for _, name := range s.AuthSet.Upstreams() {
+				v.upstreamNamed(owner, name)
+			}
 		}
 		if s.Path != nil {
 			v.one(place{owner, "path of step", i, s.Slot}, s.Path.set()...)

@@ -55,7 +55,8 @@ func TestKeyDependsOnConfigurationAndKind(t *testing.T) {
 	if Key("x", config{"1", "2"}) == Key("x", config{"12", ""}) || Key("x", 1) == Key("y", 1) {
 		t.Error("keys collide")
 	}
-	if Key("x", config{"1", "2"}) != Key("x", config{"1", "2"}) {
+	one, same := config{"1", "2"}, config{"1", "2"}
+	if Key("x", one) != Key("x", same) {
 		t.Error("key is not stable")
 	}
 }

@@ -38,6 +38,9 @@ func (w *walker) keep(p *path, line int, ref secret.Ref, text string) {
 // trim takes off what editors and block scalars put at the end.
 func trim(s string) string { return strings.TrimRight(s, "\r\n") }
 
+// placeholder stands in for a variable that is not set, where nothing is served.
+const placeholder = "placeholder"
+
 // variable is ${NAME}, or $${NAME}, which stands for the text ${NAME}.
 var variable = regexp.MustCompile(`\$?\$\{[A-Z_][A-Z0-9_]*\}`)
 
@@ -60,7 +63,7 @@ func (w *walker) expand(p *path, line int, text string) (string, bool) {
 		}
 		if w.p.d.opts.EnvMode == EnvPlaceholder {
 			w.complain(status.Warning, p, line, "the environment variable "+name+" is not set; a placeholder stands in for it", "set it before serving")
-			return "postern-placeholder" // no word of any message, which would be taken for a secret
+			return placeholder
 		}
 		w.complain(status.Error, p, line, "the environment variable "+name+" is not set", "set it")
 		if !slices.Contains(w.p.res.Unset, name) {

@@ -32,7 +32,7 @@ const (
 	// EnvExpand puts the variable in; an unset one is an error, and the secret
 	// is missing: the zero value.
 	EnvExpand EnvMode = iota
-	// EnvPlaceholder puts "postern-placeholder" in for an unset one, and warns.
+	// EnvPlaceholder puts "placeholder" in for an unset one, and warns.
 	EnvPlaceholder
 	// EnvRefuse is for what comes from an API server: any ${NAME} is an error,
 	// and the secret is missing.
@@ -237,7 +237,7 @@ func (p *pass) scrub() {
 		return
 	}
 	for _, v := range p.res.Secrets {
-		if s := string(v.Reveal()); len(s) >= minScrubbed {
+		if s := string(v.Reveal()); len(s) >= minScrubbed && s != placeholder {
 			scrub(p.res.Problems, s)
 			for _, o := range p.res.Objects {
 				scrub(o.Faults, s)

@@ -208,8 +208,8 @@ func TestDecodeForms(t *testing.T) {
 	}{
 		{"byte order mark", "a.yaml", "\ufeff" + good, 1, ""},
 		{"CRLF", "a.yaml", strings.ReplaceAll(good, "\n", "\r\n"), 1, ""},
-		{"UTF-16", "a.yaml", "\xff\xfea\x00", 0, "a.yaml:1: a.yaml: the file is not UTF-8"},
-		{"Latin-1", "a.yaml", good + "  title: caf\xe9\n", 0, "a.yaml:7: a.yaml: the file is not UTF-8"},
+		{"UTF-16", "a.yaml", "\xff\xfea\x00", 0, "a.yaml:1: the file is not UTF-8"},
+		{"Latin-1", "a.yaml", good + "  title: caf\xe9\n", 0, "a.yaml:7: the file is not UTF-8"},
 		{"NUL", "a.yaml", good + "  title: \"a\x00b\"\n", 0, "a control character"},
 		{"too large", "a.yaml", good + strings.Repeat("#", DefaultMaxBytes), 0, "split it"},
 		{"deep lists", "a.yaml", good + "  any: " + deep("[", "]", 200), 0, "nested more than 100 deep"},

@@ -102,15 +102,15 @@ func (p *pass) unread(n *node, gk GroupKind, version string, desc *Kind) {
 	known := p.d.groups[gk.Group]
 	switch {
 	case desc != nil:
-		p.report(status.Warningf(o, "version %s of %s is not read", name(version), gk).Fix("write %s", strings.Join(desc.Versions, " or ")))
+		p.report(status.Errorf(o, "version %s of %s is not read, so the object has no effect", name(version), gk).Fix("write %s", strings.Join(desc.Versions, " or ")))
 	case passedOver(gk, known):
 		p.res.Passed++
 	case len(known) > 0:
-		pr := status.Warningf(o, "kind %s of group %s is not read", name(gk.Kind), groupName(gk.Group))
-		if near := Nearest(gk.Kind, known); near != "" {
+		pr := status.Warningf(o, "kind %s of group %s is not read, so the object has no effect", name(gk.Kind), groupName(gk.Group)).
+			Fix("remove it if it is for another program")
+		if near := Nearest(gk.Kind, known); near != "" { // it may have been a protection
 			pr = pr.Fix("did you mean %s?", near)
-		} else {
-			pr = pr.Fix("it has no effect here")
+			pr.Severity = status.Error
 		}
 		p.report(pr)
 	default:
@@ -126,9 +126,11 @@ func (p *pass) unknownGroup(o ir.Origin, gk GroupKind) {
 		}
 	}
 	slices.Sort(groups)
-	pr := status.Warningf(o, "group %s is not read", groupName(gk.Group)).Fix("it has no effect here")
+	pr := status.Warningf(o, "group %s is not read, so the object has no effect", groupName(gk.Group)).
+		Fix("remove it if it is for another program")
 	if near := Nearest(gk.Group, groups); near != "" {
 		pr = pr.Fix("did you mean group %s?", groupName(near))
+		pr.Severity = status.Error
 	}
 	p.report(pr)
 }
@@ -167,6 +169,7 @@ func (p *pass) decode(n *node, desc *Kind, version string) {
 	if p.file != "" {
 		o.Lines = linesOf(n)
 	}
+	p.res.Broken = p.res.Broken || slices.ContainsFunc(o.Faults, desc.isVital)
 	p.res.Objects = append(p.res.Objects, o)
 }
 

@@ -78,6 +78,10 @@ type Kind struct {
 	// every declared field, numbers in strings. Users' own map keys are left
 	// as they are.
 	ProtoJSON bool
+	// Vital are the names of fields that say what an object concerns: for a
+	// policy, its targets. With a fault there nobody can tell what would be
+	// left unprotected, so the whole file is broken, as by a missing name.
+	Vital []string
 	// Open lists paths below which unknown fields are not reported; "" is the
 	// whole object, "*" as in SecretFields.
 	Open []string

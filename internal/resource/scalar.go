@@ -60,5 +60,8 @@ func ParseEnum(b []byte, names []string) (int, error) {
 	if n, err := strconv.Atoi(text); err == nil && n >= 0 && n < len(names) {
 		return n, nil
 	}
-	return 0, fmt.Errorf("%q is none of %s", text, strings.Join(names, ", "))
+	if near := Nearest(text, names); near != "" {
+		return 0, fmt.Errorf("%q is no value of this field; did you mean %s?", text, near)
+	}
+	return 0, fmt.Errorf("%q is no value of this field; write one of %s", text, strings.Join(names, ", "))
 }

@@ -87,15 +87,16 @@ func (s *Set) With(changed []*Object, removed []Key) *Set {
 func rebuild(old []*Object, edits map[Key]*Object, now map[Key]*Object, gk GroupKind, ns string) []*Object {
 	list := make([]*Object, 0, len(old)+1)
 	for _, o := range old {
-		if n := now[o.Key]; n != nil {
-			list = append(list, n)
+		if now[o.Key] == o && edits[o.Key] == nil {
+			list = append(list, o)
 		}
 	}
 	for k, o := range edits {
 		if k.GroupKind == gk && k.Namespace == ns {
-			list = with(list, o)
+			list = append(list, o)
 		}
 	}
+	slices.SortFunc(list, func(a, b *Object) int { return a.Key.Compare(b.Key) })
 	return list
 }
 
@@ -124,23 +125,30 @@ func (s *Set) Knows(gk GroupKind) bool { return s.known[gk] }
 // Diff returns the keys whose object differs between two sets, the added and
 // the removed ones included.
 func Diff(a, b *Set) []Key {
-	var out []Key
-	if b.base.Value() == a { // what With did not touch is the same
-		for _, k := range b.changed {
-			if a.objects[k] != b.objects[k] {
-				out = append(out, k)
-			}
-		}
-		slices.SortFunc(out, Key.Compare)
-		return slices.Compact(out)
+	if b.base.Value() != a {
+		return a.Differs(b.objects)
 	}
-	for k, o := range a.objects {
-		if b.objects[k] != o {
+	var out []Key // what With did not touch is the same
+	for _, k := range b.changed {
+		if a.objects[k] != b.objects[k] {
 			out = append(out, k)
 		}
 	}
-	for k := range b.objects {
-		if _, ok := a.objects[k]; !ok {
+	slices.SortFunc(out, Key.Compare)
+	return slices.Compact(out)
+}
+
+// Differs returns, in their order, the keys whose object in s is another than
+// in objects, the added and the removed ones included.
+func (s *Set) Differs(objects map[Key]*Object) []Key {
+	var out []Key
+	for k, o := range s.objects {
+		if objects[k] != o {
+			out = append(out, k)
+		}
+	}
+	for k := range objects {
+		if _, ok := s.objects[k]; !ok {
 			out = append(out, k)
 		}
 	}

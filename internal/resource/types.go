@@ -5,6 +5,8 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+
+	"github.com/postern-gateway/postern/internal/status"
 )
 
 // structInfo is what the walk needs to know of a struct type: its JSON fields,
@@ -152,6 +154,18 @@ func (d *Decoder) child(t reflect.Type, name string) reflect.Type {
 		}
 	}
 	return nil
+}
+
+// isVital reports whether a fault is in a vital field, or in one that may have
+// been meant to be one.
+func (k *Kind) isVital(fault status.Problem) bool {
+	for step := range strings.SplitSeq(fault.Origin.Field, ".") {
+		name, _, _ := strings.Cut(step, "[")
+		if slices.Contains(k.Vital, name) || Nearest(name, k.Vital) != "" {
+			return true
+		}
+	}
+	return false
 }
 
 // isOpen reports whether p lies at or below one of k's open paths.

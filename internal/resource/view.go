@@ -78,31 +78,51 @@ type Reads struct {
 // Reads returns what v has recorded so far.
 func (v *View) Reads() Reads { return Reads{keys: v.keys, all: v.all, in: v.in, labels: v.labels} }
 
-// Touches reports whether a change of k, from one Set to another, can alter
-// what was read.
-func (r Reads) Touches(k Key, before, after *Set) bool {
-	if _, ok := r.keys[k]; ok {
-		return true
-	}
-	if _, ok := r.all[k.GroupKind]; ok {
-		return true
-	}
-	if _, ok := r.in[kindIn{k.GroupKind, k.Namespace}]; ok {
-		return true
-	}
-	if len(r.labels) == 0 {
-		return false
-	}
-	return r.labelled(before.Get(k)) || r.labelled(after.Get(k))
+// Changes are keys whose objects changed, made ready to be held against many
+// Reads. The zero Changes are none.
+type Changes struct {
+	keys   map[Key]struct{}
+	all    map[GroupKind]struct{}
+	in     map[kindIn]struct{}
+	labels map[labelRead]struct{}
 }
 
-// labelled reports whether o, which may be nil, has a label that was asked for.
-func (r Reads) labelled(o *Object) bool {
-	if o == nil {
-		return false
+// Between returns the changes from one Set to another.
+func Between(before, after *Set) Changes { return changesOf(Diff(before, after), before, after) }
+
+// changesOf returns the changes of keys: an object is found by the labels that
+// it has, and by those that it had.
+func changesOf(keys []Key, before, after *Set) Changes {
+	c := Changes{keys: make(map[Key]struct{}, len(keys)), all: map[GroupKind]struct{}{}, in: map[kindIn]struct{}{}, labels: map[labelRead]struct{}{}}
+	for _, k := range keys {
+		for _, o := range []*Object{before.Get(k), after.Get(k)} {
+			if o == nil {
+				continue
+			}
+			for key, value := range o.Labels {
+				c.labels[labelRead{kindLabel{k.GroupKind, key}, value}] = struct{}{}
+			}
+		}
+		c.keys[k] = struct{}{}
+		c.all[k.GroupKind] = struct{}{}
+		c.in[kindIn{k.GroupKind, k.Namespace}] = struct{}{}
 	}
-	for key, value := range o.Labels {
-		if _, ok := r.labels[labelRead{kindLabel{o.GroupKind, key}, value}]; ok {
+	return c
+}
+
+// TouchedBy reports whether one of the changes can alter what was read. It
+// takes time for what is fewer, the changes or what was read.
+func (r Reads) TouchedBy(c Changes) bool {
+	return meet(r.keys, c.keys) || meet(r.all, c.all) || meet(r.in, c.in) || meet(r.labels, c.labels)
+}
+
+// meet reports whether two sets have an element in common.
+func meet[K comparable](a, b map[K]struct{}) bool {
+	if len(a) > len(b) {
+		a, b = b, a
+	}
+	for k := range a {
+		if _, ok := b[k]; ok {
 			return true
 		}
 	}

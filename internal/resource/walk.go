@@ -138,6 +138,19 @@ func (w *walker) value(p *path, n *node, v reflect.Value) {
 	}
 }
 
+// empty warns of a field without a value in a file. It is absent, as for an API
+// server; whoever wrote "jwt:" and nothing below may take it for a protection.
+func (w *walker) empty(p *path, n *node) {
+	root := p
+	for root != nil && root.up != nil {
+		root = root.up
+	}
+	if w.p.file == "" || root == nil || root.name == "metadata" || w.kind.isOpen(p) {
+		return
+	}
+	w.complain(status.Warning, p, at(p, n), "the field has no value, which is as good as leaving it out", "write its value, or remove it")
+}
+
 func (w *walker) structure(p *path, n *node, v reflect.Value) {
 	if n.kind != mapNode {
 		w.mismatch(p, n, "a mapping of fields")
@@ -159,7 +172,11 @@ func (w *walker) structure(p *path, n *node, v reflect.Value) {
 			continue
 		}
 		seen[fi] = f.line
-		w.value(&path{up: p, name: fi.name, line: f.line}, f.value, fi.of(v))
+		here := &path{up: p, name: fi.name, line: f.line}
+		if f.value.kind == nullNode {
+			w.empty(here, f.value)
+		}
+		w.value(here, f.value, fi.of(v))
 	}
 }
 

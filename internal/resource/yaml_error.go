@@ -33,6 +33,20 @@ var parserWords = regexp.MustCompile(`did not find expected (<|node content|key|
 
 var unknownAnchor = regexp.MustCompile(`unknown anchor '(.*)' referenced`)
 
+// indentedByTab reports whether a line begins with white space in which there
+// is a tab.
+func indentedByTab(file []byte, line int) bool {
+	for ; line > 1; line-- {
+		_, rest, ok := bytes.Cut(file, []byte("\n"))
+		if !ok {
+			return false
+		}
+		file = rest
+	}
+	indentation := file[:len(file)-len(bytes.TrimLeft(file, " \t"))]
+	return bytes.IndexByte(indentation, '\t') >= 0
+}
+
 // yamlBreakage words a parser's error about a file anew: its own text may
 // quote the file.
 func yamlBreakage(err error, file []byte) *breakage {
@@ -46,6 +60,9 @@ func yamlBreakage(err error, file []byte) *breakage {
 	} else if m := unknownAnchor.FindStringSubmatch(text); m != nil {
 		before, _, _ := bytes.Cut(file, []byte("*"+m[1]))
 		b.line += bytes.Count(before, []byte("\n"))
+	}
+	if indentedByTab(file, b.line) {
+		text = "tab character"
 	}
 	for _, w := range yamlWords {
 		if strings.Contains(text, w.theirs) {

@@ -33,8 +33,8 @@ type made[T any] struct {
 // and after each change of them. parse must not put bytes into its errors.
 func Derive[T any](s *Store, refs []Ref, parse func([]Value) (T, error)) *Derived[T] {
 	d := &Derived[T]{refs: refs, store: s, parse: parse}
-	d.watch = &watcher{renew: d.renew}
-	s.watch(refs, d.watch)
+	d.watch = &watcher{renew: func([]int) { d.renew() }}
+	s.watch(len(refs), func(i int) Ref { return refs[i] }, d.watch)
 	d.renew()
 	return d
 }

@@ -13,19 +13,33 @@ import (
 type Store struct {
 	mu       sync.Mutex
 	values   map[Ref]Value
-	watchers map[Ref][]weak.Pointer[watcher]
+	watchers map[Ref][]watch
 	version  atomic.Uint64
 }
 
 // NewStore returns an empty Store.
 func NewStore() *Store {
-	return &Store{values: map[Ref]Value{}, watchers: map[Ref][]weak.Pointer[watcher]{}}
+	return &Store{values: map[Ref]Value{}, watchers: map[Ref][]watch{}}
 }
 
-// watcher is the untyped half of a Derived: what the Store calls when bytes
-// that it was made of have changed. The Store knows it weakly, so a Derived
-// lives as long as the snapshot that holds it, and no longer.
-type watcher struct{ renew func() }
+// watcher is the untyped half of a Derived or a Follower: what the Store calls
+// when bytes that it was made of have changed, with the positions of their
+// refs. The Store knows it weakly, so that it lives as long as the snapshot
+// that holds it, and no longer.
+type watcher struct{ renew func(at []int) }
+
+// watch is a watcher's interest in one ref, which is the one at a position
+// among its refs.
+type watch struct {
+	by weak.Pointer[watcher]
+	at int
+}
+
+// stale is a watcher to call, and with what.
+type stale struct {
+	w  *watcher
+	at []int
+}
 
 // Put sets values and renews everything derived from those that differ. It
 // reports whether any did.
@@ -86,34 +100,37 @@ func (s *Store) get(ref Ref) (Value, bool) {
 	return v, ok
 }
 
-func (s *Store) renew(changed []Ref, stale []*watcher) bool {
+func (s *Store) renew(changed []Ref, affected []*stale) bool {
 	if len(changed) == 0 {
 		return false
 	}
 	s.version.Add(1)
-	for _, w := range stale {
-		w.renew()
+	for _, a := range affected {
+		a.w.renew(a.at)
 	}
 	return true
 }
 
 // affectedLocked returns the living watchers of refs, each once, and forgets
 // the dead.
-func (s *Store) affectedLocked(refs []Ref) []*watcher {
-	seen := map[*watcher]bool{}
-	var out []*watcher
+func (s *Store) affectedLocked(refs []Ref) []*stale {
+	seen := map[*watcher]*stale{}
+	var out []*stale
 	for _, ref := range refs {
 		living := s.watchers[ref][:0]
 		for _, p := range s.watchers[ref] {
-			w := p.Value()
+			w := p.by.Value()
 			if w == nil {
 				continue
 			}
 			living = append(living, p)
-			if !seen[w] {
-				seen[w] = true
-				out = append(out, w)
+			a := seen[w]
+			if a == nil {
+				a = &stale{w: w}
+				seen[w] = a
+				out = append(out, a)
 			}
+			a.at = append(a.at, p.at)
 		}
 		if len(living) == 0 {
 			delete(s.watchers, ref)
@@ -124,21 +141,27 @@ func (s *Store) affectedLocked(refs []Ref) []*watcher {
 	return out
 }
 
-// watch registers w for each of refs, and forgets the dead beside it.
-func (s *Store) watch(refs []Ref, w *watcher) {
+// watch registers w for n refs, and forgets the dead beside it. A zero ref is
+// passed over.
+func (s *Store) watch(n int, ref func(i int) Ref, w *watcher) {
+	by := weak.Make(w)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, ref := range refs {
-		list := s.watchers[ref]
+	for i := range n {
+		r := ref(i)
+		if r.IsZero() {
+			continue
+		}
+		list := s.watchers[r]
 		if len(list) > 0 && len(list)&(len(list)-1) == 0 { // amortised: at powers of two
 			living := list[:0]
 			for _, p := range list {
-				if p.Value() != nil {
+				if p.by.Value() != nil {
 					living = append(living, p)
 				}
 			}
 			list = living
 		}
-		s.watchers[ref] = append(list, weak.Make(w))
+		s.watchers[r] = append(list, watch{by, i})
 	}
 }

@@ -51,7 +51,10 @@ func (p Problem) Fix(format string, args ...any) Problem {
 // String returns "file:line: kind ns/name: field: what; remedy".
 func (p Problem) String() string {
 	s := p.Origin.String()
-	if pos := p.Origin.Position(); pos != "" && pos != s {
+	switch pos := p.Origin.Position(); {
+	case s == p.Origin.File: // of no object
+		s = pos
+	case pos != "":
 		s = pos + ": " + s
 	}
 	s += ": " + p.What
@@ -92,10 +95,23 @@ type Outcome struct {
 	Message string `json:"message,omitempty"`
 }
 
+// Bad reports whether the condition's status is the one that tells of a fault:
+// false for most, true for those that are named for a fault.
+func (o Outcome) Bad() bool {
+	switch o.Condition {
+	case "Conflicted", "PartiallyInvalid", "InsecureFrontendValidationMode":
+		return o.OK
+	}
+	return !o.OK
+}
+
 // Report gathers what one pass found. The zero Report is empty and ready.
 type Report struct {
 	Problems []Problem `json:"problems,omitempty"`
 	Outcomes []Outcome `json:"outcomes,omitempty"`
+	// Attached counts the objects whose routes are attached to each listener,
+	// by ir.Listener.Name; none: 0.
+	Attached map[string]int `json:"attached,omitempty"`
 }
 
 // Add appends problems.
@@ -108,6 +124,12 @@ func (r *Report) Outcome(o Outcome) { r.Outcomes = append(r.Outcomes, o) }
 func (r *Report) Join(other Report) {
 	r.Problems = append(r.Problems, other.Problems...)
 	r.Outcomes = append(r.Outcomes, other.Outcomes...)
+	for name, n := range other.Attached {
+		if r.Attached == nil {
+			r.Attached = map[string]int{}
+		}
+		r.Attached[name] += n
+	}
 }
 
 // Errors counts the problems of severity Error.
@@ -122,7 +144,9 @@ func (r *Report) Errors() int {
 }
 
 // Sort orders problems by position and drops doubles, so that the same
-// resources always give the same report.
+// resources always give the same report. Of several outcomes of one object in
+// one respect a bad one stands, the first that was added: a later pass may
+// find a fault in what an earlier one found good, and never the reverse.
 func (r *Report) Sort() {
 	slices.SortStableFunc(r.Problems, func(a, b Problem) int {
 		return cmp.Or(
@@ -135,13 +159,25 @@ func (r *Report) Sort() {
 	})
 	r.Problems = slices.Compact(r.Problems)
 	slices.SortStableFunc(r.Outcomes, func(a, b Outcome) int {
-		return cmp.Or(
-			cmp.Compare(a.Object.Kind, b.Object.Kind),
-			cmp.Compare(a.Object.Namespace, b.Object.Namespace),
-			cmp.Compare(a.Object.Name, b.Object.Name),
-			cmp.Compare(a.About, b.About),
-			cmp.Compare(a.Condition, b.Condition),
-		)
+		if c := a.compare(b); c != 0 || a.Bad() == b.Bad() {
+			return c
+		}
+		if a.Bad() {
+			return -1
+		}
+		return 1
 	})
-	r.Outcomes = slices.Compact(r.Outcomes)
+	r.Outcomes = slices.CompactFunc(r.Outcomes, func(a, b Outcome) bool { return a.compare(b) == 0 })
+}
+
+// compare orders outcomes by what they are about.
+func (o Outcome) compare(p Outcome) int {
+	return cmp.Or(
+		cmp.Compare(o.Object.Kind, p.Object.Kind),
+		cmp.Compare(o.Object.Namespace, p.Object.Namespace),
+		cmp.Compare(o.Object.Name, p.Object.Name),
+		cmp.Compare(o.Object.Group, p.Object.Group),
+		cmp.Compare(o.About, p.About),
+		cmp.Compare(o.Condition, p.Condition),
+	)
 }

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"crypto"
+	"crypto/hmac"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
@@ -21,8 +22,6 @@ import (
 	"sync"
 	"testing"
 	"time"
-
-	"github.com/postern-gateway/postern/internal/cli"
 )
 
 // Keys that sign callers' tokens; rsaKey is the one that policies name.
@@ -50,6 +49,14 @@ func mint(header, claims string, key *rsa.PrivateKey) string {
 		panic(err)
 	}
 	return input + "." + b64(sig)
+}
+
+// hs256 signs with a shared key.
+func hs256(claims string, key []byte) string {
+	input := b64([]byte(`{"alg":"HS256"}`)) + "." + b64([]byte(claims))
+	mac := hmac.New(sha256.New, key)
+	mac.Write([]byte(input))
+	return input + "." + b64(mac.Sum(nil))
 }
 
 // caller returns a good token of issuer "tests" with further claims, such as
@@ -161,7 +168,39 @@ type rawOrigin struct {
 	port int
 
 	mu    sync.Mutex
-	bytes bytes.Buffer
+	conns []*bytes.Buffer
+}
+
+// kept is where a connection's bytes are kept.
+type kept struct {
+	o *rawOrigin
+	b *bytes.Buffer
+}
+
+func (k kept) Write(p []byte) (int, error) {
+	k.o.mu.Lock()
+	defer k.o.mu.Unlock()
+	return k.b.Write(p)
+}
+
+// keep begins to keep the bytes of a connection.
+func (o *rawOrigin) keep() io.Writer {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	b := &bytes.Buffer{}
+	o.conns = append(o.conns, b)
+	return kept{o, b}
+}
+
+// received returns what arrived, by connection.
+func (o *rawOrigin) received() []string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	var out []string
+	for _, b := range o.conns {
+		out = append(out, b.String())
+	}
+	return out
 }
 
 func serveRaw(t *testing.T, serve func(r *bufio.Reader, w io.Writer)) *rawOrigin {
@@ -188,7 +227,7 @@ func serveRaw(t *testing.T, serve func(r *bufio.Reader, w io.Writer)) *rawOrigin
 			mu.Unlock()
 			work.Go(func() {
 				defer func() { _ = c.Close() }()
-				serve(bufio.NewReader(io.TeeReader(c, o)), c)
+				serve(bufio.NewReader(io.TeeReader(c, o.keep())), c)
 			})
 		}
 	})
@@ -202,22 +241,6 @@ func serveRaw(t *testing.T, serve func(r *bufio.Reader, w io.Writer)) *rawOrigin
 		work.Wait()
 	})
 	return o
-}
-
-// Write keeps what arrived.
-func (o *rawOrigin) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.bytes.Write(p)
-}
-
-// received returns what arrived since the last call.
-func (o *rawOrigin) received() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	s := o.bytes.String()
-	o.bytes.Reset()
-	return s
 }
 
 func (o *rawOrigin) yaml(name string) string { return staticUpstream(name, o.host, o.port) }
@@ -318,15 +341,16 @@ func sendRaw(t *testing.T, addr, text string) reply {
 	c := dialRaw(t, addr)
 	defer func() { _ = c.Close() }()
 	go func() { _, _ = io.WriteString(c, text) }()
-	return readReply(t, bufio.NewReader(c))
+	method, _, _ := strings.Cut(text, " ")
+	return readReply(t, bufio.NewReader(c), method)
 }
 
-func readReply(t *testing.T, r *bufio.Reader) reply {
+func readReply(t *testing.T, r *bufio.Reader, method string) reply {
 	t.Helper()
-	resp, err := http.ReadResponse(r, nil)
+	resp, err := http.ReadResponse(r, &http.Request{Method: method})
 	var timeout net.Error
 	if errors.As(err, &timeout) && timeout.Timeout() {
-		t.Fatal("no answer, and the connection stays open")
+		t.Error("no answer, and the connection stays open")
 	}
 	if err != nil {
 		return reply{}
@@ -354,14 +378,4 @@ func (p *program) metric(name string) float64 {
 		sum += v
 	}
 	return sum
-}
-
-// command runs one of the program's other commands to its end.
-func command(t *testing.T, args ...string) (code int, text string) {
-	t.Helper()
-	out := &buffer{}
-	code = cli.Main(t.Context(), args, cli.Streams{
-		In: strings.NewReader(""), Out: out, Err: out, Env: func(string) (string, bool) { return "", false },
-	})
-	return code, out.String()
 }

@@ -201,7 +201,6 @@ func TestNothingHappensAtImport(t *testing.T) {
 					return true
 				}
 				for _, l := range a.Lhs {
-					//lint:ignore SA1019 the parser's own resolution is enough for names
 					if id, ok := l.(*ast.Ident); ok && vars[id.Name] && (id.Obj == nil || specs[id.Obj.Decl]) {
 						t.Errorf("%v: package variable %s is assigned to", fset.Position(a.Pos()), id.Name)
 					}

@@ -39,13 +39,22 @@ func (s *authenticate) Run(ctx context.Context, e *dataplane.Exchange) *dataplan
 	if err != nil {
 		return s.refuse(e, err)
 	}
-	for i := range result.Identities {
-		if !result.Identities[i].Proven() {
-			return s.broken("the authenticator returned an identity that nothing vouches for")
-		}
+	if !proven(result.Identities) {
+		return s.broken(unvouched)
 	}
 	s.accept(e, &result)
 	return nil
+}
+
+const unvouched = "the authenticator returned an identity that nothing vouches for"
+
+func proven(list []authn.Identity) bool {
+	for i := range list {
+		if !list[i].Proven() {
+			return false
+		}
+	}
+	return true
 }
 
 // accept takes over what was proven. Headers that tell who calls are removed
@@ -53,8 +62,25 @@ func (s *authenticate) Run(ctx context.Context, e *dataplane.Exchange) *dataplan
 func (s *authenticate) accept(e *dataplane.Exchange, r *authn.Result) {
 	e.Consume(r.Consumed)
 	for _, name := range r.Sanitize {
-		e.Header.Del(name)
+		e.Sanitize(http.CanonicalHeaderKey(name))
 	}
+	for _, name := range r.Remove {
+		name = http.CanonicalHeaderKey(name)
+		e.Withdraw(name)
+		e.Sanitize(name)
+	}
+	write(e, r)
+	if len(r.Identities) > 0 {
+		if !e.Record.Identity.Proven() {
+			e.Record.Identity = r.Identities[0]
+		}
+		e.Identities = append(e.Identities, r.Identities...)
+	}
+	e.Record.Passed = append(e.Record.Passed, s.passed(r))
+}
+
+// write puts on the headers of a result.
+func write(e *dataplane.Exchange, r *authn.Result) {
 	for _, h := range r.Set {
 		if name := http.CanonicalHeaderKey(h.Name); h.Append {
 			e.AddHeader(name, h.Value)
@@ -62,20 +88,33 @@ func (s *authenticate) accept(e *dataplane.Exchange, r *authn.Result) {
 			e.SetHeader(name, h.Value)
 		}
 	}
-	if len(r.Identities) > 0 {
-		if !e.Record.Identity.Proven() {
-			e.Record.Identity = r.Identities[0]
-		}
-		e.Identities = append(e.Identities, r.Identities...)
+	for _, h := range r.Secrets {
+		e.SetSecretHeader(h.Name, h.Value)
 	}
-	passed := s.label
+	if len(r.Reply) > 0 {
+		e.OnReply(func(_ int, h http.Header) {
+			for _, set := range r.Reply {
+				if set.Append {
+					h.Add(set.Name, set.Value)
+				} else {
+					h.Set(set.Name, set.Value)
+				}
+			}
+		})
+	}
+}
+
+// passed is the entry in the list of policies that let a request through.
+func (s *authenticate) passed(r *authn.Result) string {
 	switch {
+	case r.By != "":
+		return s.label + ": " + r.By
 	case r.Ignored != nil:
-		passed += " (as nobody: " + r.Ignored.Error() + ")"
+		return s.label + " (as nobody: " + r.Ignored.Error() + ")"
 	case len(r.Identities) == 0:
-		passed += " (as nobody)"
+		return s.label + " (as nobody)"
 	}
-	e.Record.Passed = append(e.Record.Passed, passed)
+	return s.label
 }
 
 func (s *authenticate) refuse(e *dataplane.Exchange, err error) *dataplane.Answer {

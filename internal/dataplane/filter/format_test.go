@@ -116,6 +116,7 @@ func TestFormatErrors(t *testing.T) {
 		"%START_TIME(%3d)%":     "not known",
 		"%START_TIME(x%)%":      "percent sign",
 		"%DYNAMIC_METADATA(a)%": `metadata "a" is not known`,
+		"%DYNAMIC_METADATA(io.solo.transformation)%":         `name a key`,
 		"%DYNAMIC_METADATA(envoy.filters.http.jwt_authn:p)%": "name a claim",
 		strings.Repeat("x", longestFormat+1):                 "more than",
 	} {

@@ -157,10 +157,13 @@ func (h *Headers) write(ctx context.Context, e *dataplane.Exchange, v *headerVal
 	return nil
 }
 
-// carry injects a value made of the caller's credential, and drops what it
-// was made of.
+// carry injects a value made of the caller's credential or of a secret header,
+// and drops what it was made of.
 func carry(e *dataplane.Exchange, name, text string, from []authn.Location) {
 	e.Consume(from)
+	for _, l := range from {
+		e.DropSecretHeader(l.Header)
+	}
 	e.Inject(dataplane.SecretHeader{Name: name, Value: func() (string, error) { return text, nil }})
 }
 

@@ -207,8 +207,8 @@ func headerNames(args string) ([]string, error) {
 }
 
 // requestHeader is REQ: the value of the first of its headers that is there.
-// Of the caller's credential, a request edit takes note; an answer does not
-// get it.
+// Of the caller's credential, or a secret header, a request edit takes note; an
+// answer does not get it.
 func requestHeader(args string, where side) (operator, error) {
 	names, err := headerNames(args)
 	if err != nil {
@@ -226,6 +226,13 @@ func requestHeader(args string, where side) (operator, error) {
 		for _, name := range names {
 			if f := pseudo(name); f != nil {
 				return f(b, in)
+			}
+			if v, ok := in.e.SecretHeader(name); ok {
+				if where == onResponse {
+					continue
+				}
+				in.credentials = append(in.credentials, authn.Location{Header: name})
+				return append(b, v.Reveal()...)
 			}
 			values := in.e.Header[name]
 			if len(values) == 0 {

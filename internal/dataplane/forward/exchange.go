@@ -81,7 +81,7 @@ func (x *exchange) run() *dataplane.Answer {
 		if x.again(at, fail) {
 			at.close()
 			if x.stream != nil {
-				x.stream = newStream(x.e)
+				x.stream = newStream(x)
 			}
 			if x.backOff() {
 				continue
@@ -99,9 +99,9 @@ func (x *exchange) run() *dataplane.Answer {
 type attempt struct {
 	m      *member
 	ep     *endpoint
-	header http.Header // as sent
-	secret []string    // the names in header whose values are credentials
-	cancel context.CancelCauseFunc
+	header http.Header             // as sent
+	secret []string                // the names in header whose values are credentials
+	cancel context.CancelCauseFunc // nil: the attempt has no time-out of its own
 	resp   *http.Response
 }
 
@@ -114,7 +114,9 @@ func (at *attempt) close() {
 	if at.resp != nil {
 		_ = at.resp.Body.Close()
 	}
-	at.cancel(nil)
+	if at.cancel != nil {
+		at.cancel(nil)
+	}
 	at.ep.active.Add(-1)
 	at.ep.upstream.leave()
 }
@@ -132,8 +134,10 @@ func (x *exchange) try(m *member, ep *endpoint) (*attempt, *failure) {
 	}
 	ep.active.Add(1)
 	at := &attempt{m: m, ep: ep}
-	var ctx context.Context
-	ctx, at.cancel = context.WithCancelCause(x.ctx)
+	ctx := x.ctx
+	if x.f.settings.attempt > 0 {
+		ctx, at.cancel = context.WithCancelCause(ctx)
+	}
 	o, fail := x.head(ctx, at)
 	if fail == nil {
 		fail = x.send(ctx, at, o)
@@ -151,7 +155,7 @@ func (x *exchange) send(ctx context.Context, at *attempt, o *outgoing) *failure 
 	if o.stream != nil {
 		o.stream.given = true
 	}
-	resp, err := at.ep.transport.roundTrip(o)
+	resp, err := at.ep.transport.roundTrip(ctx, o)
 	x.watch.attemptAnswers()
 	if err != nil {
 		fail := x.classify(ctx, err)

@@ -115,9 +115,9 @@ func (x *exchange) classify(ctx context.Context, err error) *failure {
 }
 
 // timedOut is the answer to a time-out before the answer's head: the client's
-// fault if its body had not come whole.
+// fault if it was waited for, and not an upstream that does not read.
 func (x *exchange) timedOut(why error) *dataplane.Answer {
-	if x.stream.part() {
+	if x.watch.waitedForClient() {
 		return slowClient(why)
 	}
 	return &dataplane.Answer{Status: http.StatusGatewayTimeout, Body: textTimeout, Verdict: dataplane.Failed, Cause: why.Error()}

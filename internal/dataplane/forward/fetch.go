@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"sync"
 )
 
 // Name returns the name of the ir.Upstream.
@@ -29,4 +30,36 @@ func (u *Upstream) Do(r *http.Request) (*http.Response, error) {
 	out.URL.Scheme = "http" // dial speaks TLS itself
 	out.Host = r.URL.Host
 	return t.RoundTrip(out)
+}
+
+// Dial opens a connection of the gateway's own to the upstream: to the first
+// of its endpoints that takes one, with TLS where the upstream has it. alpn
+// are the protocols to offer. Whoever dials closes; until then the connection
+// counts as a request under way, so that closing the Upstream leaves it alone.
+func (u *Upstream) Dial(ctx context.Context, alpn ...string) (net.Conn, error) {
+	if !u.enter() {
+		return nil, errOverflow
+	}
+	err := errors.New("the upstream has no endpoint")
+	for _, ep := range u.endpoints {
+		var c net.Conn
+		if c, err = ep.dial(ctx, ep.serverName(ep.host), alpn...); err == nil {
+			return &ownConn{Conn: c, leave: sync.OnceFunc(u.leave)}, nil
+		}
+	}
+	u.leave()
+	return nil, err
+}
+
+// ownConn is a connection that does not serve the upstream's requests.
+type ownConn struct {
+	net.Conn
+	leave func()
+}
+
+// Close closes the connection, and counts it out.
+func (c *ownConn) Close() error {
+	err := c.Conn.Close()
+	c.leave()
+	return err
 }

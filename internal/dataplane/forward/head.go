@@ -29,14 +29,14 @@ func (x *exchange) head(ctx context.Context, at *attempt) (*outgoing, *failure) 
 		return nil, final(a)
 	}
 	o := &outgoing{data: data, stream: x.stream}
-	o.Request = (&http.Request{Method: e.Method, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: h}).WithContext(ctx)
+	o.Request = &http.Request{Method: e.Method, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: h}
 	o.Host = outHost(&out, at.ep, e.Authority)
 	var err error
 	if o.URL, err = outURL(u, at.ep, path, query); err != nil {
 		return nil, final(internalError(err.Error()))
 	}
 	x.frame(o)
-	if err := x.inject(ctx, at, o, out.Secrets); err != nil {
+	if err := x.inject(ctx, at, o, &out); err != nil {
 		return nil, final(internalError("credential: " + err.Error()))
 	}
 	if o.stream != nil && o.ContentLength < 0 {
@@ -120,15 +120,18 @@ func (x *exchange) frame(o *outgoing) {
 	}
 }
 
-// inject puts the credentials on: those of the route, then the upstream's.
-// With the first of them goes what the caller sent in such headers.
-func (x *exchange) inject(ctx context.Context, at *attempt, o *outgoing, secrets []dataplane.SecretHeader) error {
+// inject puts on what is secret: the headers that authentication gave the
+// request, the route's credentials, then the upstream's. With the first
+// credential goes what the caller sent in such headers.
+func (x *exchange) inject(ctx context.Context, at *attempt, o *outgoing, out *dataplane.Outbound) error {
 	in := at.ep.upstream.injector
-	if in == nil && len(secrets) == 0 {
-		return nil
+	var keep []string
+	if in != nil || len(out.Secrets) > 0 || out.CarriesCredential() {
+		keep = dropCallers(o.Header, x.e.Caller)
 	}
-	keep := dropCallers(o.Header, x.e.Caller)
-	for _, s := range secrets {
+	at.secret = append(at.secret, out.WriteSecretHeaders(o.Header)...)
+	keep = append(keep, at.secret...)
+	for _, s := range out.Secrets {
 		v, err := s.Value()
 		if err != nil {
 			return err

@@ -37,21 +37,21 @@ func newHTTP1(ep *endpoint) *http1 {
 
 // roundTrip sends o and returns its answer's head. The connection is in use
 // until the answer's body has been read or closed.
-func (p *http1) roundTrip(o *outgoing) (*http.Response, error) {
-	c, err := p.take(o.Context(), o.sni)
+func (p *http1) roundTrip(ctx context.Context, o *outgoing) (*http.Response, error) {
+	c, err := p.take(ctx, o.sni)
 	if err != nil {
 		o.stream.finish()
 		return nil, err
 	}
-	resp, err := c.exchange(o)
-	if err == nil || !c.reused || !c.mayRepeat(o) {
+	resp, err := c.exchange(ctx, o)
+	if err == nil || !c.reused || ctx.Err() != nil || !c.mayRepeat(o) {
 		return resp, err
 	}
-	c, derr := p.open(o.Context(), o.sni)
+	c, derr := p.open(ctx, o.sni)
 	if derr != nil {
 		return nil, derr
 	}
-	return c.exchange(o)
+	return c.exchange(ctx, o)
 }
 
 // take returns a living connection.
@@ -61,7 +61,7 @@ func (p *http1) take(ctx context.Context, sni string) (*http1Conn, error) {
 		if c == nil {
 			return p.open(ctx, sni)
 		}
-		if c.alive() {
+		if c.made == p.ep.upstream.tls.current() && c.alive() {
 			c.reused = true
 			return c, nil
 		}
@@ -83,11 +83,14 @@ func (p *http1) pop(sni string) *http1Conn {
 }
 
 func (p *http1) open(ctx context.Context, sni string) (*http1Conn, error) {
+	made := p.ep.upstream.tls.current()
 	c, err := p.ep.dial(ctx, sni, "http/1.1")
 	if err != nil {
 		return nil, err
 	}
-	return newHTTP1Conn(p, c, sni), nil
+	h := newHTTP1Conn(p, c, sni)
+	h.made = made
+	return h, nil
 }
 
 // put makes c idle.

@@ -26,7 +26,8 @@ type http1Conn struct {
 	left     int64 // bytes that a head may still take
 	ended    error // why nothing more can be read
 	sni      string
-	since    time.Time // idle
+	made     *tls.Config // what it was made with; nil: plain text
+	since    time.Time   // idle
 	reused   bool
 	wrote    bool // something of the request under way was written
 	answered bool // something of its answer was read
@@ -41,13 +42,16 @@ func newHTTP1Conn(p *http1, c net.Conn, sni string) *http1Conn {
 	return h
 }
 
-// headReader reads from the connection, within the bound on a head.
+// headReader reads from the connection, within the bound on a head. An error
+// stays: a second read of a connection that was reset would look like its end.
 type headReader http1Conn
 
 func (r *headReader) Read(p []byte) (int, error) {
-	if r.left <= 0 {
+	if r.ended == nil && r.left <= 0 {
 		r.ended = errHeadTooLarge
-		return 0, errHeadTooLarge
+	}
+	if r.ended != nil {
+		return 0, r.ended
 	}
 	n, err := r.Conn.Read(p)
 	r.left -= int64(n)
@@ -85,7 +89,7 @@ func isTimeout(err error) bool {
 
 // mayRepeat reports whether o, which failed on c, may be sent once more.
 func (c *http1Conn) mayRepeat(o *outgoing) bool {
-	if c.answered || o.stream != nil || o.Context().Err() != nil {
+	if c.answered || o.stream != nil {
 		return false
 	}
 	switch o.Method {
@@ -96,10 +100,10 @@ func (c *http1Conn) mayRepeat(o *outgoing) bool {
 }
 
 // exchange writes o and reads the head of its answer.
-func (c *http1Conn) exchange(o *outgoing) (*http.Response, error) {
+func (c *http1Conn) exchange(ctx context.Context, o *outgoing) (*http.Response, error) {
 	c.wrote, c.answered = false, false
 	// A hard close unblocks whoever reads or writes.
-	stop := context.AfterFunc(o.Context(), func() { _ = c.base.Close() })
+	stop := context.AfterFunc(ctx, func() { _ = c.base.Close() })
 	sent, err := c.send(o)
 	resp, rerr := c.receive(o, err)
 	if rerr != nil {
@@ -157,6 +161,13 @@ func (b *http1Body) Read(p []byte) (int, error) {
 		b.finish(err == io.EOF)
 	}
 	return n, err
+}
+
+// wait waits until there is something to be read, or never will be.
+func (b *http1Body) wait() {
+	if !b.ended {
+		_, _ = b.c.br.Peek(1)
+	}
 }
 
 // Close closes the connection unless the answer was read to its end.

@@ -85,7 +85,7 @@ func (m *mirror) start(e *dataplane.Exchange, data []byte) bool {
 		return false
 	}
 	ctx, cancel := context.WithTimeout(u.ctx, copyTimeout)
-	o, err := m.copyOf(ctx, e, ep, data)
+	o, err := m.copyOf(e, ep, data)
 	if err != nil || unsendable(o) != "" || !u.beginCopy() {
 		cancel()
 		return false
@@ -94,7 +94,7 @@ func (m *mirror) start(e *dataplane.Exchange, data []byte) bool {
 		defer u.copies.Done()
 		defer func() { <-m.places }()
 		defer cancel()
-		m.send(ep, o)
+		m.send(ctx, ep, o)
 	}()
 	return true
 }
@@ -111,7 +111,7 @@ func (u *Upstream) beginCopy() bool {
 }
 
 // copyOf makes the copy's request.
-func (m *mirror) copyOf(ctx context.Context, e *dataplane.Exchange, ep *endpoint, data []byte) (*outgoing, error) {
+func (m *mirror) copyOf(e *dataplane.Exchange, ep *endpoint, data []byte) (*outgoing, error) {
 	h := e.Header.Clone()
 	e.DropConsumed(h)
 	for name := range h {
@@ -126,7 +126,7 @@ func (m *mirror) copyOf(ctx context.Context, e *dataplane.Exchange, ep *endpoint
 		delete(h, http.CanonicalHeaderKey(s.Name))
 	}
 	o := &outgoing{data: data}
-	o.Request = (&http.Request{Method: e.Method, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: h, ContentLength: int64(len(data))}).WithContext(ctx)
+	o.Request = &http.Request{Method: e.Method, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: h, ContentLength: int64(len(data))}
 	o.Host = withSuffix(outHost(&e.Outbound, ep, e.Authority), m.suffix)
 	o.sni = ep.serverName(o.Host)
 	var err error
@@ -145,12 +145,12 @@ func withSuffix(host, suffix string) string {
 	return host + suffix
 }
 
-func (m *mirror) send(ep *endpoint, o *outgoing) {
+func (m *mirror) send(ctx context.Context, ep *endpoint, o *outgoing) {
 	if !m.upstream.enter() {
 		return
 	}
 	defer m.upstream.leave()
-	resp, err := ep.transport.roundTrip(o)
+	resp, err := ep.transport.roundTrip(ctx, o)
 	if err != nil {
 		m.deps.Log.Debug("mirror", "upstream", m.upstream.cfg.Name, "error", plain(err))
 		return

@@ -154,7 +154,8 @@ func TestFailureAfterHead(t *testing.T) {
 		{"no last chunk", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n", nil, Settings{}, "upstream"},
 		{"half a chunk", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nabc", nil, Settings{}, "upstream"},
 		{"bad chunk", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nzz\r\n", wait, Settings{}, "upstream"},
-		{"close-delimited, reset", "HTTP/1.1 200 OK\r\n\r\nabc", func(c net.Conn) { wait2(c); reset(c) }, Settings{Timeouts: []ir.Timeouts{{Idle: 50 * time.Millisecond}}}, "timeout"},
+		{"close-delimited, reset at once", "HTTP/1.1 200 OK\r\n\r\nabc", reset, Settings{}, "upstream"},
+		{"close-delimited, idle", "HTTP/1.1 200 OK\r\n\r\nabc", wait, Settings{Timeouts: []ir.Timeouts{{Idle: 50 * time.Millisecond}}}, "timeout"},
 		{"idle", "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: a\n\n", wait, Settings{Timeouts: []ir.Timeouts{{Idle: 50 * time.Millisecond}}}, "timeout"},
 		{"stream", "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: a\n\n", wait, Settings{Timeouts: []ir.Timeouts{{Stream: 50 * time.Millisecond}}}, "timeout"},
 		{"request", "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\ndata: a\n\n"[:45], wait, Settings{Timeouts: []ir.Timeouts{{Request: 50 * time.Millisecond}}}, "timeout"},
@@ -175,8 +176,6 @@ func TestFailureAfterHead(t *testing.T) {
 		})
 	}
 }
-
-func wait2(c net.Conn) { wait(c) }
 
 func TestAnswers(t *testing.T) {
 	for _, tc := range []struct {

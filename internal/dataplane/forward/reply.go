@@ -20,8 +20,8 @@ const (
 )
 
 var (
-	streamBuffers = sync.Pool{New: func() any { return new([streamBuffer]byte) }}
-	bodyBuffers   = sync.Pool{New: func() any { return new([bodyBuffer]byte) }}
+	streamBuffers = sync.Pool{New: func() any { return new(make([]byte, streamBuffer)) }}
+	bodyBuffers   = sync.Pool{New: func() any { return new(make([]byte, bodyBuffer)) }}
 )
 
 // reply passes the attempt's answer on. It panics with http.ErrAbortHandler
@@ -38,7 +38,7 @@ func (x *exchange) reply(at *attempt) *dataplane.Answer {
 	h := x.replyHead(resp)
 	x.watch.replyBegins(events)
 	x.e.Response.WriteHeader(resp.StatusCode)
-	cut := x.copyBody(resp, h)
+	cut := x.copyBody(resp)
 	if cut == "" {
 		x.replyTrailers(at, h)
 		return nil
@@ -88,50 +88,62 @@ func (x *exchange) replyHead(resp *http.Response) http.Header {
 // copyBody copies the body, and returns what cut it short, or "". Whatever is
 // streamed is flushed at each piece; of other bodies what the upstream makes
 // the client wait after.
-func (x *exchange) copyBody(resp *http.Response, h http.Header) string {
+func (x *exchange) copyBody(resp *http.Response) string {
 	left := resp.ContentLength
 	if x.e.Method == http.MethodHead || resp.Body == http.NoBody || left == 0 {
 		return x.drain(resp)
 	}
-	var buf []byte
-	if left < 0 {
-		b := streamBuffers.Get().(*[streamBuffer]byte)
-		defer streamBuffers.Put(b)
-		buf = b[:]
-	} else {
-		b := bodyBuffers.Get().(*[bodyBuffer]byte)
-		defer bodyBuffers.Put(b)
-		buf = b[:]
-	}
 	if left < 0 || left > bodyBuffer {
-		if x.client.Flush() != nil {
-			return "client"
+		if err := x.client.Flush(); err != nil {
+			return x.cutBy("client", err)
 		}
 	}
+	pool := &bodyBuffers
+	if left < 0 {
+		pool = &streamBuffers
+	}
+	quiet, _ := resp.Body.(interface{ wait() })
 	for {
-		n, rerr := resp.Body.Read(buf)
-		if n > 0 {
-			x.watch.touch()
-			wn, werr := x.e.Response.Write(buf[:n])
-			x.e.Record.BytesOut += int64(wn)
-			if left > 0 {
-				left -= int64(n)
-			}
-			if werr == nil && (left < 0 || left > 0 && n < len(buf)) {
-				werr = x.client.Flush()
-			}
-			if werr != nil {
-				return x.cutBy("client", werr)
+		if quiet != nil && left < 0 {
+			quiet.wait() // an idle stream holds no copy buffer
+		}
+		n, flush, cut, err := x.copyPiece(resp.Body, pool, left)
+		if left > 0 {
+			left -= int64(n)
+		}
+		if flush && cut == "" {
+			if err := x.client.Flush(); err != nil {
+				return x.cutBy("client", err)
 			}
 			x.watch.touch()
 		}
-		if rerr == io.EOF {
+		switch {
+		case cut != "":
+			return x.cutBy(cut, err)
+		case err == io.EOF:
 			return ""
 		}
-		if rerr != nil {
-			return x.cutBy("upstream", rerr)
+	}
+}
+
+// copyPiece copies what one read gives. It returns whether that is to be
+// flushed, and who broke off, if anybody.
+func (x *exchange) copyPiece(body io.Reader, pool *sync.Pool, left int64) (n int, flush bool, cut string, err error) {
+	b := pool.Get().(*[]byte)
+	defer pool.Put(b)
+	n, err = body.Read(*b)
+	if n > 0 {
+		x.watch.touch()
+		wrote, werr := x.e.Response.Write((*b)[:n])
+		x.e.Record.BytesOut += int64(wrote)
+		if werr != nil {
+			return n, false, "client", werr
 		}
 	}
+	if err != nil && err != io.EOF {
+		return n, false, "upstream", err
+	}
+	return n, n > 0 && (left < 0 || int64(n) < left && n < len(*b)), "", err
 }
 
 // drain reads the end of a body that has no bytes.

@@ -3,6 +3,7 @@ package forward
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -197,6 +198,40 @@ func TestSecurityRow13UnaskedAnswer(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestSecurityRow13UnaskedAnswerTLS: the same where TLS holds the second
+// answer back, because one record has more than is read at a time.
+func TestSecurityRow13UnaskedAnswerTLS(t *testing.T) {
+	a := newAuthority(t)
+	pair, err := tls.X509KeyPair(a.issue("127.0.0.1"))
+	must(t, err)
+	addr := rawServe(t, func(raw net.Conn, _ int) {
+		c := tls.Server(raw, &tls.Config{Certificates: []tls.Certificate{pair}, DynamicRecordSizingDisabled: true})
+		br := bufio.NewReader(c)
+		for {
+			r, _, err := readRequestFrom(br)
+			if err != nil {
+				return
+			}
+			first := fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n", len(r.URL.Path)) + r.URL.Path
+			if r.URL.Path == "/twice" {
+				pad := replyBuffer - len(first) - len("X-Pad: \r\n")
+				first = strings.Replace(first, "\r\n\r\n", "\r\nX-Pad: "+strings.Repeat("x", pad)+"\r\n\r\n", 1)
+				first += "HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nunasked"
+			}
+			_, _ = io.WriteString(c, first)
+		}
+	})
+	u := upstream(t, Deps{}, func(c *ir.Upstream) { c.TLS = &ir.ClientTLS{CAs: []ir.Bytes{{Inline: string(a.pem)}}} }, addr)
+	g := newGate(t, stageTo(t, u, Settings{}, Deps{}))
+	for i := range 10 {
+		g.get("/twice")
+		want := fmt.Sprintf("/own-%d", i)
+		if _, body := g.get(want); body != want {
+			t.Fatalf("got %q, want %q", body, want)
+		}
 	}
 }
 

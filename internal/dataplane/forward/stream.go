@@ -23,6 +23,7 @@ const (
 // tell.
 type stream struct {
 	e     *dataplane.Exchange
+	watch *watch      // told when the client is waited for
 	given bool        // a transport has it, and will finish it
 	began atomic.Bool // something of it may have been read
 	whole atomic.Bool // it was read to its end
@@ -31,12 +32,16 @@ type stream struct {
 	once  sync.Once
 }
 
-func newStream(e *dataplane.Exchange) *stream { return &stream{e: e, done: make(chan struct{})} }
+func newStream(x *exchange) *stream {
+	return &stream{e: x.e, watch: &x.watch, done: make(chan struct{})}
+}
 
 // Read reads from the client.
 func (s *stream) Read(p []byte) (int, error) {
 	s.began.Store(true)
+	s.watch.reading.Store(true)
 	n, err := s.e.Body.Read(p)
+	s.watch.reading.Store(false)
 	switch {
 	case err == io.EOF:
 		s.whole.Store(true)
@@ -117,13 +122,18 @@ func (x *exchange) readBody() *dataplane.Answer {
 	if e.Length == 0 || e.Body == nil {
 		return nil
 	}
+	if e.Listener != nil && e.Length > e.Listener.Limits.BodyBytes {
+		return dataplane.BodyAnswer(dataplane.ErrBodyTooLarge) // before it is asked for
+	}
 	if !x.needsWhole() {
-		x.stream = newStream(e)
+		x.stream = newStream(x)
 		// net/http otherwise closes the body at the first byte of the answer.
 		_ = x.client.EnableFullDuplex()
 		return nil
 	}
+	x.watch.reading.Store(true)
 	data, a := e.Collect()
+	x.watch.reading.Store(false)
 	if a != nil {
 		if why := x.watch.why(); why != nil {
 			x.closeAfter()
@@ -141,7 +151,19 @@ func (x *exchange) readBody() *dataplane.Answer {
 // was broken off would otherwise be taken for the next request.
 func (x *exchange) closeAfter() {
 	one := io.NopCloser(strings.NewReader("x"))
-	_, _ = http.MaxBytesReader(x.e.Response, one, 0).Read(make([]byte, 1))
+	_, _ = http.MaxBytesReader(beneath(x.e.Response), one, 0).Read(make([]byte, 1))
+}
+
+// beneath returns the server's own ResponseWriter, which alone can be told to
+// close.
+func beneath(w http.ResponseWriter) http.ResponseWriter {
+	for {
+		u, ok := w.(interface{ Unwrap() http.ResponseWriter })
+		if !ok {
+			return w
+		}
+		w = u.Unwrap()
+	}
 }
 
 func (x *exchange) needsWhole() bool {

@@ -237,21 +237,24 @@ func TestExpect(t *testing.T) {
 		b, _ := io.ReadAll(r.Body)
 		seen <- string(b) + r.Header.Get("Expect")
 	})
-	send := func(addr string) (first string, c net.Conn, br *bufio.Reader) {
+	send := func(addr, length string) (first string, c net.Conn, br *bufio.Reader) {
 		g := simple(t, addr, Settings{})
 		c, err := net.Dial("tcp", g.srv.Listener.Addr().String())
 		must(t, err)
 		t.Cleanup(func() { _ = c.Close() })
-		_, _ = io.WriteString(c, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\nExpect: 100-continue\r\n\r\n")
+		_, _ = io.WriteString(c, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: "+length+"\r\nExpect: 100-continue\r\n\r\n")
 		br = bufio.NewReader(c)
 		first, err = br.ReadString('\n')
 		must(t, err)
 		return first, c, br
 	}
-	if first, _, _ := send(refused(t)); !strings.Contains(first, "503") {
+	if first, _, _ := send(good, "40000000"); !strings.Contains(first, "413") {
+		t.Errorf("too long: %q", first)
+	}
+	if first, _, _ := send(refused(t), "100000"); !strings.Contains(first, "503") {
 		t.Errorf("without an upstream: %q", first)
 	}
-	first, c, br := send(good)
+	first, c, br := send(good, "100000")
 	if !strings.Contains(first, "100") {
 		t.Fatalf("with one: %q", first)
 	}

@@ -21,6 +21,16 @@ type clientTLS struct {
 	config *secret.Derived[*tls.Config]
 }
 
+// current returns the present config: a pooled connection that was made with
+// another is not used again. It is nil for plain text, and for a broken one.
+func (t *clientTLS) current() *tls.Config {
+	if t == nil {
+		return nil
+	}
+	c, _ := t.config.Get()
+	return c
+}
+
 // newClientTLS returns an error for what no secret bytes can mend; the error
 // of those that are missing or broken is config's.
 func newClientTLS(cfg *ir.ClientTLS, deps Deps) (*clientTLS, error) {

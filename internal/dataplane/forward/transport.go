@@ -30,7 +30,7 @@ const (
 // nothing of it can have arrived, or where its method is idempotent and a
 // pooled connection proved dead before it answered.
 type transport interface {
-	roundTrip(o *outgoing) (*http.Response, error)
+	roundTrip(ctx context.Context, o *outgoing) (*http.Response, error)
 	closeIdle()
 }
 
@@ -80,10 +80,10 @@ func newHTTP2(ep *endpoint) *http2 {
 
 // roundTrip puts the server name where the transport keys its connections by
 // it, and where dialling finds it again.
-func (h *http2) roundTrip(o *outgoing) (*http.Response, error) {
+func (h *http2) roundTrip(ctx context.Context, o *outgoing) (*http.Response, error) {
 	u := *o.URL
 	u.Host = net.JoinHostPort(o.sni, "0")
-	r := o.Request
+	r := o.Request.WithContext(ctx)
 	r.URL = &u
 	if r.Header["User-Agent"] == nil {
 		r.Header["User-Agent"] = []string{""} // not net/http's

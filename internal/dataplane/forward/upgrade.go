@@ -189,15 +189,15 @@ func (u *upgraded) copyBoth() (in, out int64) {
 
 // copy copies one direction. A connection that breaks takes both with it.
 func (u *upgraded) copy(dst io.Writer, src io.Reader) (n int64) {
-	b := streamBuffers.Get().(*[streamBuffer]byte)
+	b := streamBuffers.Get().(*[]byte)
 	defer streamBuffers.Put(b)
 	for {
-		m, err := src.Read(b[:])
+		m, err := src.Read(*b)
 		if m > 0 {
 			if u.timer != nil {
 				u.timer.Reset(u.idle)
 			}
-			if _, werr := dst.Write(b[:m]); werr != nil {
+			if _, werr := dst.Write((*b)[:m]); werr != nil {
 				u.end("")
 				return n
 			}

@@ -177,6 +177,10 @@ func TestUpstreamTLSFollowsItsSecrets(t *testing.T) {
 	if resp, body := g.get("/"); resp.StatusCode != 200 || !strings.HasSuffix(body, " 1") {
 		t.Error(resp.Status, body)
 	}
+	store.Drop([]secret.Ref{key}) // what was made with it serves nobody either
+	if resp, _ := g.get("/"); resp.StatusCode != 503 {
+		t.Error(resp.Status)
+	}
 }
 
 func TestUpstreamIsRefused(t *testing.T) {

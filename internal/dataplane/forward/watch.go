@@ -21,8 +21,10 @@ var (
 // only notes the time; the timer looks when it fires, and sets itself anew.
 type watch struct {
 	moved atomic.Int64 // when something last moved, since begin
-	begin time.Time
-	idle  time.Duration
+	// reading says that the client is waited for, with more of its body.
+	reading atomic.Bool
+	begin   time.Time
+	idle    time.Duration
 
 	mu                       sync.Mutex
 	request, stream, attempt time.Duration // since begin; 0: none
@@ -33,6 +35,7 @@ type watch struct {
 	writing                  bool // the answer has begun
 	stopped                  bool
 	reason                   error
+	slowClient               bool // reason came while the client was waited for
 }
 
 // start arms the watch. spent is how long the exchange has been under way.
@@ -103,12 +106,16 @@ func (w *watch) rearmLocked() {
 }
 
 // endLocked ends the exchange: whoever waits for the upstream or the client
-// is woken.
+// is woken. A deadline is set only where somebody reads the client's body:
+// anywhere else net/http takes it for the end of the connection, on which
+// every later request would find its context ended.
 func (w *watch) endLocked(why error) {
 	w.stopped = true
 	w.reason = why
 	w.cancel(why)
-	_ = w.client.SetReadDeadline(past)
+	if w.slowClient = w.reading.Load(); w.slowClient {
+		_ = w.client.SetReadDeadline(past)
+	}
 	if w.writing {
 		_ = w.client.SetWriteDeadline(past)
 	}
@@ -155,6 +162,14 @@ func (w *watch) why() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.reason
+}
+
+// waitedForClient reports whether what ended the exchange came while the
+// client was waited for.
+func (w *watch) waitedForClient() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.slowClient
 }
 
 // stop ends the watch; afterwards it touches the client no more.

@@ -65,10 +65,6 @@ func (r *rule) upstream(ref gatewayv1.BackendObjectReference, at, effect string)
 		Namespace: parent.Or(ref.Namespace, r.obj.Namespace), Name: string(ref.Name),
 	}
 	isService := key.GroupKind == resource.ServiceKind
-	if key.GroupKind == parent.HTTPRouteKind {
-		return closed("InvalidKind", at, "give the rules of the other route parents and hostnames of their own",
-			"delegation to another HTTPRoute is not supported")
-	}
 	if !isService && (key.Group == "" || key.Group == parent.Group || !r.v.Knows(key.GroupKind)) {
 		return closed("InvalidKind", at, "name a Service, or an upstream of an API family that is read",
 			"a backend of kind %v is not supported", key.GroupKind)

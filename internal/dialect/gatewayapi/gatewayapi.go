@@ -5,7 +5,8 @@
 //	Gateway ──────────► listeners (sections of it are targets for policies)
 //	HTTPRoute ─parent─► virtual hosts with routes
 //	     │ filters ──► steps; ExtensionRef ──► a reference that Merger follows
-//	     └ backends ─service─► upstreams, with TLS by BackendTLSPolicy
+//	     ├ backends ─service─► upstreams, with TLS by BackendTLSPolicy
+//	     └ HTTPRoutes ──► their rules, within its own (Gloo Gateway's delegation)
 //
 // What an API server would refuse is refused here too, since files have none
 // in front of them. A rule that cannot be understood answers 500; its
@@ -44,7 +45,7 @@ func New() dialect.Dialect {
 func kinds() []resource.Kind {
 	return append(parent.Kinds(),
 		resource.Kind{GroupKind: parent.HTTPRouteKind, Versions: []string{"v1", "v1beta1"}, Plural: "httproutes", New: func() any { return new(HTTPRoute) }},
-		resource.Kind{GroupKind: backendTLSPolicyKind, Versions: []string{"v1", "v1alpha3"}, Plural: "backendtlspolicies", New: func() any { return new(BackendTLSPolicy) }},
+		resource.Kind{GroupKind: backendTLSPolicyKind, Versions: []string{"v1", "v1alpha3"}, Plural: "backendtlspolicies", New: func() any { return new(BackendTLSPolicy) }, Vital: []string{"targetRefs"}},
 	)
 }
 
@@ -56,10 +57,16 @@ func roots(v *resource.View) []resource.Key {
 			out = append(out, o.Key)
 		}
 	}
+	if len(v.All(parent.HTTPRouteKind)) > 0 {
+		out = append(out, unserved)
+	}
 	return out
 }
 
 func translate(v *resource.View, root resource.Key) (*dialect.Fragment, status.Report) {
+	if root == unserved {
+		return translateUnserved(v)
+	}
 	obj := v.Get(root.GroupKind, root.Namespace, root.Name)
 	if obj == nil {
 		return &dialect.Fragment{}, status.Report{}

@@ -2,6 +2,7 @@ package gatewayapi
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -10,11 +11,12 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 	"go.yaml.in/yaml/v3"
 	"golang.org/x/tools/txtar"
 
 	"github.com/postern-gateway/postern/internal/dialect"
+	"github.com/postern-gateway/postern/internal/dialect/parent"
 	"github.com/postern-gateway/postern/internal/ir"
 	"github.com/postern-gateway/postern/internal/resource"
 	"github.com/postern-gateway/postern/internal/status"
@@ -103,7 +105,7 @@ func knownKinds() []resource.Kind {
 }
 
 // neighbour stands for another dialect: its Upstreams are upstreams, and its
-// Policies can be referred to.
+// Policies can be referred to, or target the HTTPRoute that an annotation names.
 func neighbour() dialect.Dialect {
 	return dialect.Dialect{
 		Name: "neighbour",
@@ -115,7 +117,7 @@ func neighbour() dialect.Dialect {
 			}
 			return out
 		},
-		Translate: func(_ *resource.View, root resource.Key) (*dialect.Fragment, status.Report) {
+		Translate: func(v *resource.View, root resource.Key) (*dialect.Fragment, status.Report) {
 			f := &dialect.Fragment{Referable: []dialect.Target{dialect.TargetOf(root)}}
 			if root.Kind == "Upstream" {
 				name := fmt.Sprintf("%v/%s/%s", root.GroupKind, root.Namespace, root.Name)
@@ -126,6 +128,14 @@ func neighbour() dialect.Dialect {
 					Target: dialect.TargetOf(root), Slot: "example/limit", Owner: root,
 					Steps: []ir.Step{{Phase: ir.PhaseLimit, Slot: "example/limit", BodyLimit: &ir.BodyLimit{Bytes: 1}}},
 				}}
+				if o := v.Get(root.GroupKind, root.Namespace, root.Name); o.Annotations["target"] != "" {
+					a := f.Attachments[0]
+					a.Slot = "example/" + cmp.Or(o.Annotations["slot"], "limit")
+					a.Steps[0].Slot, a.Steps[0].Origin = a.Slot, o.Origin("")
+					if name := o.Annotations["target"]; name != "itself" {
+						a.Target = dialect.TargetOf(resource.Key{GroupKind: parent.HTTPRouteKind, Namespace: root.Namespace, Name: name})
+					}
+				}
 			}
 			return f, status.Report{}
 		},
@@ -154,7 +164,7 @@ func check(t *testing.T, a *txtar.Archive, name string, got []byte) {
 		}
 		if *update {
 			a.Files[i].Data = got
-		} else if d := cmp.Diff(string(a.Files[i].Data), string(got)); d != "" {
+		} else if d := gocmp.Diff(string(a.Files[i].Data), string(got)); d != "" {
 			t.Errorf("%s (-want +got):\n%s", name, d)
 		}
 		return

@@ -31,9 +31,8 @@ func (r *rule) headerValues(list []gatewayv1.HTTPHeader, at string, seen map[str
 		if !r.headerName(string(h.Name), at+".name", seen) {
 			continue
 		}
-		if h.Value == "" || len(h.Value) > maxHeader || hasControl(h.Value) {
-			r.bad("UnsupportedValue", at+".value", "correct it",
-				"the value of header %s is empty, longer than %d or holds control characters", h.Name, maxHeader)
+		if why, remedy := badValue(h.Value, maxHeader); why != "" {
+			r.bad("UnsupportedValue", at+".value", remedy, "the value of header %s %s", h.Name, why)
 			continue
 		}
 		out = append(out, ir.HeaderValue{Name: string(h.Name), Value: h.Value, Origin: r.obj.Origin(r.field + at)})

@@ -14,34 +14,48 @@ import (
 	"github.com/postern-gateway/postern/internal/status"
 )
 
-// httpRoute is the translation of one HTTPRoute.
+// httpRoute is the translation of one HTTPRoute, by itself or under another.
 type httpRoute struct {
 	v      *resource.View
 	obj    *resource.Object
 	spec   *gatewayv1.HTTPRouteSpec
 	report status.Report
+	*contribution
 
+	closed  *ir.Closed    // every rule answers so
+	invalid *parent.Fault // the first fault of a rule
+	dropped int           // rules that are closed or gone for a fault
+	refs    *parent.Fault // the first reference that does not resolve
+
+	walk     *walk    // nil: nobody serves the route, and it leads to nothing
+	link     *link    // what delegates to it; nil: it stands by itself
+	as       *child   // what it is to the one that delegates to it
+	children []*child // what it delegates to, as it came
+}
+
+// contribution is what a route and those below it bring along together.
+type contribution struct {
 	upstreams map[string]*ir.Upstream
 	order     []string // names of upstreams, as they came
 	policies  []policyUse
-	closed    *ir.Closed    // every rule answers so
-	invalid   *parent.Fault // the first fault of a rule
-	dropped   int           // rules that are closed or gone for a fault
-	refs      *parent.Fault // the first reference that does not resolve
 }
 
 func translateHTTPRoute(v *resource.View, obj *resource.Object) (*dialect.Fragment, status.Report) {
-	h := &httpRoute{v: v, obj: obj, spec: &obj.Spec.(*HTTPRoute).Spec, upstreams: map[string]*ir.Upstream{}}
+	h := &httpRoute{v: v, obj: obj, spec: &obj.Spec.(*HTTPRoute).Spec, contribution: &contribution{upstreams: map[string]*ir.Upstream{}}}
 	f := &dialect.Fragment{Referable: []dialect.Target{dialect.TargetOf(obj.Key)}}
 	h.closed = faulty(obj)
 	h.unsupported()
 	hostnames, known := h.hostnames()
 	parents := parent.Attach(v, parent.Route{
-		Object: obj, Refs: h.spec.ParentRefs, Field: "spec.parentRefs", Hostnames: hostnames,
+		Object: obj, Refs: h.spec.ParentRefs, Field: "spec.parentRefs", Hostnames: hostnames, OfRoutes: true,
 	}, &h.report)
-	rules := h.rules() // for their problems also where nobody serves them
 	if known && attached(parents) {
+		h.walk = &walk{report: &h.report}
+	}
+	rules := h.rules() // for their problems also where nobody serves them
+	if h.walk != nil {
 		h.serve(f, parents, rules)
+		h.tellChildren()
 	}
 	h.tell(parents)
 	return f, h.report
@@ -72,12 +86,18 @@ func attached(parents []parent.Parent) bool {
 	return false
 }
 
-// forParent returns the routes as reported for one parent.
+// forParent returns the routes as reported for one parent: the route's own,
+// and through the route those that it delegates to.
 func forParent(rules []*dialect.Route, about string) []*dialect.Route {
 	out := make([]*dialect.Route, len(rules))
 	for i, r := range rules {
 		c := *r
-		c.Parent = about
+		if len(c.Delegators) == 0 {
+			c.Parent = about
+		} else {
+			c.Delegators = slices.Clone(c.Delegators)
+			c.Delegators[0].Parent = about
+		}
 		out[i] = &c
 	}
 	return out
@@ -85,14 +105,14 @@ func forParent(rules []*dialect.Route, about string) []*dialect.Route {
 
 // unsupported tells what the route asks for as a whole that we do not have.
 func (h *httpRoute) unsupported() {
-	if len(h.spec.ParentRefs) > 0 {
-		return
+	if len(h.spec.ParentRefs) == 0 && h.spec.UseDefaultGateways == gatewayv1.GatewayDefaultScopeAll {
+		h.report.Add(status.Errorf(h.obj.Origin("spec.useDefaultGateways"), "default Gateways are not supported; the route is not served").
+			Fix("name a Gateway in parentRefs"))
 	}
-	p := status.Warningf(h.obj.Origin("spec.parentRefs"), "the route has no parent, and is not served").Fix("name a Gateway")
-	if h.spec.UseDefaultGateways == gatewayv1.GatewayDefaultScopeAll {
-		p = status.Errorf(h.obj.Origin("spec.useDefaultGateways"), "default Gateways are not supported; the route is not served").Fix("name a Gateway in parentRefs")
+	if _, known := inherits(h.obj); !known {
+		h.report.Add(status.Warningf(h.obj.Origin("metadata.annotations"), "annotation %s is neither true nor false, and counts as false", inheritAnnotation).
+			Fix("write \"true\", or remove it"))
 	}
-	h.report.Add(p)
 }
 
 // hostnames returns the valid ones. A route with an invalid one is closed on
@@ -136,16 +156,14 @@ func (h *httpRoute) rules() []*dialect.Route {
 			}
 			names[name] = true
 		}
-		route := r.translate()
+		routes := r.translate()
 		if r.fault != nil {
 			h.dropped++
 			if h.invalid == nil {
 				h.invalid = r.fault
 			}
 		}
-		if route != nil {
-			out = append(out, route)
-		}
+		out = append(out, routes...)
 	}
 	return out
 }
@@ -170,7 +188,7 @@ func (h *httpRoute) tell(parents []parent.Parent) {
 			refs.OK, refs.Reason, refs.Message = false, h.refs.Reason, h.refs.What
 		}
 		h.report.Outcome(refs)
-		if p.Accepted {
+		if p.Accepted && p.Gateway.Name != "" {
 			h.tellPolicies(p)
 		}
 	}

@@ -44,7 +44,7 @@ func edit(rnd *rand.Rand, dec *resource.Decoder, set *resource.Set) *resource.Se
 	pick := func(list ...string) string { return list[rnd.IntN(len(list))] }
 	ns := func() string { return pick("one", "two") }
 	var text string
-	switch rnd.IntN(8) {
+	switch rnd.IntN(11) {
 	case 0:
 		text = fmt.Sprintf(`{apiVersion: gateway.networking.k8s.io/v1, kind: Gateway, metadata: {name: gw, namespace: %s},
 			spec: {gatewayClassName: c, listeners: [
@@ -57,6 +57,8 @@ func edit(rnd *rand.Rand, dec *resource.Decoder, set *resource.Set) *resource.Se
 			rules: [{matches: [{path: {value: %s}}], backendRefs: [{name: s, namespace: %s, port: 80}, {group: example.com, kind: Upstream, name: u}],
 			filters: [{type: ExtensionRef, extensionRef: {group: example.com, kind: %s, name: p}}]}]}}`,
 			pick("r", "s"), ns(), ns(), pick("http", "https"), pick("a.example.com", "b.example.com"), pick("/", "/x", "bad"), ns(), pick("Policy", "Riddle"))
+	case 8, 9, 10:
+		text = delegating(pick, ns)
 	case 3:
 		text = fmt.Sprintf(`{apiVersion: v1, kind: Service, metadata: {name: s, namespace: %s}, spec: {ports: [{name: p, port: %s, appProtocol: %s}]}}`,
 			ns(), pick("80", "81"), pick("http", "kubernetes.io/h2c", "https"))
@@ -73,7 +75,7 @@ func edit(rnd *rand.Rand, dec *resource.Decoder, set *resource.Set) *resource.Se
 			pick("p", "q"), ns(), pick("p", `""`), pick("wellKnownCACertificates: System", `caCertificateRefs: [{group: "", kind: ConfigMap, name: ca}]`))
 	case 7:
 		text = pick(
-			fmt.Sprintf(`{apiVersion: v1, kind: Namespace, metadata: {name: %s, labels: {team: %s}}}`, ns(), pick("red", "blue")),
+			fmt.Sprintf(`{apiVersion: v1, kind: Namespace, metadata: {name: %s, labels: {team: %s}}}`, pick("one", "two", "all"), pick("red", "blue")),
 			fmt.Sprintf(`{apiVersion: v1, kind: Secret, metadata: {name: cert, namespace: %s}, stringData: {tls.crt: a, %s: b}}`, ns(), pick("tls.key", "key")),
 			fmt.Sprintf(`{apiVersion: v1, kind: ConfigMap, metadata: {name: ca, namespace: %s}, data: {ca.crt: %s}}`, ns(), pick("x", "y")),
 			`{apiVersion: gateway.networking.k8s.io/v1, kind: GatewayClass, metadata: {name: c}, spec: {controllerName: x/y}}`)
@@ -86,4 +88,20 @@ func edit(rnd *rand.Rand, dec *resource.Decoder, set *resource.Set) *resource.Se
 		return set.With(nil, []resource.Key{res.Objects[0].Key})
 	}
 	return set.With(res.Objects, nil)
+}
+
+// delegating returns an HTTPRoute that delegates, is delegated to, or both.
+func delegating(pick func(...string) string, ns func() string) string {
+	return fmt.Sprintf(`{apiVersion: gateway.networking.k8s.io/v1, kind: HTTPRoute,
+		metadata: {name: %s, namespace: %s, labels: {delegation.gateway.solo.io/label: %s},
+			annotations: {delegation.gateway.solo.io/inherit-parent-matcher: "%s", delegation.gateway.solo.io/enable-policy-overrides: "%s"}},
+		spec: {parentRefs: [%s], hostnames: [%s], rules: [
+			{matches: [{path: {type: %s, value: %s}}], timeouts: {request: 1s}, backendRefs: [
+				{group: gateway.networking.k8s.io, kind: HTTPRoute, name: "%s", namespace: %s},
+				{group: delegation.gateway.solo.io, kind: label, name: %s, namespace: %s}]},
+			{matches: [{path: {value: %s}}], backendRefs: [{name: s, namespace: %s, port: 80}]}]}}`,
+		pick("p", "q", "c", "d"), ns(), pick("x", "y"), pick("true", "false", ""), pick("limit", "*", ""),
+		pick("{name: gw, namespace: one}", "{name: gw, namespace: two}", fmt.Sprintf("{kind: HTTPRoute, name: %s, namespace: %s}", pick("p", "q", "z"), ns()), "", ""),
+		pick("", "", "", "a.example.com"), pick("PathPrefix", "PathPrefix", "Exact"), pick("/", "/x", "/x/y"),
+		pick("*", "c", "d", "z"), ns(), pick("x", "y"), pick("one", "two", "all"), pick("/x", "/x/y", "/x/y/z"), ns())
 }

@@ -12,10 +12,10 @@ import (
 	"github.com/postern-gateway/postern/internal/ir"
 )
 
-// matches translates the rule's matches; none means every path. A match whose
-// path is not understood is left out, since nothing is known of what it would
-// take. One with another faulty condition stays without it: the rule is closed
-// then, and closes what it might have taken.
+// matches translates the rule's matches; none means every path. A match with a
+// faulty path takes what it may have been meant to take, and one with another
+// faulty condition stays without it. The rule is closed then: were the match
+// left out, a wider rule with fewer protections would take its requests.
 func (r *rule) matches() []ir.Match {
 	specs := r.spec.Matches
 	if len(specs) == 0 {
@@ -25,10 +25,7 @@ func (r *rule) matches() []ir.Match {
 	var out []ir.Match
 	for i := range specs {
 		at := fmt.Sprintf(".matches[%d]", i)
-		path, ok := r.path(specs[i].Path, at+".path")
-		if !ok {
-			continue
-		}
+		path := r.path(specs[i].Path, at+".path")
 		if path.Kind != ir.PathSegments {
 			r.prefixed = false
 		}
@@ -44,6 +41,7 @@ func (r *rule) matches() []ir.Match {
 		m.Query = r.queryMatches(specs[i].QueryParams, at+".queryParams")
 		m.Order = parent.Order(m)
 		out = append(out, m)
+		r.at = append(r.at, at)
 	}
 	return out
 }
@@ -58,29 +56,30 @@ const (
 	maxQueryParam = 1024
 )
 
-func (r *rule) path(p *gatewayv1.HTTPPathMatch, at string) (ir.PathMatch, bool) {
+func (r *rule) path(p *gatewayv1.HTTPPathMatch, at string) ir.PathMatch {
 	kind, value := "PathPrefix", "/"
 	if p != nil {
 		kind, value = parent.Or(p.Type, kind), parent.Or(p.Value, value)
 	}
 	if kind == "RegularExpression" {
-		return ir.PathMatch{Kind: ir.PathRegex, Value: value}, r.regex(value, maxPath, at+".value")
+		r.regex(value, maxPath, at+".value") // compile closes what a bad one may take
+		return ir.PathMatch{Kind: ir.PathRegex, Value: value}
 	}
 	if why := badPath(value); why != "" {
 		r.bad("UnsupportedValue", at+".value", "write a path that begins with / and is in its simplest form", "%q %s", value, why)
-		return ir.PathMatch{}, false
+		return nearestPath(value)
 	}
 	switch kind {
 	case "Exact":
-		return ir.PathMatch{Kind: ir.PathExact, Value: value}, true
+		return ir.PathMatch{Kind: ir.PathExact, Value: value}
 	case "PathPrefix":
 		if value != "/" { // a prefix's trailing slash is ignored
 			value = strings.TrimSuffix(value, "/")
 		}
-		return ir.PathMatch{Kind: ir.PathSegments, Value: value}, true
+		return ir.PathMatch{Kind: ir.PathSegments, Value: value}
 	}
 	r.bad("UnsupportedValue", at+".type", "use Exact, PathPrefix or RegularExpression", "%q is no kind of path match", kind)
-	return ir.PathMatch{}, false
+	return nearestPath(value)
 }
 
 // regex checks an RE2 expression that is compared with the whole value.
@@ -144,8 +143,8 @@ func (r *rule) queryMatches(specs []gatewayv1.HTTPQueryParamMatch, at string) []
 func (r *rule) condition(name, kind, value string, limit int, at string) (ir.StringMatch, bool) {
 	switch kind {
 	case "Exact":
-		if value == "" || len(value) > limit || hasControl(value) {
-			r.bad("UnsupportedValue", at+".value", "correct it", "the value is empty, longer than %d or holds control characters", limit)
+		if why, remedy := badValue(value, limit); why != "" {
+			r.bad("UnsupportedValue", at+".value", remedy, "the value %s", why)
 			return ir.StringMatch{}, false
 		}
 		return ir.StringMatch{Name: name, Exact: &value}, true

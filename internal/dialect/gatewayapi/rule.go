@@ -22,6 +22,8 @@ type rule struct {
 	// prefixed says that every match is by a path prefix, which may then be
 	// replaced.
 	prefixed bool
+	// at is where each match of the route was written, relative to the rule.
+	at []string
 }
 
 // bad reports a fault of the rule, which closes it. at is relative to it.
@@ -33,9 +35,9 @@ func (r *rule) bad(reason, at, remedy, format string, args ...any) {
 	}
 }
 
-// translate returns the rule's route, or nil where nothing is known that it
-// could take.
-func (r *rule) translate() *dialect.Route {
+// translate returns the rule's route, or those of the HTTPRoutes that it
+// delegates to; none where it takes nothing of what its parent delegates.
+func (r *rule) translate() []*dialect.Route {
 	name := parent.Or(r.spec.Name, "")
 	out := &dialect.Route{
 		Targets: []dialect.Target{dialect.TargetOf(r.obj.Key)},
@@ -53,14 +55,18 @@ func (r *rule) translate() *dialect.Route {
 		Matches: r.matches(),
 		Origin:  r.obj.Origin(r.field),
 	}
-	if len(out.Matches) == 0 {
-		return nil
-	}
 	f := r.filters(r.spec.Filters, ".filters", false)
 	out.Steps = append(f.steps, r.timing()...)
 	out.References = f.references
+	delegates := r.delegates()
+	if r.link != nil && !r.adopt(out) {
+		return nil
+	}
+	if delegates {
+		return r.delegate(out, f)
+	}
 	out.Action = r.action(f)
-	return out
+	return []*dialect.Route{out}
 }
 
 // action decides what becomes of the rule's requests.

@@ -1,10 +1,15 @@
 package gatewayapi
 
 import (
+	"fmt"
+	"net/url"
+	"path"
 	"regexp"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/postern-gateway/postern/internal/ir"
 )
 
 // What the API's own validation would refuse; the patterns are those of its
@@ -50,6 +55,34 @@ func badPath(p string) string {
 		return "holds characters that no path has"
 	}
 	return ""
+}
+
+// nearestPath returns a match of what a bad path may have been meant to take:
+// as far as it holds characters of a path, decoded, and in its simplest form.
+func nearestPath(bad string) ir.PathMatch {
+	if plain, err := url.PathUnescape(bad); err == nil {
+		bad = plain
+	}
+	bad = strings.ReplaceAll(bad, `\`, "/")
+	kind := ir.PathSegments
+	if i := strings.IndexFunc(bad, func(c rune) bool { return !pathCharacters.MatchString(string(c)) }); i >= 0 {
+		bad, kind = bad[:i], ir.PathPrefix
+	}
+	return ir.PathMatch{Kind: kind, Value: path.Clean("/" + bad)}
+}
+
+// badValue says what is wrong with the value of a header or a query parameter,
+// and what to do; "": it is good.
+func badValue(v string, limit int) (why, remedy string) {
+	switch {
+	case v == "":
+		return "is empty", "write one"
+	case len(v) > limit:
+		return fmt.Sprintf("is longer than %d", limit), "shorten it"
+	case hasControl(v):
+		return "holds a line break, NUL or another control character", "write it on one line"
+	}
+	return "", ""
 }
 
 // parseDuration reads a duration of GEP-2257.

@@ -72,8 +72,11 @@ func kinds() []resource.Kind {
 	}
 	for i := range list {
 		list[i].SecretFields = secretFields(list[i].GroupKind)
-		if list[i].GroupKind == settingsKind {
+		switch list[i].GroupKind {
+		case settingsKind:
 			list[i].Open = []string{""}
+		case virtualHostOptionKind, routeOptionKind, listenerOptionKind, httpListenerOptionKind:
+			list[i].Vital = []string{"targetRefs"}
 		}
 	}
 	return list

@@ -21,6 +21,9 @@ type Route struct {
 	// Refs are its parentRefs, and Field their path.
 	Refs  []gatewayv1.ParentReference
 	Field string
+	// OfRoutes says that parents may also be HTTPRoutes. Whether these take the
+	// route is for the caller to say: here they are Foreign.
+	OfRoutes bool
 	// Hostnames, already valid; none: any.
 	Hostnames []string
 }
@@ -119,7 +122,7 @@ func attach(v *resource.View, r Route, ref gatewayv1.ParentReference, field stri
 		return Parent{Reason: reason, Message: p.What}
 	}
 	if (resource.GroupKind{Group: group, Kind: kind}) != GatewayKind {
-		if r.Object.File == "" {
+		if r.Object.File == "" || (r.OfRoutes && group == Group && kind == HTTPRouteKind.Kind) {
 			return Parent{Foreign: true}
 		}
 		return refuse("NoMatchingParent", "name a Gateway", "a parent of kind %s is not supported; the route is not served there", kind)

@@ -49,7 +49,9 @@ func (s *Source) update() *source.Update {
 				continue
 			}
 			kept[o.Key] = o
-			owners[owner{o.GroupKind.String(), o.Namespace, o.Name}] = f
+			if len(f.good.Secrets) > 0 {
+				owners[owner{o.GroupKind.String(), o.Namespace, o.Name}] = f
+			}
 		}
 	}
 	u := &source.Update{Problems: problems}
@@ -68,11 +70,7 @@ func (s *Source) update() *source.Update {
 
 // differences returns how the objects differ from those last delivered.
 func (s *Source) differences(kept map[resource.Key]*resource.Object) (changed []*resource.Object, removed []resource.Key) {
-	now := make([]*resource.Object, 0, len(kept))
-	for _, o := range kept {
-		now = append(now, o)
-	}
-	for _, k := range resource.Diff(s.set, resource.NewSet(now, nil)) {
+	for _, k := range s.set.Differs(kept) {
 		if o := kept[k]; o != nil {
 			changed = append(changed, o)
 		} else {

@@ -1,0 +1,125 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"maps"
+	"net"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/postern-gateway/postern/internal/dataplane"
+)
+
+// socket is one bound port. Connections go to the server that is current; a
+// change of TLS or of limits takes another server, and the port stays bound.
+type socket struct {
+	listener net.Listener
+	handler  *dataplane.Handler
+	log      *slog.Logger
+	accepted chan struct{} // closed when accepting has ended
+
+	mu      sync.Mutex
+	server  *server
+	limits  dataplane.Limits
+	secure  bool
+	retired map[*server]bool // servers that drain
+}
+
+// newSocket serves first on a port and then accepts, so that nobody who comes
+// early is turned away.
+func newSocket(ln net.Listener, h *dataplane.Handler, log *slog.Logger, first *dataplane.Socket) *socket {
+	s := &socket{listener: ln, handler: h, log: log, accepted: make(chan struct{}), retired: map[*server]bool{}}
+	s.apply(first)
+	go s.accept()
+	return s
+}
+
+// apply makes what new connections and requests meet.
+func (s *socket) apply(next *dataplane.Socket) {
+	s.handler.Swap(next)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	secure := next.TLS != nil
+	if s.server != nil && s.limits == next.Limits && s.secure == secure {
+		return
+	}
+	old, patience := s.server, retireAfter
+	if s.secure != secure { // nobody may go on in the old way
+		patience = 0
+	}
+	s.server, s.limits, s.secure = s.newServer(next.Limits, secure), next.Limits, secure
+	if old != nil {
+		s.retired[old] = true
+		go func() { // drain waits for it, by way of retired
+			old.retire(patience)
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			delete(s.retired, old)
+		}()
+	}
+}
+
+// accept hands connections to the current server until the listener closes.
+// An error is most often a want of file descriptors, which passes.
+func (s *socket) accept() {
+	defer close(s.accepted)
+	var pause time.Duration
+	for {
+		c, err := s.listener.Accept()
+		switch {
+		case err == nil:
+			pause = 0
+			s.hand(c)
+		case errors.Is(err, net.ErrClosed):
+			return
+		default:
+			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
+			s.log.Warn("accept", "address", s.listener.Addr().String(), "error", err, "again", pause)
+			time.Sleep(pause)
+		}
+	}
+}
+
+// hand gives a connection to the current server; if that was just replaced,
+// to the one that replaced it.
+func (s *socket) hand(c net.Conn) {
+	var tried *server
+	for {
+		s.mu.Lock()
+		srv := s.server
+		s.mu.Unlock()
+		if srv == nil || srv == tried {
+			_ = c.Close()
+			return
+		}
+		if srv.conns.put(c) {
+			return
+		}
+		tried = srv
+	}
+}
+
+// stop frees the port; connections go on.
+func (s *socket) stop() {
+	_ = s.listener.Close()
+	<-s.accepted
+}
+
+// drain waits, after stop, for what is under way until ctx ends; then it is
+// cut.
+func (s *socket) drain(ctx context.Context) {
+	s.mu.Lock()
+	servers := slices.Collect(maps.Keys(s.retired))
+	if s.server != nil {
+		servers = append(servers, s.server)
+	}
+	s.mu.Unlock()
+	var all sync.WaitGroup
+	for _, srv := range servers {
+		all.Go(func() { srv.drain(ctx) })
+	}
+	all.Wait()
+}
