@@ -58,7 +58,7 @@ func walkthroughs() []walkthrough {
 			port: 80, local: 8083,
 			tries: []try{
 				{"nobody: 401, API key is missing or invalid", "curl -I {base}/huggingface"},
-				{"a caller with a key: 200", `curl -i {base}/huggingface -H "api-key: mysecretkey"` + prompt},
+				{"a caller with a key: 200", `curl -i {base}/huggingface -H "api-key: mysecretkey" -H 'Content-Type: application/json'` + prompt},
 			},
 		},
 	}
