@@ -88,7 +88,7 @@ while read -r readme_n readme_line readme_code readme_ready <&9; do
   if [ -n "$readme_ready" ]; then
     sh "$readme_dir/$readme_n.sh" > "$readme_dir/$readme_n.out" 2>&1 < /dev/null 9<&- &
     readme_pid=$!
-    until grep -qF -- "$readme_ready" "$readme_dir/$readme_n.out"; do
+    until grep -qsF -- "$readme_ready" "$readme_dir/$readme_n.out"; do
       kill -0 $readme_pid 2>/dev/null || break
       sleep 0.1
     done

@@ -165,7 +165,7 @@ func TestSecurityRow17BasicTiming(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	even(t, b, 0.10, map[string]*authn.Request{
+	even(t, b, 0.15, map[string]*authn.Request{
 		"known, wrong password": withPassword("user", "passwore"),
 		"unknown":               withPassword("uses", "passwore"),
 		"unknown, long name":    withPassword("nobody-of-that-name", "password"),

@@ -311,7 +311,7 @@ func TestExternalOutage(t *testing.T) {
 		<-t.Context().Done()
 		return nil, leaky
 	}
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, goodToken, 503) }))
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, goodToken, http.StatusServiceUnavailable) }))
 	t.Cleanup(s.Close)
 	for name, cfg := range map[string]struct {
 		addr string

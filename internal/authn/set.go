@@ -31,6 +31,7 @@ type Set struct {
 	// sanitize is what every Result holds; inputs are where credentials are.
 	sanitize, inputs []string
 	calls            bool
+	single           bool // the expression is the only method
 }
 
 var _ Authenticator = (*Set)(nil)
@@ -79,6 +80,7 @@ func NewSet(cfg *ir.AuthSet, deps Deps) (*Set, error) {
 		}
 	}
 	s.sanitize, s.inputs = unique(s.sanitize), unique(s.inputs)
+	s.single = len(s.methods) == 1 && (s.expr.Method > 0 || len(s.expr.And) == 1 && s.expr.And[0].Method > 0)
 	return s, nil
 }
 
@@ -147,6 +149,9 @@ type asking struct {
 
 // Authenticate asks the methods that the expression needs.
 func (s *Set) Authenticate(ctx context.Context, r *Request) (Result, error) {
+	if s.single {
+		return s.one(ctx, r)
+	}
 	q := asking{s: s, ctx: ctx, r: r, results: make([]Result, len(s.methods)), failures: make([]*Failure, len(s.methods))}
 	needed, f := q.holds(&s.expr)
 	switch {
@@ -169,6 +174,20 @@ func (s *Set) Authenticate(ctx context.Context, r *Request) (Result, error) {
 			out.Consumed = join(out.Consumed, sp.Spare(r))
 		}
 	}
+	return out, nil
+}
+
+// one asks the only method.
+func (s *Set) one(ctx context.Context, r *Request) (Result, error) {
+	out, err := s.methods[0].Authenticate(ctx, r)
+	var f *Failure
+	switch {
+	case errors.As(err, &f) && f != nil:
+		return Result{}, f
+	case err != nil:
+		return Result{}, fmt.Errorf("authentication %q: %w", s.names[0], err)
+	}
+	out.By, out.Sanitize = s.names[0], s.sanitize
 	return out, nil
 }
 

@@ -151,10 +151,11 @@ func (p *principal) is(id *authn.Identity) bool {
 	return true
 }
 
-// mayBe says whether id's claims may be looked at: those of the zero Identity
-// never.
+// mayBe says whether id's claims may be looked at: those of a verified JWT, as
+// in Envoy, where RBAC sees what the jwt_authn filter published alone; of the
+// zero Identity never.
 func (p *principal) mayBe(id *authn.Identity) bool {
-	return id.Proven() && (p.provider == "" || p.provider == id.Provider)
+	return id.Proven() && id.Method == authn.MethodJWT && (p.provider == "" || p.provider == id.Provider)
 }
 
 // objection says why r does not allow in.

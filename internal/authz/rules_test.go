@@ -167,6 +167,19 @@ func TestSecurityRow04ZeroIdentity(t *testing.T) {
 	}
 }
 
+// What an external server or an introspection tells is no verified JWT: rules
+// about claims do not look at it.
+func TestClaimsOfOtherMethodsAllowNothing(t *testing.T) {
+	for _, method := range []string{authn.MethodExternal, authn.MethodAccessToken, authn.MethodAPIKey, authn.MethodBasic} {
+		id := person(t, alice)
+		id.Method = method
+		d := rules(t, one(match(ir.ClaimExact, "alice", "sub"))).Decide(&Input{Identities: []authn.Identity{id}, Method: "POST", Path: "/openai"})
+		if d.Allowed {
+			t.Errorf("%s: %+v", method, d)
+		}
+	}
+}
+
 func TestDecisionNamesItsRules(t *testing.T) {
 	a := one(match(ir.ClaimExact, "ops", "team"))
 	a.Name, a.Origin = "ops", ir.Origin{Name: "ops-policy"}

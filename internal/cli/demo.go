@@ -57,7 +57,7 @@ func walkthroughs() []walkthrough {
 			folder: "gloo-mesh-apikey", title: "Gloo Mesh: a RouteTable to Hugging Face asks for an API key, whose Secret holds the provider's token",
 			port: 80, local: 8083,
 			tries: []try{
-				{"nobody: 401, API key is missing or invalid", "curl -I {base}/huggingface"},
+				{"nobody: 401", "curl -i {base}/huggingface" + prompt},
 				{"a caller with a key: 200", `curl -i {base}/huggingface -H "api-key: mysecretkey" -H 'Content-Type: application/json'` + prompt},
 			},
 		},

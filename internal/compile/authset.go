@@ -1,11 +1,15 @@
 package compile
 
 import (
+	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash"
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 
 	"github.com/postern-gateway/postern/internal/authn"
@@ -13,6 +17,7 @@ import (
 	"github.com/postern-gateway/postern/internal/dataplane/filter"
 	"github.com/postern-gateway/postern/internal/ir"
 	"github.com/postern-gateway/postern/internal/keep"
+	"github.com/postern-gateway/postern/internal/secret"
 )
 
 // sharedSet is a set of authentication methods that all routes with the same
@@ -34,7 +39,11 @@ func (rb *routeBuilder) authSet(s ir.Step) (dataplane.Stage, error) {
 	for _, name := range s.AuthSet.Upstreams() {
 		used = append(used, rb.config.Upstreams[name])
 	}
-	key := rb.key(s.AuthSet, "authset", []any{s.AuthSet, used})
+	key := rb.keys[s.AuthSet]
+	if key == "" {
+		key = keep.Key("authset", []any{withoutEntries(s.AuthSet), entriesDigest(s.AuthSet), used})
+		rb.keys[s.AuthSet] = key
+	}
 	a, err := keep.Get(rb.b.session, key, func() (*sharedSet, error) { return rb.newSet(s.AuthSet) })
 	if err != nil {
 		return nil, err
@@ -42,6 +51,68 @@ func (rb *routeBuilder) authSet(s ir.Step) (dataplane.Stage, error) {
 	rb.sanitize = append(rb.sanitize, a.SanitizeHeaders()...)
 	rb.inputs = append(rb.inputs, a.InputHeaders()...)
 	return filter.NewAuthenticateSet(a.Set, userHeaders(s.AuthSet), s.Slot, s.Origin), nil
+}
+
+// withoutEntries returns the set without its API keys' Secrets.
+func withoutEntries(cfg *ir.AuthSet) *ir.AuthSet {
+	out := *cfg
+	out.Methods = slices.Clone(cfg.Methods)
+	for i := range out.Methods {
+		if m := &out.Methods[i]; m.APIKey != nil {
+			bare := *m.APIKey
+			bare.Entries = nil
+			m.APIKey = &bare
+		}
+	}
+	return &out
+}
+
+// entriesDigest hashes the API keys' Secrets. There may be 100,000 of them,
+// for which JSON takes the better part of a second.
+func entriesDigest(cfg *ir.AuthSet) []byte {
+	w := &digester{h: sha256.New()}
+	for i := range cfg.Methods {
+		k := cfg.Methods[i].APIKey
+		if k == nil {
+			continue
+		}
+		w.number(len(k.Entries))
+		for j := range k.Entries {
+			e := &k.Entries[j]
+			w.texts(e.Namespace, e.Name, e.Origin.String(), e.Origin.Position())
+			w.ref(e.Key)
+			for _, m := range k.FromMetadata {
+				w.ref(e.Metadata[m.Key])
+			}
+		}
+		w.flush()
+	}
+	return w.h.Sum(nil)
+}
+
+// digester hashes texts, each with its length.
+type digester struct {
+	h   hash.Hash
+	buf []byte
+}
+
+func (d *digester) number(n int) { d.buf = binary.AppendUvarint(d.buf, uint64(n)) }
+
+func (d *digester) texts(list ...string) {
+	for _, s := range list {
+		d.number(len(s))
+		d.buf = append(d.buf, s...)
+	}
+	if len(d.buf) > 32<<10 {
+		d.flush()
+	}
+}
+
+func (d *digester) ref(r secret.Ref) { d.texts(r.Kind, r.Namespace, r.Name, r.Key) }
+
+func (d *digester) flush() {
+	d.h.Write(d.buf)
+	d.buf = d.buf[:0]
 }
 
 // userHeaders are the headers that name the caller to the upstream.

@@ -7,9 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -49,15 +47,31 @@ func keyed(names ...string) *ir.Route {
 type echo struct {
 	mu   sync.Mutex
 	last http.Header
+	body string
 	ir   *ir.Upstream
+	// close ends the server before the test does.
+	close func()
+	// failures are answered with 503 first; seen is told of each request.
+	failures, count int
+	seen            chan struct{}
 }
 
 func newEcho(t testing.TB) *echo {
 	e := &echo{}
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
 		e.mu.Lock()
-		e.last = r.Header.Clone()
+		e.last, e.body = r.Header.Clone(), string(body)
+		e.count++
+		failing := e.count <= e.failures
 		e.mu.Unlock()
+		if e.seen != nil {
+			e.seen <- struct{}{}
+		}
+		if failing {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
 		for name, v := range r.Header { // a provider that repeats what it was sent
 			w.Header()["X-Echo-"+name] = v
 		}
@@ -65,9 +79,8 @@ func newEcho(t testing.TB) *echo {
 		_, _ = io.WriteString(w, "ok")
 	}))
 	t.Cleanup(s.Close)
-	u, _ := url.Parse(s.URL)
-	port, _ := strconv.Atoi(u.Port())
-	e.ir = &ir.Upstream{Name: "u", Endpoints: []ir.Endpoint{{Host: u.Hostname(), Port: port}}}
+	e.ir = &ir.Upstream{Name: "u", Endpoints: []ir.Endpoint{endpointOf(s.Listener.Addr().String())}}
+	e.close = s.Close
 	return e
 }
 
@@ -87,10 +100,15 @@ func (r *recorder) Record(rec *dataplane.Record) {
 
 func ask(t testing.TB, c *Compiled, rec dataplane.Recorder, method string, header ...string) *http.Response {
 	t.Helper()
+	return askBody(t, c, rec, method, "", header...)
+}
+
+func askBody(t testing.TB, c *Compiled, rec dataplane.Recorder, method, body string, header ...string) *http.Response {
+	t.Helper()
 	h := dataplane.NewHandler(rec, dataplane.NewBudget(1<<20), slog.New(slog.DiscardHandler), time.Now)
 	h.Swap(c.Snapshot.Sockets[0])
 	w := httptest.NewRecorder()
-	req := httptest.NewRequest(method, "http://gateway/chat", nil).WithContext(context.Background())
+	req := httptest.NewRequest(method, "http://gateway/chat", strings.NewReader(body)).WithContext(context.Background())
 	for _, line := range header {
 		name, value, _ := strings.Cut(line, ": ")
 		req.Header.Add(name, value)
@@ -200,5 +218,31 @@ func TestAPIKeyRotationWithoutCompiling(t *testing.T) {
 	}
 	if p := c.SecretProblems(); len(p) != 1 || p[0].Origin.Name != "alice" {
 		t.Errorf("%v", p)
+	}
+}
+
+// Each attempt gets what the Secret holds; a copy of the request never does.
+func TestSecretHeadersOfEachAttempt(t *testing.T) {
+	b, up, copied := newBench(t, ExposedWarn), newEcho(t), newEcho(t)
+	up.failures = 2
+	copied.ir.Name = "copy"
+	copied.seen = make(chan struct{}, 1)
+	put(b, "alice/api-key=MARKER-alice", "alice/provider-key=MARKER-provider")
+	r := keyed("alice")
+	r.Steps = append(r.Steps, ir.Step{Phase: ir.PhaseFilter, Mirror: &ir.Mirror{Upstream: "copy"}}, ir.Step{Phase: ir.PhaseForward, Retry: &ir.Retry{Attempts: 3, On5xx: true}})
+	cfg := config(up.ir, r)
+	cfg.Upstreams["copy"] = copied.ir
+	c := b.Compile(cfg)
+	if res := ask(t, c, &recorder{}, "POST", "api-key: MARKER-alice"); res.StatusCode != 200 {
+		t.Fatal(res.StatusCode, c.Report.Problems)
+	}
+	if up.count != 3 || !slices.Equal(up.last["X-Api-Key"], []string{"MARKER-provider"}) {
+		t.Errorf("%d attempts, %v", up.count, up.last)
+	}
+	<-copied.seen
+	copied.mu.Lock()
+	defer copied.mu.Unlock()
+	if text := fmt.Sprint(copied.last); strings.Contains(text, "MARKER") {
+		t.Errorf("the copy carries %s", text)
 	}
 }

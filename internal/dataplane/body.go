@@ -83,8 +83,8 @@ func (h *Handler) bound(e *Exchange, r *http.Request) (io.ReadCloser, int64) {
 
 // LimitBody lowers the limit of what is yet to be read of the body.
 func (e *Exchange) LimitBody(n int64) {
-	if b, ok := e.Body.(*boundedBody); ok && n < b.left {
-		b.left = n
+	if b, ok := e.Body.(*boundedBody); ok {
+		b.left = min(b.left, n-int64(len(b.ahead)))
 	}
 }
 
@@ -95,7 +95,7 @@ func (e *Exchange) Collect() ([]byte, *Answer) {
 	if e.collected != nil {
 		return *e.collected, nil
 	}
-	if b, ok := e.Body.(*boundedBody); ok && e.Length > b.left {
+	if b, ok := e.Body.(*boundedBody); ok && e.Length > b.left+int64(len(b.ahead)) {
 		return nil, BodyAnswer(ErrBodyTooLarge)
 	}
 	data, err := e.collect()

@@ -67,7 +67,7 @@ func (e *Exchange) Inject(s SecretHeader) {
 // Withdraw takes an injected credential or a secret header back, by canonical
 // name.
 func (e *Exchange) Withdraw(name string) {
-	e.Outbound.drop(name)
+	e.Outbound.drop(http.CanonicalHeaderKey(name))
 	isIt := func(s SecretHeader) bool { return http.CanonicalHeaderKey(s.Name) == name }
 	if slices.ContainsFunc(e.Outbound.Secrets, isIt) {
 		e.Outbound.Secrets = without(e.Outbound.Secrets, isIt)

@@ -41,7 +41,7 @@ func (t *Translator) Translate(set *resource.Set) (fragments []*Fragment, report
 	}
 	var changed resource.Changes
 	if t.set != nil {
-		changed = resource.Between(t.set, set)
+		changed = resource.ChangesOf(t.set, set, resource.Diff(t.set, set))
 	}
 	for i := range t.dialects {
 		if t.set == nil || t.roots[i].reads.TouchedBy(changed) {

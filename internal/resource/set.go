@@ -87,16 +87,15 @@ func (s *Set) With(changed []*Object, removed []Key) *Set {
 func rebuild(old []*Object, edits map[Key]*Object, now map[Key]*Object, gk GroupKind, ns string) []*Object {
 	list := make([]*Object, 0, len(old)+1)
 	for _, o := range old {
-		if now[o.Key] == o && edits[o.Key] == nil {
-			list = append(list, o)
+		if n := now[o.Key]; n != nil {
+			list = append(list, n)
 		}
 	}
 	for k, o := range edits {
 		if k.GroupKind == gk && k.Namespace == ns {
-			list = append(list, o)
+			list = with(list, o)
 		}
 	}
-	slices.SortFunc(list, func(a, b *Object) int { return a.Key.Compare(b.Key) })
 	return list
 }
 

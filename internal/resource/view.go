@@ -81,26 +81,26 @@ func (v *View) Reads() Reads { return Reads{keys: v.keys, all: v.all, in: v.in, 
 // Changes are keys whose objects changed, made ready to be held against many
 // Reads. The zero Changes are none.
 type Changes struct {
-	keys   map[Key]struct{}
-	all    map[GroupKind]struct{}
-	in     map[kindIn]struct{}
+	keys map[Key]struct{}
+	all  map[GroupKind]struct{}
+	in   map[kindIn]struct{}
+	// labels that the objects had or have.
 	labels map[labelRead]struct{}
 }
 
-// Between returns the changes from one Set to another.
-func Between(before, after *Set) Changes { return changesOf(Diff(before, after), before, after) }
-
-// changesOf returns the changes of keys: an object is found by the labels that
-// it has, and by those that it had.
-func changesOf(keys []Key, before, after *Set) Changes {
-	c := Changes{keys: make(map[Key]struct{}, len(keys)), all: map[GroupKind]struct{}{}, in: map[kindIn]struct{}{}, labels: map[labelRead]struct{}{}}
+// ChangesOf returns the changes of keys from one Set to another.
+func ChangesOf(before, after *Set, keys []Key) Changes {
+	c := Changes{
+		keys: make(map[Key]struct{}, len(keys)), all: map[GroupKind]struct{}{},
+		in: map[kindIn]struct{}{}, labels: map[labelRead]struct{}{},
+	}
 	for _, k := range keys {
 		for _, o := range []*Object{before.Get(k), after.Get(k)} {
 			if o == nil {
 				continue
 			}
 			for key, value := range o.Labels {
-				c.labels[labelRead{kindLabel{k.GroupKind, key}, value}] = struct{}{}
+				c.labels[labelRead{kindLabel{o.GroupKind, key}, value}] = struct{}{}
 			}
 		}
 		c.keys[k] = struct{}{}

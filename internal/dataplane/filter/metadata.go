@@ -40,7 +40,7 @@ func metadata(args string) (operator, error) {
 	return func(b []byte, in *input) []byte {
 		for i := range in.e.Identities {
 			id := &in.e.Identities[i]
-			if !id.Proven() || id.Method == authn.MethodExternal || provider != "principal" && provider != id.Provider {
+			if !id.Proven() || id.Method != authn.MethodJWT || provider != "principal" && provider != id.Provider {
 				continue
 			}
 			if v := claim(id, claims); v != nil {

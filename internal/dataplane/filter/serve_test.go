@@ -59,6 +59,7 @@ func forwarded(_ context.Context, e *dataplane.Exchange) *dataplane.Answer {
 		}
 		_ = s
 	}
+	e.Outbound.WriteSecretHeaders(h)
 	for _, s := range e.Outbound.Secrets {
 		v, err := s.Value()
 		if err != nil {
