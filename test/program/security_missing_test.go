@@ -49,7 +49,7 @@ func TestSecurityRow09Missing(t *testing.T) {
 		{"csrf", "csrf: {}", []int{500}},
 		{"dlp", "dlp: {}", []int{500}},
 		{"extProc", "extProc: {}", []int{500}},
-		{"transformation that routes anew", "stagedTransformations: {early: {requestTransforms: [{clearRouteCache: true}]}}", []int{500}},
+		{"transformation of a kind that is not built", "stagedTransformations: {early: {requestTransforms: [{clearRouteCache: true, requestTransformation: {headerBodyTransform: {}}}]}}", []int{500}},
 		{"prompt guard", "ai: {promptGuard: {request: {webhook: {host: h, port: 1}}}}", []int{500}},
 		{"header secret that is not there", "headerManipulation: {requestHeadersToAdd: [{headerSecretRef: {name: nobody}}]}", []int{500}},
 		{"header secret in another namespace", "headerManipulation: {requestHeadersToAdd: [{headerSecretRef: {name: creds, namespace: other}}]}", []int{500}},
