@@ -111,8 +111,10 @@ type Failure struct {
 	// Status is the HTTP status, 401 or 403; any other may come from an
 	// external server.
 	Status int
-	// Text is the body of the answer.
-	Text string
+	// Text is the body of the answer. Foreign says that it is another server's
+	// and may hold anything: it goes to the client, and into no log.
+	Text    string
+	Foreign bool
 	// Header is what the answer carries beside; nil for a token, whose
 	// challenge depends on the request. It must not be modified.
 	Header http.Header
@@ -126,12 +128,14 @@ type Failure struct {
 	Cause error
 }
 
-// Error returns the text and the cause.
+// Error returns the text, unless it is foreign, and the cause.
 func (f *Failure) Error() string {
 	switch {
+	case f.Cause == nil && f.Foreign:
+		return "refused"
 	case f.Cause == nil:
 		return f.Text
-	case f.Text == "":
+	case f.Text == "" || f.Foreign:
 		return f.Cause.Error()
 	}
 	return fmt.Sprintf("%s: %v", f.Text, f.Cause)

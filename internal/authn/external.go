@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -114,6 +115,12 @@ func NewExternal(name string, cfg *ir.ExternalAuth, deps Deps) (*External, error
 	if err != nil {
 		return nil, fmt.Errorf("external check: %w", err)
 	}
+	if h := cfg.UserHeader; h != "" {
+		if !validHeaderName(h) {
+			return nil, fmt.Errorf("external check: %q is no header name", h)
+		}
+		x.sanitize = unique(append(slices.Clip(x.sanitize), http.CanonicalHeaderKey(h)))
+	}
 	return x, nil
 }
 
@@ -188,7 +195,7 @@ func (x *External) Authenticate(ctx context.Context, r *Request) (Result, error)
 		return x.unasked(ctx, err)
 	case !d.pass:
 		return Result{}, &Failure{
-			Status: d.status, Text: d.text, Header: d.header,
+			Status: d.status, Text: d.text, Foreign: true, Header: d.header,
 			Cause: fmt.Errorf("the external server %s refuses with %d", x.name, d.status),
 		}
 	}

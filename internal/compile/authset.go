@@ -127,6 +127,8 @@ func userHeaders(cfg *ir.AuthSet) []string {
 			name = m.Basic.UserHeader
 		case m.Token != nil:
 			name = m.Token.UserHeader
+		case m.External != nil:
+			name = m.External.UserHeader
 		}
 		if name != "" {
 			out = append(out, http.CanonicalHeaderKey(name))

@@ -129,6 +129,9 @@ type ExternalAuth struct {
 	RawBody     bool  `json:"rawBody,omitempty"`
 	// Context is sent along as it is.
 	Context map[string]string `json:"context,omitempty"`
+	// UserHeader is where the server may name the caller: what a client sends
+	// there goes no further.
+	UserHeader string `json:"userHeader,omitempty"`
 }
 
 // ExternalHTTP is a check over HTTP: any 2xx lets the request pass, any other

@@ -32,7 +32,7 @@ const (
 	// EnvExpand puts the variable in; an unset one is an error, and the secret
 	// is missing: the zero value.
 	EnvExpand EnvMode = iota
-	// EnvPlaceholder puts "postern-placeholder" in for an unset one, and warns.
+	// EnvPlaceholder puts "placeholder" in for an unset one, and warns.
 	EnvPlaceholder
 	// EnvRefuse is for what comes from an API server: any ${NAME} is an error,
 	// and the secret is missing.

@@ -18,6 +18,10 @@ type labels struct {
 // nobody asks for any more go with the others, and those in use come back.
 const maxIndexes = 64
 
+// maxEdits bounds the changes by which an index is put right one by one;
+// beyond them it is made anew.
+const maxEdits = 256
+
 // kindLabel is a label key of one kind.
 type kindLabel struct {
 	GroupKind
@@ -50,7 +54,7 @@ func (s *Set) ByLabel(gk GroupKind, key, value string) []*Object {
 func (s *Set) carryLabels(n *Set, touched []Key) {
 	s.labels.mu.Lock()
 	defer s.labels.mu.Unlock()
-	if len(s.labels.byKey) > maxIndexes {
+	if len(s.labels.byKey) > maxIndexes || len(touched) > maxEdits {
 		return
 	}
 	n.labels.byKey = maps.Clone(s.labels.byKey)

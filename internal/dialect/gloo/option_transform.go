@@ -94,6 +94,9 @@ func (r *stages) rule(at string, s *requestTransform) ir.TransformRule {
 	}
 	rule.Request = r.template(at+".requestTransformation", s.RequestTransformation)
 	rule.Response = r.template(at+".responseTransformation", s.ResponseTransformation)
+	if s.RequestTransformation == nil && s.ResponseTransformation == nil && !s.ClearRouteCache {
+		r.p.warn(at, "write requestTransformation", "the rule changes nothing, and no rule after it is tried where it matches")
+	}
 	return rule
 }
 

@@ -21,7 +21,7 @@ const (
 
 // passThrough reads passThroughAuth: the question is another server's.
 func (r *reader) passThrough(at string, s *PassThroughAuth) *ir.ExternalAuth {
-	out := &ir.ExternalAuth{FailOpen: s.FailureModeAllow, StatusOnError: r.opts.StatusOnError}
+	out := &ir.ExternalAuth{FailOpen: s.FailureModeAllow, StatusOnError: r.opts.StatusOnError, UserHeader: r.opts.UserHeader}
 	if s.FailureModeAllow {
 		r.warn(at+".failureModeAllow", "write false", "everybody passes while the server cannot be asked")
 	}

@@ -1,6 +1,8 @@
 package gloomesh
 
 import (
+	"strings"
+
 	"github.com/postern-gateway/postern/internal/dialect/glooauth"
 	"github.com/postern-gateway/postern/internal/resource"
 )
@@ -86,6 +88,9 @@ func kinds() []resource.Kind {
 		named(infrastructure, "CloudProvider", "cloudproviders"),
 	}
 	for i := range list {
+		if strings.Contains(list[i].Group, ".policy.") {
+			list[i].Vital = []string{"applyToRoutes", "applyToDestinations", "applyToRouteDestinations"}
+		}
 		if list[i].GroupKind == extAuthPolicyKind {
 			list[i].SecretFields = glooauth.SecretFields("spec.config.glooAuth")
 		}
