@@ -14,7 +14,7 @@ const defaultRealm = "gloo"
 
 // basic reads basicAuth: apr with users, or encryption with userList.
 func (r *reader) basic(at string, s *BasicAuth) *ir.BasicAuth {
-	out := &ir.BasicAuth{Realm: cmp.Or(s.Realm, defaultRealm)}
+	out := &ir.BasicAuth{Realm: cmp.Or(s.Realm, defaultRealm), UserHeader: r.opts.UserHeader}
 	if strings.ContainsFunc(out.Realm, func(c rune) bool { return c < ' ' || c == 0x7f || c == '"' || c == '\\' }) {
 		r.fail(at+".realm", "write plain words", "the realm holds a quote, backslash or control character")
 	}
