@@ -4,7 +4,7 @@ GO      ?= go
 FUZZ    ?= 10000x
 PROCS   := $(shell nproc)
 
-.PHONY: all build test lint unit fuzz readme bench soak clean
+.PHONY: all build test lint unit compiler fuzz readme curl bench soak clean
 
 all: build
 
@@ -28,12 +28,17 @@ compiler:
 	  echo "installing gcc for the race detector"; \
 	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq gcc libc6-dev; }
 
+curl:
+	@command -v curl >/dev/null || { \
+	  echo "installing curl for the README's commands"; \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq curl; }
+
 # Some inputs for each fuzz target; `make fuzz FUZZ=10m` for a long run.
 fuzz:
 	FUZZ=$(FUZZ) GO=$(GO) sh test/fuzz.sh
 
 # The shell of the README's own commands.
-readme: build
+readme: build curl
 	GO=$(GO) sh test/readme.sh
 
 bench:
