@@ -70,10 +70,10 @@ func (rb *routeBuilder) member(u *ir.Upstream, b *forward.Backend) (*forward.Ups
 // out: its requests go to the others of its tier.
 func (rb *routeBuilder) tiers(u *ir.Upstream, b *forward.Backend) ([][]*forward.Upstream, error) {
 	var out [][]*forward.Upstream
-	for _, names := range u.Tiers {
+	for _, members := range u.Tiers {
 		var tier []*forward.Upstream
-		for _, name := range names {
-			m := rb.config.Upstreams[name]
+		for _, member := range members {
+			m := rb.config.Upstreams[member.Upstream]
 			if m == nil || m.Closed != nil {
 				continue
 			}

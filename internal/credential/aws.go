@@ -36,15 +36,16 @@ func newAWS(cfg *ir.AWSCredential, store *secret.Store, clock func() time.Time) 
 	if cfg.Region == "" || cfg.Service == "" {
 		return nil, errors.New("credential aws: region or service is empty")
 	}
-	if cfg.AccessKeyID.IsZero() || cfg.SecretAccessKey.IsZero() {
+	keys := cfg.Keys.Static
+	if keys == nil || keys.AccessKeyID.IsZero() || keys.SecretAccessKey.IsZero() {
 		return nil, errors.New("credential aws: no access key id or no secret access key is named")
 	}
 	if clock == nil {
 		clock = time.Now
 	}
-	refs := []secret.Ref{cfg.AccessKeyID, cfg.SecretAccessKey}
-	if !cfg.SessionToken.IsZero() {
-		refs = append(refs, cfg.SessionToken)
+	refs := []secret.Ref{keys.AccessKeyID, keys.SecretAccessKey}
+	if !keys.SessionToken.IsZero() {
+		refs = append(refs, keys.SessionToken)
 	}
 	derived := secret.Derive(store, refs, func(v []secret.Value) (*awsKeys, error) { return parseAWSKeys(refs, v) })
 	return &sigv4{region: cfg.Region, service: cfg.Service, keys: static[*awsKeys]{derived}, clock: clock}, nil

@@ -24,11 +24,11 @@ func awsRef(key string) secret.Ref {
 }
 
 func awsConfig(service string, session bool) *ir.Credential {
-	c := &ir.AWSCredential{Region: "us-east-1", Service: service, AccessKeyID: awsRef("id"), SecretAccessKey: awsRef("key")}
+	keys := &ir.AWSStaticKeys{AccessKeyID: awsRef("id"), SecretAccessKey: awsRef("key")}
 	if session {
-		c.SessionToken = awsRef("session")
+		keys.SessionToken = awsRef("session")
 	}
-	return &ir.Credential{AWS: c}
+	return &ir.Credential{AWS: &ir.AWSCredential{Region: "us-east-1", Service: service, Keys: ir.AWSKeySource{Static: keys}}}
 }
 
 // suiteTime is the time of AWS's published test vectors.

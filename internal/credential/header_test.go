@@ -75,8 +75,8 @@ func TestNewRefuses(t *testing.T) {
 		"line feed":        headerConfig("x-a\nb", ""),
 		"prefix with CR":   headerConfig("x-a", "B\r"),
 		"no secret":        {Header: &ir.HeaderCredential{Name: "x-a"}},
-		"no region":        {AWS: &ir.AWSCredential{Service: "bedrock", AccessKeyID: keyRef, SecretAccessKey: keyRef}},
-		"no key":           {AWS: &ir.AWSCredential{Service: "bedrock", Region: "us-east-1", AccessKeyID: keyRef}},
+		"no region":        {AWS: &ir.AWSCredential{Service: "bedrock", Keys: ir.AWSKeySource{Static: &ir.AWSStaticKeys{AccessKeyID: keyRef, SecretAccessKey: keyRef}}}},
+		"no key":           {AWS: &ir.AWSCredential{Service: "bedrock", Region: "us-east-1", Keys: ir.AWSKeySource{Static: &ir.AWSStaticKeys{AccessKeyID: keyRef}}}},
 		"passthrough host": {Passthrough: &ir.PassthroughCredential{Name: "Host"}},
 	} {
 		if _, err := credential.New(cfg, store, nil); err == nil {

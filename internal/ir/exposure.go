@@ -161,8 +161,8 @@ func (c *Credential) Secret() string {
 		return ""
 	case c.Header != nil:
 		return c.Header.Secret.String()
-	case c.AWS != nil:
-		return c.AWS.SecretAccessKey.String()
+	case c.AWS != nil && c.AWS.Keys.Static != nil:
+		return c.AWS.Keys.Static.SecretAccessKey.String()
 	}
 	return ""
 }
@@ -179,8 +179,8 @@ func (c *Config) Reached(b Backend) []*Upstream {
 	}
 	var out []*Upstream
 	for _, tier := range u.Tiers {
-		for _, name := range tier {
-			if m := c.Upstreams[name]; m != nil {
+		for _, member := range tier {
+			if m := c.Upstreams[member.Upstream]; m != nil {
 				out = append(out, m)
 			}
 		}

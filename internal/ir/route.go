@@ -15,10 +15,13 @@ type Route struct {
 
 // Action is what a route does with a request. Exactly one field is set.
 type Action struct {
-	Forward  *Forward  `json:"forward,omitempty"`
-	Redirect *Redirect `json:"redirect,omitempty"`
-	Direct   *Direct   `json:"direct,omitempty"`
-	Closed   *Closed   `json:"closed,omitempty"`
+	Forward *Forward `json:"forward,omitempty"`
+	// Models answers with a list of models. Where several such routes of one
+	// host take a request, the answer is of all those that let the caller in.
+	Models   *ModelList `json:"models,omitempty"`
+	Redirect *Redirect  `json:"redirect,omitempty"`
+	Direct   *Direct    `json:"direct,omitempty"`
+	Closed   *Closed    `json:"closed,omitempty"`
 }
 
 // Match is a conjunction; an empty one takes every request. Order decides
@@ -28,7 +31,10 @@ type Match struct {
 	Methods []string      `json:"methods,omitempty"`
 	Headers []StringMatch `json:"headers,omitempty"`
 	Query   []StringMatch `json:"query,omitempty"`
-	Order   Order         `json:"order,omitempty"`
+	// Model compares the model that the body names; every one must hold. The
+	// body is read only where routes differ in it. Name is not used.
+	Model []StringMatch `json:"model,omitempty"`
+	Order Order         `json:"order,omitempty"`
 }
 
 // Order is compared element by element; where one ends first, it is smaller.
@@ -95,6 +101,19 @@ type Direct struct {
 	Body        string `json:"body,omitempty"`
 	ContentType string `json:"contentType,omitempty"`
 	Origin      Origin `json:"origin,omitzero"`
+}
+
+// ModelList is the answer to GET /v1/models, as OpenAI's API has it.
+type ModelList struct {
+	Models []ListedModel `json:"models"`
+	Origin Origin        `json:"origin,omitzero"`
+}
+
+// ListedModel is one model that callers may name.
+type ListedModel struct {
+	ID      string    `json:"id"`
+	OwnedBy string    `json:"ownedBy"`
+	Created time.Time `json:"created,omitzero"`
 }
 
 // Forward sends a request to one of its backends, chosen by weight.

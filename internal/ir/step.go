@@ -40,6 +40,7 @@ type Step struct {
 	Retry      *Retry       `json:"retry,omitempty"`
 	Upgrade    *Upgrade     `json:"upgrade,omitempty"`
 	LLM        *LLMOptions  `json:"llm,omitempty"`
+	BodyEdit   *BodyEdit    `json:"bodyEdit,omitempty"`
 	// Closed ends the request at this step.
 	Closed *Closed `json:"closed,omitempty"`
 }
@@ -137,6 +138,20 @@ type Mirror struct {
 // one, "websocket" is.
 type Upgrade struct {
 	Protocols []string `json:"protocols,omitempty"`
+}
+
+// BodyEdit changes members of a JSON request body, those of the top level.
+// Removals come first.
+type BodyEdit struct {
+	Remove []string     `json:"remove,omitempty"`
+	Set    []BodyMember `json:"set,omitempty"`
+}
+
+// BodyMember is one member to write.
+type BodyMember struct {
+	Name string `json:"name"`
+	// Value is JSON.
+	Value string `json:"value"`
 }
 
 // BodyLimit bounds the request body further than the listener does.

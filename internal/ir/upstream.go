@@ -1,10 +1,6 @@
 package ir
 
-import (
-	"time"
-
-	"github.com/postern-gateway/postern/internal/secret"
-)
+import "time"
 
 // Protocol is what an upstream is spoken to in.
 type Protocol string
@@ -26,8 +22,8 @@ type Upstream struct {
 	Endpoints []Endpoint `json:"endpoints,omitempty"`
 	// Tiers, if any, replace Endpoints: the members of the first tier that
 	// has a healthy one share the requests; the next is for failover.
-	Tiers    [][]string `json:"tiers,omitempty"`
-	Protocol Protocol   `json:"protocol,omitempty"`
+	Tiers    [][]TierMember `json:"tiers,omitempty"`
+	Protocol Protocol       `json:"protocol,omitempty"`
 	// TLS is nil for plain text.
 	TLS *ClientTLS `json:"tls,omitempty"`
 	// Host is the Host header that requests get; empty: they keep theirs.
@@ -50,6 +46,14 @@ type Upstream struct {
 	// Closed answers whatever is sent here with an error.
 	Closed *Closed `json:"closed,omitempty"`
 	Origin Origin  `json:"origin,omitzero"`
+}
+
+// TierMember is an upstream in a tier of another, with its share of the tier's
+// requests.
+type TierMember struct {
+	Upstream string `json:"upstream"`
+	// Weight 0 counts as 1.
+	Weight int `json:"weight,omitempty"`
 }
 
 // Endpoint is one address of an upstream.
@@ -95,41 +99,6 @@ type Outlier struct {
 	// MaxPercent of the endpoints that may be out at once; 0: 10, but at
 	// least one, and never the last.
 	MaxPercent int `json:"maxPercent,omitempty"`
-}
-
-// Credential is what the gateway shows to a provider. Exactly one is set.
-type Credential struct {
-	Header      *HeaderCredential      `json:"header,omitempty"`
-	Passthrough *PassthroughCredential `json:"passthrough,omitempty"`
-	AWS         *AWSCredential         `json:"aws,omitempty"`
-	Origin      Origin                 `json:"origin,omitzero"`
-}
-
-// HeaderCredential sets one header to Prefix and a secret. The secret may
-// already begin with Prefix, in any case; it is then not doubled.
-type HeaderCredential struct {
-	Name   string     `json:"name"`
-	Prefix string     `json:"prefix,omitempty"`
-	Secret secret.Ref `json:"secret"`
-}
-
-// PassthroughCredential shows the provider the bearer token that the caller
-// sent in Authorization, in the provider's own header. It needs no secret.
-type PassthroughCredential struct {
-	// Name and Prefix of the header that is sent.
-	Name   string `json:"name"`
-	Prefix string `json:"prefix,omitempty"`
-}
-
-// AWSCredential signs requests by AWS Signature Version 4.
-type AWSCredential struct {
-	Region  string `json:"region"`
-	Service string `json:"service"`
-	// AccessKeyID and SecretAccessKey are static keys; SessionToken may be
-	// zero.
-	AccessKeyID     secret.Ref `json:"accessKeyID"`
-	SecretAccessKey secret.Ref `json:"secretAccessKey"`
-	SessionToken    secret.Ref `json:"sessionToken,omitzero"`
 }
 
 // LLM adapts a request of a schema to one provider's host of the same schema.

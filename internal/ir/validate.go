@@ -87,9 +87,9 @@ func (v *validator) upstream(name string, u *Upstream) {
 	}
 	for _, tier := range u.Tiers {
 		for _, member := range tier {
-			v.upstreamNamed(name, member)
-			if m := v.c.Upstreams[member]; m != nil && len(m.Tiers) > 0 {
-				v.fail("upstream %q: member %q has tiers of its own", name, member)
+			v.upstreamNamed(name, member.Upstream)
+			if m := v.c.Upstreams[member.Upstream]; m != nil && len(m.Tiers) > 0 {
+				v.fail("upstream %q: member %q has tiers of its own", name, member.Upstream)
 			}
 		}
 	}
@@ -129,14 +129,14 @@ func (v *validator) one(at place, set ...bool) {
 }
 
 func (a Action) set() []bool {
-	return []bool{a.Forward != nil, a.Redirect != nil, a.Direct != nil, a.Closed != nil}
+	return []bool{a.Forward != nil, a.Models != nil, a.Redirect != nil, a.Direct != nil, a.Closed != nil}
 }
 
 func (s Step) set() []bool {
 	return []bool{
 		s.JWT != nil, s.AuthSet != nil, s.ClaimRules != nil, s.Transform != nil, s.CORS != nil, s.Headers != nil, s.Path != nil, s.Host != nil,
 		s.Mirror != nil, s.BodyLimit != nil, s.Buffer != nil, s.Timeouts != nil, s.Retry != nil,
-		s.Upgrade != nil, s.LLM != nil, s.Closed != nil,
+		s.Upgrade != nil, s.LLM != nil, s.BodyEdit != nil, s.Closed != nil,
 	}
 }
 
@@ -149,7 +149,7 @@ func (m AuthMethod) set() []bool {
 }
 
 func (c Credential) set() []bool {
-	return []bool{c.Header != nil, c.Passthrough != nil, c.AWS != nil}
+	return []bool{c.Header != nil, c.Passthrough != nil, c.AWS != nil, c.Token != nil}
 }
 
 func sortedKeys[V any](m map[string]V) []string {

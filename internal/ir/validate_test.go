@@ -58,7 +58,7 @@ func TestValidate(t *testing.T) {
 		{"empty path rewrite", func(c *Config) { route(c).Steps[0].Path = &PathRewrite{} }, "path of step 0: 0 alternatives"},
 		{"unknown upstream", func(c *Config) { delete(c.Upstreams, "u") }, `upstream "u" does not exist`},
 		{"misfiled upstream", func(c *Config) { c.Upstreams["u"].Name = "w" }, "filed under"},
-		{"unknown member", func(c *Config) { c.Upstreams["u"].Tiers = [][]string{{"x"}} }, `upstream "x" does not exist`},
+		{"unknown member", func(c *Config) { c.Upstreams["u"].Tiers = [][]TierMember{{{Upstream: "x"}}} }, `upstream "x" does not exist`},
 		{"doubled listener", func(c *Config) { c.Listeners = append(c.Listeners, &Listener{Name: "l"}) }, "used twice"},
 	} {
 		c := good()

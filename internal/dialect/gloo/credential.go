@@ -53,7 +53,7 @@ var awsKeys = [][]string{
 
 func (p *options) awsCredential(at string, s *bedrock) *ir.Credential {
 	at += ".credentialProvider"
-	aws := &ir.AWSCredential{Region: s.Region, Service: "bedrock"}
+	aws := &ir.AWSStaticKeys{}
 	cp := s.CredentialProvider
 	switch {
 	case cp == nil || (cp.Inline == nil) == (cp.SecretRef == nil):
@@ -75,7 +75,10 @@ func (p *options) awsCredential(at string, s *bedrock) *ir.Credential {
 			aws.SessionToken = keys[2]
 		}
 	}
-	return &ir.Credential{AWS: aws, Origin: p.origin(at)}
+	return &ir.Credential{
+		AWS:    &ir.AWSCredential{Region: s.Region, Service: "bedrock", Keys: ir.AWSKeySource{Static: aws}},
+		Origin: p.origin(at),
+	}
 }
 
 // secretKeys returns the keys of a Secret by the first of forms that it has;

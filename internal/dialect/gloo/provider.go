@@ -17,7 +17,7 @@ import (
 func (p *options) pools(s *aiMulti, u *ir.Upstream) []*ir.Upstream {
 	var members []*ir.Upstream
 	for tier, pr := range s.Priorities {
-		var names []string
+		var names []ir.TierMember
 		for i := range pr.Pool {
 			at := fmt.Sprintf("ai.multi.priorities[%d].pool[%d]", tier, i)
 			m := *u
@@ -25,7 +25,7 @@ func (p *options) pools(s *aiMulti, u *ir.Upstream) []*ir.Upstream {
 			before := len(p.t.report.Problems)
 			p.provider(at, &pr.Pool[i], &m)
 			m.Closed = firstError(p.t.report.Problems[before:], u.Closed)
-			members, names = append(members, &m), append(names, m.Name)
+			members, names = append(members, &m), append(names, ir.TierMember{Upstream: m.Name})
 		}
 		if len(names) > 0 {
 			u.Tiers = append(u.Tiers, names)

@@ -38,7 +38,7 @@ func (p *place) virtualDestination(s *virtualDestinationSpec) {
 			to = &portRef{Number: v.Number}
 		}
 		if tier := at.members(s, to); len(tier) > 0 {
-			u.Tiers = [][]string{tier}
+			u.Tiers = [][]ir.TierMember{tier}
 		} else if u.Closed == nil {
 			at.fail("", "correct the selectors, or targetPort", "nothing that is selected has the port; requests for it are closed")
 			u.Closed = &ir.Closed{Reason: "nothing that is selected has the port", Origin: u.Origin}
@@ -51,11 +51,11 @@ func (p *place) virtualDestination(s *virtualDestinationSpec) {
 }
 
 // members returns the upstreams behind one port.
-func (p *place) members(s *virtualDestinationSpec, to *portRef) []string {
-	var out []string
+func (p *place) members(s *virtualDestinationSpec, to *portRef) []ir.TierMember {
+	var out []ir.TierMember
 	add := func(name string, problem *trouble) {
 		if problem == nil {
-			out = append(out, name)
+			out = append(out, ir.TierMember{Upstream: name})
 		}
 	}
 	each := func(gk resource.GroupKind, list []selector, use func(*resource.Object)) {
