@@ -62,6 +62,9 @@ type Exchange struct {
 	// Matched is the path matcher that took the request.
 	Matched ir.PathMatch
 
+	// Model is the model that the body names, as far as it was read.
+	Model string
+
 	// Identities are the callers proven so far.
 	Identities []authn.Identity
 
