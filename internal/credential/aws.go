@@ -32,7 +32,7 @@ type awsKeys struct {
 	signer           *v4.Signer
 }
 
-func newAWS(cfg *ir.AWSCredential, store *secret.Store, clock func() time.Time) (*sigv4, error) {
+func newAWS(cfg *ir.AWSCredential, d Deps) (*sigv4, error) {
 	if cfg.Region == "" || cfg.Service == "" {
 		return nil, errors.New("credential aws: region or service is empty")
 	}
@@ -40,15 +40,12 @@ func newAWS(cfg *ir.AWSCredential, store *secret.Store, clock func() time.Time) 
 	if keys == nil || keys.AccessKeyID.IsZero() || keys.SecretAccessKey.IsZero() {
 		return nil, errors.New("credential aws: no access key id or no secret access key is named")
 	}
-	if clock == nil {
-		clock = time.Now
-	}
 	refs := []secret.Ref{keys.AccessKeyID, keys.SecretAccessKey}
 	if !keys.SessionToken.IsZero() {
 		refs = append(refs, keys.SessionToken)
 	}
-	derived := secret.Derive(store, refs, func(v []secret.Value) (*awsKeys, error) { return parseAWSKeys(refs, v) })
-	return &sigv4{region: cfg.Region, service: cfg.Service, keys: static[*awsKeys]{derived}, clock: clock}, nil
+	derived := secret.Derive(d.Store, refs, func(v []secret.Value) (*awsKeys, error) { return parseAWSKeys(refs, v) })
+	return &sigv4{region: cfg.Region, service: cfg.Service, keys: static[*awsKeys]{derived}, clock: d.Clock}, nil
 }
 
 func parseAWSKeys(refs []secret.Ref, values []secret.Value) (*awsKeys, error) {

@@ -4,6 +4,12 @@
 //	secret.Store ──► Source ──► Injector.Inject ──► Outbound ──► forward
 //	                 gets it    puts it on, last of all, for each attempt
 //
+// A Source is either the Store itself, or a Rotator, which fetches a Renewable
+// (an OAuth token, keys of a role, a cloud's access token) and keeps it fresh.
+// Rotators are kept by the hash of their configuration, so that a reload
+// fetches nothing again. A kind of credential that is fetched is one file
+// that makes a Renewable, and one line in newToken or newKeys.
+//
 // An Injector acts after every filter, only towards its own upstream, and
 // fails closed: without a good credential there is an error and no request.
 // It replaces every value of the headers that it writes, and drops the other
@@ -16,12 +22,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/url"
+	"os"
 	"slices"
 	"time"
 
 	"github.com/postern-gateway/postern/internal/ir"
+	"github.com/postern-gateway/postern/internal/keep"
 	"github.com/postern-gateway/postern/internal/secret"
 )
 
@@ -77,17 +86,63 @@ type static[T any] struct{ *secret.Derived[T] }
 
 func (s static[T]) Get(context.Context) (T, error) { return s.Derived.Get() }
 
+// Deps is what credentials are made with.
+type Deps struct {
+	Store *secret.Store
+	// Clock tells the time; nil: time.Now.
+	Clock func() time.Time
+	// Client sends the requests that fetch credentials; nil: nothing is
+	// fetched, and a credential that would have to be is unavailable. Redirects
+	// are not followed, whatever the Client does.
+	Client *http.Client
+	// Keep holds the Rotators; nil: each Injector has its own.
+	Keep *keep.Keep
+	// Log hears of fetches that fail; nil: nobody does.
+	Log *slog.Logger
+	// Env looks an environment variable up; nil: the process's.
+	Env func(name string) (string, bool)
+	// Metadata is where a machine's or container's metadata server is looked
+	// for, in place of its fixed address; for tests. Empty: that address.
+	Metadata string
+}
+
+func (d Deps) withDefaults() Deps {
+	if d.Clock == nil {
+		d.Clock = time.Now
+	}
+	if d.Keep == nil {
+		d.Keep = new(keep.Keep)
+	}
+	if d.Log == nil {
+		d.Log = slog.New(slog.DiscardHandler)
+	}
+	if d.Env == nil {
+		d.Env = os.LookupEnv
+	}
+	if d.Client != nil {
+		own := *d.Client
+		own.Jar = nil
+		own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+		d.Client = &own
+	}
+	return d
+}
+
 // New returns the Injector for cfg. A secret that is missing or broken is no
-// error here, but one of each Inject until it is mended.
-func New(cfg *ir.Credential, store *secret.Store, clock func() time.Time) (Injector, error) {
+// error here, but one of each Inject until it is mended. If the Injector has a
+// Close method, that lets go of what it fetches.
+func New(cfg *ir.Credential, d Deps) (Injector, error) {
+	d = d.withDefaults()
 	switch {
 	case cfg == nil:
 	case cfg.Header != nil:
-		return newHeader(cfg.Header, store)
+		return newHeader(cfg.Header, d.Store)
 	case cfg.Passthrough != nil:
 		return newPassthrough(cfg.Passthrough)
 	case cfg.AWS != nil:
-		return newAWS(cfg.AWS, store, clock)
+		return newAWS(cfg.AWS, d)
+	case cfg.Token != nil:
+		return newToken(cfg.Token, d)
 	}
 	return nil, errors.New("credential: no kind is set")
 }

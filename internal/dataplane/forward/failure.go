@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/postern-gateway/postern/internal/credential"
 	"github.com/postern-gateway/postern/internal/dataplane"
 )
 
@@ -71,6 +72,18 @@ func noHealthy(cause string) *dataplane.Answer {
 // internalError is a 500 for an outbound head that must not be sent.
 func internalError(cause string) *dataplane.Answer {
 	return &dataplane.Answer{Status: http.StatusInternalServerError, Body: "the request could not be prepared for the upstream", Verdict: dataplane.Broken, Cause: cause}
+}
+
+// credentialAnswer answers a request that cannot be given its credential: 503
+// where there may be one later, or else 500.
+func credentialAnswer(err error) *dataplane.Answer {
+	if !errors.Is(err, credential.ErrUnavailable) {
+		return internalError("credential: " + err.Error())
+	}
+	return &dataplane.Answer{
+		Status: http.StatusServiceUnavailable, Body: "the gateway has no valid credential for the upstream at the moment",
+		Verdict: dataplane.Failed, Cause: "credential: " + err.Error(),
+	}
 }
 
 // slowClient answers a client that did not send its body in time.

@@ -25,10 +25,13 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net"
+	"net/http"
 	"time"
 
+	"github.com/postern-gateway/postern/internal/credential"
 	"github.com/postern-gateway/postern/internal/dataplane"
 	"github.com/postern-gateway/postern/internal/ir"
+	"github.com/postern-gateway/postern/internal/keep"
 	"github.com/postern-gateway/postern/internal/secret"
 )
 
@@ -47,6 +50,10 @@ type Deps struct {
 	Roots *x509.CertPool
 	// Rand yields the random numbers that choose; nil: math/rand/v2.
 	Rand func() uint64
+	// Client fetches credentials; nil: none is fetched. Keep holds what keeps
+	// them fresh; nil: each Upstream has its own.
+	Client *http.Client
+	Keep   *keep.Keep
 	// Upgrades knows the upgraded connections under way, so that a drain can
 	// end them; nil: nobody does.
 	Upgrades *Upgrades
@@ -70,6 +77,11 @@ func (d Deps) withDefaults() Deps {
 		d.Upgrades = &Upgrades{}
 	}
 	return d
+}
+
+// credentials returns what an upstream's credential is made with.
+func (d Deps) credentials() credential.Deps {
+	return credential.Deps{Store: d.Store, Clock: d.Clock, Client: d.Client, Keep: d.Keep, Log: d.Log}
 }
 
 // Settings are what the route's and the backend's steps say of forwarding.

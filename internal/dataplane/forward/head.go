@@ -37,7 +37,7 @@ func (x *exchange) head(ctx context.Context, at *attempt) (*outgoing, *failure) 
 	}
 	x.frame(o)
 	if err := x.inject(ctx, at, o, &out); err != nil {
-		return nil, final(internalError("credential: " + err.Error()))
+		return nil, final(credentialAnswer(err))
 	}
 	if o.stream != nil && o.ContentLength < 0 {
 		o.Trailer = x.announced(o.Header) // also of what was injected, nothing can be said again
