@@ -8,7 +8,7 @@
 // (an OAuth token, keys of a role, a cloud's access token) and keeps it fresh.
 // Rotators are kept by the hash of their configuration, so that a reload
 // fetches nothing again. A kind of credential that is fetched is one file
-// that makes a Renewable, and one line in newToken or newKeys.
+// that makes a Renewable, and one line in tokenSource or firstKeys.
 //
 // An Injector acts after every filter, only towards its own upstream, and
 // fails closed: without a good credential there is an error and no request.
@@ -101,9 +101,6 @@ type Deps struct {
 	Log *slog.Logger
 	// Env looks an environment variable up; nil: the process's.
 	Env func(name string) (string, bool)
-	// Metadata is where a machine's or container's metadata server is looked
-	// for, in place of its fixed address; for tests. Empty: that address.
-	Metadata string
 }
 
 func (d Deps) withDefaults() Deps {

@@ -26,6 +26,8 @@ func subjectToken(cfg *ir.SubjectToken, d Deps) (Renewable[secret.Value], error)
 		return Renewable[secret.Value]{Name: "token in " + cfg.File, Fetch: func(context.Context) (secret.Value, time.Time, error) {
 			return readToken(cfg.File, d.Clock())
 		}}, nil
+	case cfg.SPIFFE != nil:
+		return newSPIFFE(cfg.SPIFFE, d)
 	}
 	return Renewable[secret.Value]{}, errors.New("no source of a subject token is set")
 }
