@@ -100,6 +100,13 @@ func (rb *routeBuilder) upstream(u *ir.Upstream) (*forward.Upstream, error) {
 		return nil, &stepError{u.Origin, fmt.Errorf("upstream %s: %w", u.Name, err)}
 	}
 	rb.b.checks = append(rb.b.checks, check{origin: u.Origin, err: pool.Check})
+	if u.Credential != nil {
+		origin := u.Credential.Origin
+		if origin == (ir.Origin{}) {
+			origin = u.Origin
+		}
+		rb.b.checks = append(rb.b.checks, check{origin: origin, fetched: pool.Credential})
+	}
 	return pool, nil
 }
 

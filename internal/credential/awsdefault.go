@@ -227,4 +227,3 @@ func (c *chain) getKeys(ctx context.Context, u string, header http.Header) (*aws
 	keys.skew = skewOf(a.serverTime(), a.began)
 	return keys, a.end(doc.Expiration), nil
 }
-

@@ -50,6 +50,12 @@ type Outbound struct {
 	// the gateway accepted as proof is not among them, unless the resource
 	// says that it is to be kept.
 	Caller http.Header
+	// Override holds the headers in which the request may bring a credential
+	// of its own; see OverrideHeaders. They are no longer in Header.
+	Override http.Header
+	// Metadata returns what a step left for later ones, and whether it is
+	// JSON; nil: nothing was left.
+	Metadata func(namespace, key string) (text string, isJSON, ok bool)
 	// Keep names well-known credential headers that the gateway has already
 	// set itself, and that are not to be dropped.
 	Keep []string
@@ -129,9 +135,28 @@ func (d Deps) withDefaults() Deps {
 // error here, but one of each Inject until it is mended. If the Injector has a
 // Close method, that lets go of what it fetches.
 func New(cfg *ir.Credential, d Deps) (Injector, error) {
+	if cfg == nil {
+		return nil, errNoKind
+	}
 	d = d.withDefaults()
+	if cfg.Override == nil {
+		return configured(cfg, d)
+	}
+	if cfg.Override.Required {
+		d.Client, d.Keep = nil, new(keep.Keep) // it is never used, so it need not be fetched
+	}
+	in, err := configured(cfg, d)
+	if err != nil {
+		return nil, err
+	}
+	return newOverride(in, cfg.Override)
+}
+
+var errNoKind = errors.New("credential: no kind is set")
+
+// configured returns the Injector of the credential that is configured.
+func configured(cfg *ir.Credential, d Deps) (Injector, error) {
 	switch {
-	case cfg == nil:
 	case cfg.Header != nil:
 		return newHeader(cfg.Header, d.Store)
 	case cfg.Passthrough != nil:
@@ -141,7 +166,7 @@ func New(cfg *ir.Credential, d Deps) (Injector, error) {
 	case cfg.Token != nil:
 		return newToken(cfg.Token, d)
 	}
-	return nil, errors.New("credential: no kind is set")
+	return nil, errNoKind
 }
 
 // wellKnown are the headers in which callers and providers carry credentials.

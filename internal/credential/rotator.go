@@ -5,10 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/postern-gateway/postern/internal/keep"
 	"github.com/postern-gateway/postern/internal/secret"
 )
 
@@ -104,6 +107,16 @@ type Status struct {
 // Statuser is whoever has a Status: every Rotator, whatever it fetches, and
 // Injectors that use one.
 type Statuser interface{ Status() Status }
+
+// Statuses tells how everything is that Rotators of k keep fresh, by name.
+func Statuses(k *keep.Keep) []Status {
+	var out []Status
+	for _, r := range keep.All[Statuser](k) {
+		out = append(out, r.Status())
+	}
+	slices.SortFunc(out, func(a, b Status) int { return strings.Compare(a.Name, b.Name) })
+	return out
+}
 
 // NewRotator starts to fetch what, unless d has no Client: then there is no
 // network, and Get always fails.

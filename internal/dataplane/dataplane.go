@@ -102,4 +102,7 @@ type Route struct {
 	// Sanitize are headers that a step of the route may set: whatever a
 	// client sends in them is removed before the first stage.
 	Sanitize []string
+	// Brought are headers in which a client may bring a credential of its own
+	// for an upstream of the route: they are set aside before the first stage.
+	Brought []string
 }

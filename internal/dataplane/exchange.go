@@ -71,6 +71,10 @@ type Exchange struct {
 	// whose configuration passes them on.
 	Caller http.Header
 
+	// Brought holds what the client sent in headers that are for a credential
+	// of its own for an upstream; no stage sees them. It may be nil.
+	Brought http.Header
+
 	// Record is written to the access log when the exchange ends.
 	Record Record
 

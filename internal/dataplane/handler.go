@@ -230,6 +230,15 @@ func (e *Exchange) find() (match.Hit[*Route], bool) {
 func (e *Exchange) take(hit match.Hit[*Route]) {
 	e.Route, e.Matched = hit.Value, hit.Path
 	e.Record.Route, e.Record.RouteOrigin = e.Route.Name, e.Route.Origin
+	for _, name := range e.Route.Brought {
+		if v, ok := e.Header[name]; ok {
+			if e.Brought == nil {
+				e.Brought = http.Header{}
+			}
+			e.Brought[name] = v
+			delete(e.Header, name)
+		}
+	}
 	for _, name := range e.Route.Sanitize {
 		e.Sanitize(name)
 		e.Withdraw(name)

@@ -154,19 +154,6 @@ func (a *AuthSet) metadata() []MetadataHeader {
 	return out
 }
 
-// Secret names the secret that a credential is made of, or is empty.
-func (c *Credential) Secret() string {
-	switch {
-	case c == nil || c.Passthrough != nil:
-		return ""
-	case c.Header != nil:
-		return c.Header.Secret.String()
-	case c.AWS != nil && c.AWS.Keys.Static != nil:
-		return c.AWS.Keys.Static.SecretAccessKey.String()
-	}
-	return ""
-}
-
 // Reached returns the upstreams that a backend can send to: its own, or the
 // members of its tiers.
 func (c *Config) Reached(b Backend) []*Upstream {

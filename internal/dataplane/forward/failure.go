@@ -74,9 +74,14 @@ func internalError(cause string) *dataplane.Answer {
 	return &dataplane.Answer{Status: http.StatusInternalServerError, Body: "the request could not be prepared for the upstream", Verdict: dataplane.Broken, Cause: cause}
 }
 
-// credentialAnswer answers a request that cannot be given its credential: 503
-// where there may be one later, or else 500.
+// credentialAnswer answers a request that cannot be given its credential: as
+// the caller's fault where it had to bring one, 503 where there may be one
+// later, or else 500.
 func credentialAnswer(err error) *dataplane.Answer {
+	var caller *credential.CallerError
+	if errors.As(err, &caller) {
+		return &dataplane.Answer{Status: caller.Status, Body: caller.Text, Verdict: dataplane.Denied, Cause: "credential: " + caller.Text}
+	}
 	if !errors.Is(err, credential.ErrUnavailable) {
 		return internalError("credential: " + err.Error())
 	}

@@ -123,6 +123,9 @@ func New(backends []Backend, s Settings, deps Deps) (dataplane.Stage, error) {
 			return nil, fmt.Errorf("backend %q: %w", backends[i].Name, err)
 		}
 		f.backends = append(f.backends, b)
+		for _, m := range b.members {
+			f.brought = append(f.brought, credential.OverrideHeaders(m.upstream.cfg.Credential)...)
+		}
 		f.total += uint64(b.weight)
 	}
 	return f, nil
@@ -131,6 +134,9 @@ func New(backends []Backend, s Settings, deps Deps) (dataplane.Stage, error) {
 // forwarder is the compiled stage. It is immutable.
 type forwarder struct {
 	backends []*backend
+	// brought are the headers in which a request may bring a credential for
+	// one of the backends: no upstream sees them.
+	brought  []string
 	total    uint64
 	settings settings
 	deps     Deps

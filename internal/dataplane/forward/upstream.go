@@ -69,8 +69,9 @@ func NewUpstream(cfg *ir.Upstream, deps Deps) (*Upstream, error) {
 // Credential tells how the upstream's credential is, if it is one that is
 // fetched.
 func (u *Upstream) Credential() (credential.Status, bool) {
-	if s, ok := u.injector.(credential.Statuser); ok {
-		return s.Status(), true
+	if f, ok := u.injector.(credential.Statuser); ok {
+		s := f.Status()
+		return s, s.Name != ""
 	}
 	return credential.Status{}, false
 }
