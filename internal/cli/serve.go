@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"time"
 
@@ -57,6 +58,9 @@ func (o *runOptions) assemble(ctx context.Context, std Streams) (*serving, error
 	if err != nil {
 		return nil, usageError{err}
 	}
+	if dialer.Guard, err = o.newGuard(); err != nil {
+		return nil, usageError{err}
+	}
 	roots, err := gateway.Roots(o.upstreamCA)
 	if err != nil {
 		return nil, err
@@ -71,7 +75,8 @@ func (o *runOptions) assemble(ctx context.Context, std Streams) (*serving, error
 		Store: r.store, Keep: s.kept, Tokens: tokens, Clock: time.Now, Log: s.log,
 		KeyClient: client,
 		Forward: forward.Deps{
-			Store: r.store, Clock: time.Now, Log: s.log, Dial: dialer.Dial, Roots: roots, Upgrades: upgrades, Client: client,
+			Store: r.store, Clock: time.Now, Log: s.log, Dial: dialer.Dial, Roots: roots, Upgrades: upgrades,
+			Client: client, Machine: keyClient(&gateway.Dialer{ConnectTo: dialer.ConnectTo}, roots),
 		},
 	})
 	if err != nil {
@@ -87,6 +92,25 @@ func (o *runOptions) assemble(ctx context.Context, std Streams) (*serving, error
 	})
 	s.observe(tokens)
 	return s, s.listen(o.admin, o.health)
+}
+
+// newGuard returns what refuses destinations, or nil.
+func (o *runOptions) newGuard() (*gateway.Guard, error) {
+	g := &gateway.Guard{}
+	for _, a := range o.allow {
+		p, err := netip.ParsePrefix(a)
+		if err != nil {
+			return nil, fmt.Errorf("--allow-destination %q: want a network such as 10.0.0.0/8", a)
+		}
+		g.Allow = append(g.Allow, p.Masked())
+	}
+	if !o.guard {
+		return nil, nil
+	}
+	if own, err := net.ResolveTCPAddr("tcp", o.admin); err == nil {
+		g.Own = append(g.Own, own.AddrPort())
+	}
+	return g, nil
 }
 
 // keyClient fetches key sets and credentials, and asks authorization servers. It follows no redirect and keeps no cookie.

@@ -176,7 +176,7 @@ func (c *chain) text(ctx context.Context, method, u string, header http.Header) 
 		return "", errors.New("not a URL that can be fetched")
 	}
 	r.Header = header
-	a, err := c.d.ask(r)
+	a, err := c.d.askMachine(r)
 	switch {
 	case err != nil:
 		return "", err
@@ -197,7 +197,7 @@ func (c *chain) getKeys(ctx context.Context, u string, header http.Header) (*aws
 		return nil, time.Time{}, errors.New("not a URL that can be fetched")
 	}
 	r.Header = header.Clone()
-	a, err := c.d.ask(r)
+	a, err := c.d.askMachine(r)
 	if err != nil {
 		return nil, time.Time{}, err
 	}

@@ -101,6 +101,10 @@ type Deps struct {
 	// fetched, and a credential that would have to be is unavailable. Redirects
 	// are not followed, whatever the Client does.
 	Client *http.Client
+	// Machine asks the metadata servers of the machine or container itself, at
+	// addresses that no resource can name: those that Client may refuse to
+	// dial. Nil: Client.
+	Machine *http.Client
 	// Keep holds the Rotators; nil: each Injector has its own.
 	Keep *keep.Keep
 	// Log hears of fetches that fail; nil: nobody does.
@@ -123,12 +127,42 @@ func (d Deps) withDefaults() Deps {
 		d.Env = os.LookupEnv
 	}
 	if d.Client != nil {
-		own := *d.Client
-		own.Jar = nil
-		own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-		d.Client = &own
+		d.Client = unled(d.Client)
+		if d.Machine == nil {
+			d.Machine = d.Client
+		}
+		d.Machine = unled(d.Machine)
 	}
 	return d
+}
+
+// unled returns a client that does not let itself be led elsewhere, carries
+// nothing from one fetch to the next, and reads no endless answers.
+func unled(c *http.Client) *http.Client {
+	own := *c
+	own.Jar = nil
+	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	if _, ok := own.Transport.(bounded); !ok {
+		own.Transport = bounded{own.Transport}
+	}
+	return &own
+}
+
+// bounded is a transport whose answers end at maxAnswer bytes, with an error:
+// what an SDK reads is bounded, too.
+type bounded struct{ http.RoundTripper }
+
+// RoundTrip sends r.
+func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
+	t := b.RoundTripper
+	if t == nil {
+		t = http.DefaultTransport
+	}
+	resp, err := t.RoundTrip(r)
+	if err == nil {
+		resp.Body = http.MaxBytesReader(nil, resp.Body, maxAnswer+1)
+	}
+	return resp, err
 }
 
 // New returns the Injector for cfg. A secret that is missing or broken is no

@@ -31,9 +31,14 @@ type reply struct {
 
 // ask sends r and reads the answer. Errors name the server, without query and
 // credentials, and quote nothing of the answer.
-func (d *Deps) ask(r *http.Request) (*reply, error) {
+func (d *Deps) ask(r *http.Request) (*reply, error) { return d.askBy(d.Client, r) }
+
+// askMachine is ask for a metadata server of the machine itself.
+func (d *Deps) askMachine(r *http.Request) (*reply, error) { return d.askBy(d.Machine, r) }
+
+func (d *Deps) askBy(c *http.Client, r *http.Request) (*reply, error) {
 	began := d.Clock()
-	resp, err := d.Client.Do(r)
+	resp, err := c.Do(r)
 	if err != nil {
 		var ue *url.Error // repeats the whole URL, query and all
 		if errors.As(err, &ue) {

@@ -52,8 +52,9 @@ type Deps struct {
 	Rand func() uint64
 	// Client fetches credentials; nil: none is fetched. Keep holds what keeps
 	// them fresh; nil: each Upstream has its own.
-	Client *http.Client
-	Keep   *keep.Keep
+	// Machine asks the metadata servers of the machine itself; nil: Client.
+	Client, Machine *http.Client
+	Keep            *keep.Keep
 	// Upgrades knows the upgraded connections under way, so that a drain can
 	// end them; nil: nobody does.
 	Upgrades *Upgrades
@@ -81,7 +82,7 @@ func (d Deps) withDefaults() Deps {
 
 // credentials returns what an upstream's credential is made with.
 func (d Deps) credentials() credential.Deps {
-	return credential.Deps{Store: d.Store, Clock: d.Clock, Client: d.Client, Keep: d.Keep, Log: d.Log}
+	return credential.Deps{Store: d.Store, Clock: d.Clock, Client: d.Client, Machine: d.Machine, Keep: d.Keep, Log: d.Log}
 }
 
 // Settings are what the route's and the backend's steps say of forwarding.
