@@ -44,6 +44,9 @@ func NewEditor(cfg *ir.BodyEdit) (*Editor, error) {
 // Idle reports whether there is nothing to do for any body.
 func (ed *Editor) Idle() bool { return len(ed.names) == 0 }
 
+// Names reports whether a member of that name is written or removed.
+func (ed *Editor) Names(member string) bool { return slices.Contains(ed.names, member) }
+
 // Edit returns what body becomes; nil: it stays. o is what is known of the
 // body already, or nil. An error is the client's fault (400): ErrSyntax,
 // ErrDepth or ErrAmbiguous.
