@@ -77,7 +77,7 @@ func (s *Set) carryLabels(n *Set, touched []Key) {
 			if t.GroupKind != k.GroupKind {
 				continue
 			}
-			before, after := s.objects[t], n.objects[t]
+			before, after := s.Get(t), n.Get(t)
 			if before == after {
 				continue
 			}

@@ -21,15 +21,19 @@ func key(gk GroupKind, ns, name string) Key { return Key{GroupKind: gk, Namespac
 func TestWithEqualsFromScratch(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 2))
 	known := []Kind{{GroupKind: kindA}, {GroupKind: kindB}}
-	for range 50 {
+	for turn := range 50 {
 		now := map[Key]*Object{}
 		s := NewSet(nil, known)
+		names, edits := 5, 6
+		if turn%10 == 0 { // enough for several shards
+			names, edits = 2000, 300
+		}
 		for range 30 {
 			before := s
 			var changed []*Object
 			var removed []Key
-			for range rnd.IntN(6) {
-				k := key([]GroupKind{kindA, kindB}[rnd.IntN(2)], fmt.Sprint("ns", rnd.IntN(3)), fmt.Sprint("o", rnd.IntN(5)))
+			for range rnd.IntN(edits) {
+				k := key([]GroupKind{kindA, kindB}[rnd.IntN(2)], fmt.Sprint("ns", rnd.IntN(3)), fmt.Sprint("o", rnd.IntN(names)))
 				if slices.ContainsFunc(changed, func(o *Object) bool { return o.Key == k }) || slices.Contains(removed, k) {
 					continue
 				}
