@@ -78,9 +78,52 @@ func same(t *testing.T, a, b *Set) {
 			if !slices.Equal(a.ByLabel(gk, "l", l), b.ByLabel(gk, "l", l)) {
 				t.Fatalf("%v with l=%s: %v and %v", gk, l, a.ByLabel(gk, "l", l), b.ByLabel(gk, "l", l))
 			}
+			if !slices.EqualFunc(a.GroupsByLabel(gk, "l", l), b.GroupsByLabel(gk, "l", l), sameGroup) {
+				t.Fatalf("%v with l=%s is in other groups", gk, l)
+			}
 		}
 		if !a.Knows(gk) || !b.Knows(gk) {
 			t.Fatalf("%v is forgotten", gk)
+		}
+	}
+}
+
+func sameGroup(a, b *Group) bool { return slices.Equal(a.Objects(), b.Objects()) }
+
+// TestGroupsAreShared holds that a change of one object leaves all groups of a
+// list as they are but those beside it, with what was made of them.
+func TestGroupsAreShared(t *testing.T) {
+	var all []*Object
+	for i := range 5000 {
+		all = append(all, &Object{Key: key(kindA, "n", fmt.Sprint("o", i)), Labels: map[string]string{"l": "x"}})
+	}
+	s := NewSet(all, nil)
+	made := 0
+	look := func(s *Set) {
+		for _, g := range s.GroupsByLabel(kindA, "l", "x") {
+			n := g.Derived("length", func(list []*Object) any { made++; return len(list) })
+			if n != len(g.Objects()) {
+				t.Fatalf("%v made of %d", n, len(g.Objects()))
+			}
+		}
+	}
+	look(s)
+	if groups := s.GroupsByLabel(kindA, "l", "x"); len(groups) < 10 || made != len(groups) {
+		t.Fatalf("%d groups, %d made", len(groups), made)
+	}
+	for i := range 300 {
+		made = 0
+		was := s
+		if i%2 == 0 {
+			s = s.With(nil, []Key{all[i*7].Key})
+		} else {
+			s = s.With([]*Object{{Key: key(kindA, "n", fmt.Sprint("p", i)), Labels: all[0].Labels}}, nil)
+		}
+		if look(s); made > 2 {
+			t.Errorf("change %d makes %d groups anew", i, made)
+		}
+		if made = 0; len(was.ByLabel(kindA, "l", "x")) == len(s.ByLabel(kindA, "l", "x")) {
+			t.Errorf("change %d is not seen", i)
 		}
 	}
 }
