@@ -138,7 +138,7 @@ func (a *APIKey) Authenticate(_ context.Context, r *Request) (Result, error) {
 // in any case, so that a missing key takes as long as a wrong one.
 func (a *APIKey) present(r *Request) (key string, missing int) {
 	for _, h := range a.headers {
-		switch values := r.Header[h]; len(values) {
+		switch values := r.values(h); len(values) {
 		case 0:
 			continue
 		case 1:
