@@ -33,10 +33,10 @@ type server struct {
 	// before it is fed, within patience.
 	tls      *tls.Config
 	patience time.Duration
-	done    chan struct{} // closed when it serves no more
+	done     chan struct{} // closed when it serves no more
 
 	stop    sync.Once
-	stopped chan struct{} // closed when it is to drain
+	stopped chan struct{}   // closed when it is to drain
 	base    context.Context // of the requests, until they are cut
 	cut     context.CancelCauseFunc
 	retired atomic.Bool
