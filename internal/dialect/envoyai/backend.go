@@ -126,10 +126,20 @@ func (p *place) address(f *backendForm) *ir.Upstream {
 }
 
 func (p *place) serviceAddress(key resource.Key, port int) *ir.Upstream {
-	u, err := service.Upstream(p.t.v, service.Ref{Namespace: key.Namespace, Name: key.Name, Port: port}, service.Options{Dialect: name})
-	if e := (*service.Error)(nil); errors.As(err, &e) {
-		p.fail("backendRef", e.Remedy, "%s", e.What)
+	u := p.serviceUpstream("backendRef", service.Ref{Namespace: key.Namespace, Name: key.Name, Port: port})
+	if u == nil {
 		return &ir.Upstream{}
+	}
+	return u
+}
+
+// serviceUpstream returns the upstream of a Service's port; nil: there is none,
+// which is a fault of the field.
+func (p *place) serviceUpstream(field string, ref service.Ref) *ir.Upstream {
+	u, err := service.Upstream(p.t.v, ref, service.Options{Dialect: name})
+	if e := (*service.Error)(nil); errors.As(err, &e) {
+		p.fail(field, e.Remedy, "%s", e.What)
+		return nil
 	}
 	return u
 }

@@ -191,30 +191,46 @@ func (p *place) authorities(refs []objectRef, out *ir.ClientTLS) {
 // secretKey returns a data key of the Secret that a reference names. One that
 // cannot be used is a fault of the field, and the reference is to nothing.
 func (p *place) secretKey(field string, r *objectRef, data string) secret.Ref {
+	o, s := p.secret(field, r)
+	switch {
+	case o == nil:
+		return secret.Ref{}
+	case !s.HasKey(data):
+		p.fail(field, fmt.Sprintf("put it under %s", data), "%v has no data key %s", o.Key, data)
+		return secret.Ref{}
+	}
+	return secretRef(o.Key, data)
+}
+
+// secret returns the Secret that a reference names. One that cannot be used is
+// a fault of the field, and nil.
+func (p *place) secret(field string, r *objectRef) (*resource.Object, *resource.Secret) {
 	if r == nil || r.Name == "" {
 		p.fail(field, "name a Secret", "%s is missing", last(field))
-		return secret.Ref{}
+		return nil, nil
 	}
 	key := r.key(p.o.Namespace, "Secret")
 	if key.GroupKind != resource.SecretKind {
 		p.fail(field, "name a Secret", "a %v cannot be used here", key.GroupKind)
-		return secret.Ref{}
+		return nil, nil
 	}
 	if !p.granted(field, key) {
-		return secret.Ref{}
+		return nil, nil
 	}
 	o, s := resource.Spec[resource.Secret](p.t.v, key.GroupKind, key.Namespace, key.Name)
 	switch {
 	case o == nil:
 		p.fail(field, p.t.suggest(key), "no Secret %q in %s", key.Name, key.Namespace)
+		return nil, nil
 	case len(o.Faults) > 0:
 		p.fail(field, "correct it", "%v could not be read in full", key)
-	case !s.HasKey(data):
-		p.fail(field, fmt.Sprintf("put it under %s", data), "%v has no data key %s", key, data)
-	default:
-		return secret.Ref{Kind: resource.SecretKind.Kind, Namespace: key.Namespace, Name: key.Name, Key: data}
+		return nil, nil
 	}
-	return secret.Ref{}
+	return o, s
+}
+
+func secretRef(k resource.Key, data string) secret.Ref {
+	return secret.Ref{Kind: resource.SecretKind.Kind, Namespace: k.Namespace, Name: k.Name, Key: data}
 }
 
 // suites maps the names of BoringSSL, which Envoy takes, to those of

@@ -72,6 +72,8 @@ func translate(v *resource.View, root resource.Key) (*dialect.Fragment, status.R
 		p.egBackend(&spec.Spec)
 	case *backendSecurityPolicy:
 		p.backendSecurity(&spec.Spec)
+	case *securityPolicy:
+		p.securityPolicy(&spec.Spec)
 	case *notBuilt:
 		p.warn("", "remove it", "%s is not supported and has no effect", o.Kind)
 	}

@@ -57,6 +57,7 @@ func ownKinds() []resource.Kind {
 		k.Vital = vital
 		return k
 	}
+	targeted := func(k resource.Kind) resource.Kind { return policy(k, "targetRef", "targetRefs", "targetSelectors") }
 	return []resource.Kind{
 		ai("AIGatewayRoute", "aigatewayroutes", func() any { return new(aiGatewayRoute) }),
 		kind(aiGroup, "LLMRoute", "llmroutes", func() any { return new(llmRoute) }, versionAlpha),
@@ -67,6 +68,7 @@ func ownKinds() []resource.Kind {
 		named(ai("MCPRoute", "mcproutes", nil)),
 
 		envoy("Backend", "backends", func() any { return new(egBackend) }),
+		targeted(envoy("SecurityPolicy", "securitypolicies", func() any { return new(securityPolicy) })),
 		named(envoy("EnvoyProxy", "envoyproxies", nil)),
 		named(envoy("EnvoyPatchPolicy", "envoypatchpolicies", nil)),
 	}

@@ -38,6 +38,8 @@ type objectRef struct {
 	Port      *int    `json:"port"`
 	Weight    *int    `json:"weight"`
 	Fallback  bool    `json:"fallback"`
+	// DataKey is within a ConfigMap or Secret, where one value is meant.
+	DataKey string `json:"key"`
 }
 
 // policyRef names a BackendSecurityPolicy beside a backend.
