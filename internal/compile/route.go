@@ -128,6 +128,7 @@ func (rb *routeBuilder) stages() ([]dataplane.Stage, []bool) {
 	if err != nil {
 		return []dataplane.Stage{rb.closed(err)}, nil
 	}
+	rb.reportUnset()
 	guards := slices.Clone(rb.guards)
 	last, err := rb.action()
 	if err != nil {
