@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/postern-gateway/postern/internal/credential"
 	"github.com/postern-gateway/postern/internal/dataplane"
 	"github.com/postern-gateway/postern/internal/dataplane/filter"
 	"github.com/postern-gateway/postern/internal/dataplane/forward"
@@ -91,7 +92,7 @@ func (r *run) build(rt *ir.Route, reached []*ir.Upstream) *built {
 	b := &built{upstreams: reached, session: r.deps.Keep.Begin()}
 	rb := &routeBuilder{run: r, rt: rt, b: b}
 	stages, guards := rb.stages()
-	b.route = &dataplane.Route{Name: rt.Name, Origin: rt.Origin, Stages: stages, Guards: guards, Sanitize: rb.sanitized()}
+	b.route = &dataplane.Route{Name: rt.Name, Origin: rt.Origin, Stages: stages, Guards: guards, Sanitize: rb.sanitized(), Brought: rb.brought()}
 	rb.describe(b.route)
 	return b
 }
@@ -119,6 +120,23 @@ type routeBuilder struct {
 // client's value goes when the step that sets them accepts the caller.
 func (rb *routeBuilder) sanitized() []string {
 	return slices.DeleteFunc(rb.sanitize, func(name string) bool { return slices.Contains(rb.inputs, name) })
+}
+
+// brought are the headers in which callers may bring a credential for one of
+// the route's upstreams, but those in which they prove themselves to us.
+func (rb *routeBuilder) brought() []string {
+	var out []string
+	for _, u := range rb.b.upstreams {
+		if u == nil {
+			continue
+		}
+		for _, name := range credential.OverrideHeaders(u.Credential) {
+			if !dataplane.IsCredentialHeader(name) && !slices.Contains(rb.inputs, name) && !slices.Contains(out, name) {
+				out = append(out, name)
+			}
+		}
+	}
+	return out
 }
 
 // stages returns the route's stages, the last of which answers, and which of

@@ -76,9 +76,9 @@ type Listener struct {
 	ServerName    string
 	ForwardedPort bool
 	KeepRequestID bool
-	// Clients tells why a TLS connection would not be let in if it were made
-	// now, by the listener's rules for client certificates; nil: it has none.
-	Clients func(state *tls.ConnectionState, now time.Time) error
+	// Clients are the listener's rules for client certificates; nil: it has
+	// none.
+	Clients Clients
 	// Closed answers every request.
 	Closed *ir.Closed
 }
@@ -102,6 +102,9 @@ type Route struct {
 	// Sanitize are headers that a step of the route may set: whatever a
 	// client sends in them is removed before the first stage.
 	Sanitize []string
+	// Brought are headers in which a client may bring a credential of its own
+	// for an upstream of the route: they are set aside before the first stage.
+	Brought []string
 	// Entry says what must hold before a body is read to choose the route.
 	Entry Entry
 	// Lists says that the route answers with Models, and that its stages do

@@ -56,6 +56,8 @@ type Exchange struct {
 	Peer string
 	// TLS is the client's connection state; nil for plain HTTP.
 	TLS *tls.ConnectionState
+	// PeerID is the SPIFFE ID of the verified client certificate; empty without one.
+	PeerID string
 
 	Listener *Listener
 	Route    *Route
@@ -73,6 +75,10 @@ type Exchange struct {
 	// Caller keeps the credential headers that the client sent, for upstreams
 	// whose configuration passes them on.
 	Caller http.Header
+
+	// Brought holds what the client sent in headers that are for a credential
+	// of its own for an upstream; no stage sees them. It may be nil.
+	Brought http.Header
 
 	// Record is written to the access log when the exchange ends.
 	Record Record

@@ -180,11 +180,8 @@ func (e *Exchange) enter(s *Socket, r *http.Request) *Answer {
 	}
 	e.Header.Set("X-Request-Id", e.Record.RequestID)
 	if l.Clients != nil {
-		if err := l.Clients(r.TLS, e.Record.Start); err != nil {
-			return &Answer{
-				Status: http.StatusMisdirectedRequest, Body: "connect again with a client certificate that is trusted", Verdict: Denied,
-				Header: http.Header{"Connection": {"close"}}, Origin: l.Origin, Cause: err.Error(),
-			}
+		if a := e.admit(l, r); a != nil {
+			return a
 		}
 	}
 	if tooMany(e.Header, l.Limits.Headers) {
@@ -249,6 +246,15 @@ func (e *Exchange) settle(ctx context.Context, router *match.Router[*Route], hit
 func (e *Exchange) take(hit match.Hit[*Route]) {
 	e.Route, e.Matched = hit.Value, hit.Path
 	e.Record.Route, e.Record.RouteOrigin = e.Route.Name, e.Route.Origin
+	for _, name := range e.Route.Brought {
+		if v, ok := e.Header[name]; ok {
+			if e.Brought == nil {
+				e.Brought = http.Header{}
+			}
+			e.Brought[name] = v
+			delete(e.Header, name)
+		}
+	}
 	for _, name := range e.Route.Sanitize {
 		e.Sanitize(name)
 		e.Withdraw(name)

@@ -25,10 +25,13 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net"
+	"net/http"
 	"time"
 
+	"github.com/postern-gateway/postern/internal/credential"
 	"github.com/postern-gateway/postern/internal/dataplane"
 	"github.com/postern-gateway/postern/internal/ir"
+	"github.com/postern-gateway/postern/internal/keep"
 	"github.com/postern-gateway/postern/internal/secret"
 )
 
@@ -47,6 +50,11 @@ type Deps struct {
 	Roots *x509.CertPool
 	// Rand yields the random numbers that choose; nil: math/rand/v2.
 	Rand func() uint64
+	// Client fetches credentials; nil: none is fetched. Keep holds what keeps
+	// them fresh; nil: each Upstream has its own.
+	// Machine asks the metadata servers of the machine itself; nil: Client.
+	Client, Machine *http.Client
+	Keep            *keep.Keep
 	// Upgrades knows the upgraded connections under way, so that a drain can
 	// end them; nil: nobody does.
 	Upgrades *Upgrades
@@ -70,6 +78,11 @@ func (d Deps) withDefaults() Deps {
 		d.Upgrades = &Upgrades{}
 	}
 	return d
+}
+
+// credentials returns what an upstream's credential is made with.
+func (d Deps) credentials() credential.Deps {
+	return credential.Deps{Store: d.Store, Clock: d.Clock, Client: d.Client, Machine: d.Machine, Keep: d.Keep, Log: d.Log}
 }
 
 // Settings are what the route's and the backend's steps say of forwarding.
@@ -115,6 +128,9 @@ func New(backends []Backend, s Settings, deps Deps) (dataplane.Stage, error) {
 			return nil, fmt.Errorf("backend %q: %w", backends[i].Name, err)
 		}
 		f.backends = append(f.backends, b)
+		for _, m := range b.members {
+			f.brought = append(f.brought, credential.OverrideHeaders(m.upstream.cfg.Credential)...)
+		}
 		f.total += uint64(b.weight)
 	}
 	return f, nil
@@ -123,6 +139,9 @@ func New(backends []Backend, s Settings, deps Deps) (dataplane.Stage, error) {
 // forwarder is the compiled stage. It is immutable.
 type forwarder struct {
 	backends []*backend
+	// brought are the headers in which a request may bring a credential for
+	// one of the backends: no upstream sees them.
+	brought  []string
 	total    uint64
 	settings settings
 	deps     Deps

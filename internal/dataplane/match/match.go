@@ -71,7 +71,7 @@ type Router[T any] struct {
 // at fault and what is wrong with it.
 func NewRouter[T any](entries []Entry[T]) (*Router[T], error) {
 	r := &Router[T]{hits: make([]Hit[T], len(entries))}
-	matchers := make([]*matcher, 0, len(entries))
+	matchers, regexes := make([]*matcher, 0, len(entries)), rests{}
 	var heads []*matcher
 	known := map[string]*head{}
 	for rank, index := range ranked(entries) {
@@ -81,12 +81,12 @@ func NewRouter[T any](entries []Entry[T]) (*Router[T], error) {
 			if r.models == nil {
 				r.models = &byModel{heads: map[int]*head{}}
 			}
-			if err := r.models.add(rank, &e.Match, known, &heads); err != nil {
+			if err := r.models.add(rank, &e.Match, known, &heads, regexes); err != nil {
 				return nil, fmt.Errorf("match %d: %w", index, err)
 			}
 			continue
 		}
-		m, err := newMatcher(&e.Match)
+		m, err := newMatcher(&e.Match, regexes)
 		if err != nil {
 			return nil, fmt.Errorf("match %d: %w", index, err)
 		}

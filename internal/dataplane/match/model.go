@@ -36,7 +36,7 @@ type modelEntry struct {
 // modelName stands in StringMatch.Name, which matches of a model do not use.
 const modelName = "model"
 
-func (b *byModel) add(rank int, m *ir.Match, known map[string]*head, matchers *[]*matcher) error {
+func (b *byModel) add(rank int, m *ir.Match, known map[string]*head, matchers *[]*matcher, regexes rests) error {
 	v := modelEntry{rank: rank}
 	for _, s := range m.Model {
 		s.Name = modelName
@@ -52,7 +52,7 @@ func (b *byModel) add(rank int, m *ir.Match, known map[string]*head, matchers *[
 	}
 	h := known[key]
 	if h == nil {
-		c, err := newMatcher(m)
+		c, err := newMatcher(m, regexes)
 		if err != nil {
 			return err
 		}
