@@ -35,7 +35,7 @@ type authenticate struct {
 }
 
 func (s *authenticate) Run(ctx context.Context, e *dataplane.Exchange) *dataplane.Answer {
-	result, err := s.authenticator.Authenticate(ctx, &authn.Request{Header: e.Header, Query: e.Query()})
+	result, err := s.authenticator.Authenticate(ctx, &authn.Request{Header: e.Header, Query: e.Query(), Given: e.Trace().Claims()})
 	if err != nil {
 		return s.refuse(e, err)
 	}
@@ -60,6 +60,7 @@ func proven(list []authn.Identity) bool {
 // accept takes over what was proven. Headers that tell who calls are removed
 // first, also those that are then not set.
 func (s *authenticate) accept(e *dataplane.Exchange, r *authn.Result) {
+	traceAccept(e.Trace(), r)
 	e.Consume(r.Consumed)
 	for _, name := range r.Sanitize {
 		e.Sanitize(http.CanonicalHeaderKey(name))
@@ -168,6 +169,7 @@ type authorize struct {
 func (s *authorize) Run(_ context.Context, e *dataplane.Exchange) *dataplane.Answer {
 	in := authz.Input{Identities: e.Identities, Method: e.Method, Path: e.Path}
 	d := s.rules.Decide(&in)
+	traceRules(e.Trace(), s.rules, &in)
 	if !d.Allowed {
 		return dataplane.Refuse(http.StatusForbidden, denied, s.slot, s.origin, d.Reason)
 	}

@@ -124,6 +124,9 @@ func (x *exchange) frame(o *outgoing) {
 // request, the route's credentials, then the upstream's. With the first
 // credential goes what the caller sent in such headers.
 func (x *exchange) inject(ctx context.Context, at *attempt, o *outgoing, out *dataplane.Outbound) error {
+	if x.e.Trace() != nil {
+		return x.name(ctx, at, o, out)
+	}
 	in := at.ep.upstream.injector
 	var keep []string
 	if in != nil || len(out.Secrets) > 0 || out.CarriesCredential() {
