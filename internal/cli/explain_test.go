@@ -69,7 +69,7 @@ func TestExplainWalkThroughs(t *testing.T) {
 			args: []string{"POST", "http://localhost:8080/openai", "-d", `{"model":"gpt-3.5-turbo"}`, "-H", tokenOf(t, "gloo-ai-gateway/alice.jwt")},
 			want: []string{
 				"decision  allow, sent on to api.openai.com:443", "POST https://api.openai.com/v1/chat/completions",
-				"Authorization: [Secret gloo-system/openai-secret[Authorization]]", "model     gpt-3.5-turbo",
+				"Authorization: [Secret gloo-system/openai-secret[Authorization]]",
 			},
 		},
 		{
