@@ -29,7 +29,7 @@ type Trace struct {
 
 	given Given
 	made  map[string]string // what wrote a secret header, by name
-	open  []int // the steps under way, by index
+	open  []int             // the steps under way, by index
 }
 
 // TracedStep is what one step did.

@@ -36,6 +36,9 @@ type Target struct {
 	// Proven takes a request's Claims as proven where no step asks for a
 	// token: for policies that are tried alone.
 	Proven bool
+	// AnyPort takes a request whose port nothing listens on to the first
+	// listener: where policies are tried alone, there is no other.
+	AnyPort bool
 }
 
 // NewTarget compiles a configuration for being explained. deps are those of
@@ -98,6 +101,9 @@ func (t *Target) socket(w *wire) (*dataplane.Socket, error) {
 		case found == nil || s.Address == "":
 			found = s
 		}
+	}
+	if found == nil && t.AnyPort && len(t.Snapshot.Sockets) > 0 {
+		found = t.Snapshot.Sockets[0]
 	}
 	if found == nil {
 		return nil, fmt.Errorf("%w on port %d; %s", ErrNoListener, w.port, t.ports())
