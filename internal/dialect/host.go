@@ -281,6 +281,9 @@ func (a *Attachment) bearers() string {
 func (r *merge) tellAttachments(fragments []*Fragment) {
 	for _, f := range fragments {
 		for _, a := range f.Attachments {
+			if a.Implied {
+				continue
+			}
 			t := r.tally[a]
 			o := status.Outcome{Object: a.Owner.Status(), About: a.Slot + " on " + a.Target.String(), Condition: "Attached", OK: true, Reason: "Attached"}
 			switch {

@@ -196,7 +196,7 @@ func (p *place) secretKey(field string, r *objectRef, data string) secret.Ref {
 	case o == nil:
 		return secret.Ref{}
 	case !s.HasKey(data):
-		p.fail(field, fmt.Sprintf("put it under %s", data), "%v has no data key %s", o.Key, data)
+		p.unresolved(field, fmt.Sprintf("put it under %s", data), "%v has no data key %s", o.Key, data)
 		return secret.Ref{}
 	}
 	return secretRef(o.Key, data)
@@ -220,7 +220,7 @@ func (p *place) secret(field string, r *objectRef) (*resource.Object, *resource.
 	o, s := resource.Spec[resource.Secret](p.t.v, key.GroupKind, key.Namespace, key.Name)
 	switch {
 	case o == nil:
-		p.fail(field, p.t.suggest(key), "no Secret %q in %s", key.Name, key.Namespace)
+		p.unresolved(field, p.t.suggest(key), "no Secret %q in %s", key.Name, key.Namespace)
 		return nil, nil
 	case len(o.Faults) > 0:
 		p.fail(field, "correct it", "%v could not be read in full", key)

@@ -20,22 +20,22 @@ const (
 
 // securityPolicy reads a SecurityPolicy, field by field.
 func (p *place) securityPolicy(s *securityPolicySpec) {
-	p.attach(&s.targeting, []string{gatewayKindName, routeKindName}, []field{
+	p.attach(&s.targeting, targetKinds, []field{
 		p.build("cors", s.CORS != nil, func(at *place) []ir.Step { return at.cors(s.CORS) }),
 		p.build("extAuth", s.ExtAuth != nil, func(at *place) []ir.Step { return at.extAuth(s.ExtAuth) }),
 		p.build("apiKeyAuth", s.APIKeyAuth != nil, func(at *place) []ir.Step { return at.apiKeyAuth(s.APIKeyAuth) }),
 		p.build("basicAuth", s.BasicAuth != nil, func(at *place) []ir.Step { return at.basicAuth(s.BasicAuth) }),
 		p.build("jwt", s.JWT != nil, func(at *place) []ir.Step { return at.jwt(s.JWT) }),
 		p.build("authorization", s.Authorization != nil, func(at *place) []ir.Step { return at.authorization(s) }),
-		p.unsupported("oidc", s.OIDC, "use jwt: a browser's login"),
-		p.unsupported("csrf", s.CSRF, "remove it: protection against forged requests of browsers"),
+		p.unsupported("oidc", s.OIDC, "use jwt"),
+		p.unsupported("csrf", s.CSRF, "remove it to serve these routes without it"),
 	})
 }
 
 // unsupported is a field without which what it guards would be open.
 func (p *place) unsupported(name string, set present, remedy string) field {
 	return p.build(name, bool(set), func(at *place) []ir.Step {
-		at.fail("", remedy+" is not there", "%s is not supported; what it would guard is closed", name)
+		at.fail("", remedy, "%s is not supported; what it would guard is closed", name)
 		return nil
 	})
 }
