@@ -16,6 +16,8 @@ func (r *Route) Asks() []string {
 			}
 		case s.ClaimRules != nil:
 			out = append(out, "claims")
+		case s.AccessRules != nil && s.AccessRules.asks():
+			out = append(out, "access rules")
 		}
 	}
 	return out
@@ -150,19 +152,6 @@ func (a *AuthSet) metadata() []MetadataHeader {
 		}
 	}
 	return out
-}
-
-// Secret names the secret that a credential is made of, or is empty.
-func (c *Credential) Secret() string {
-	switch {
-	case c == nil || c.Passthrough != nil:
-		return ""
-	case c.Header != nil:
-		return c.Header.Secret.String()
-	case c.AWS != nil && c.AWS.Keys.Static != nil:
-		return c.AWS.Keys.Static.SecretAccessKey.String()
-	}
-	return ""
 }
 
 // Reached returns the upstreams that a backend can send to: its own, or the
