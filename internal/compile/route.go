@@ -152,6 +152,7 @@ func (rb *routeBuilder) stages() ([]dataplane.Stage, []bool) {
 	if err != nil {
 		return []dataplane.Stage{rb.closed(err)}, nil
 	}
+	rb.reportUnset()
 	guards, entry := slices.Clone(rb.guards), rb.entry
 	if rb.rt.Action.Models != nil {
 		return stages, guards
