@@ -42,6 +42,8 @@ type Step struct {
 	Upgrade     *Upgrade     `json:"upgrade,omitempty"`
 	LLM         *LLMOptions  `json:"llm,omitempty"`
 	BodyEdit    *BodyEdit    `json:"bodyEdit,omitempty"`
+	// Direct answers at this step.
+	Direct *Direct `json:"direct,omitempty"`
 	// Closed ends the request at this step.
 	Closed *Closed `json:"closed,omitempty"`
 }
