@@ -93,6 +93,7 @@ func (r *run) build(rt *ir.Route, reached []*ir.Upstream) *built {
 	rb := &routeBuilder{run: r, rt: rt, b: b}
 	stages, guards := rb.stages()
 	b.route = &dataplane.Route{Name: rt.Name, Origin: rt.Origin, Stages: stages, Guards: guards, Sanitize: rb.sanitized(), Brought: rb.brought()}
+	rb.describe(b.route)
 	return b
 }
 
@@ -106,7 +107,11 @@ type routeBuilder struct {
 	sanitize, inputs []string
 	// guards marks the guards among the stages built so far; those of the
 	// route itself are taken before its backends add theirs.
-	guards   []bool
+	guards []bool
+	// entry is what the steps so far ask before a body is read, entered the
+	// steps that find out who calls, and those before them.
+	entry    dataplane.Entry
+	entered  []ir.Step
 	settings forward.Settings
 }
 
@@ -140,22 +145,31 @@ func (rb *routeBuilder) brought() []string {
 // that a broken protection shows.
 func (rb *routeBuilder) stages() ([]dataplane.Stage, []bool) {
 	if rb.closedByExposure() {
+		rb.entry = closedEntry
 		return []dataplane.Stage{dataplane.Closed(&ir.Closed{Status: 403, Reason: "carries a provider credential and asks nobody; refused by --exposed=deny", Origin: rb.rt.Origin})}, nil
 	}
 	stages, err := rb.steps(rb.rt.Steps)
 	if err != nil {
 		return []dataplane.Stage{rb.closed(err)}, nil
 	}
-	guards := slices.Clone(rb.guards)
+	guards, entry := slices.Clone(rb.guards), rb.entry
+	if rb.rt.Action.Models != nil {
+		return stages, guards
+	}
 	last, err := rb.action()
 	if err != nil {
 		return []dataplane.Stage{rb.closed(err)}, nil
+	}
+	rb.entry = entry // the backends' steps come after the body
+	if rb.rt.Action.Closed != nil {
+		rb.entry.Proof = len(stages) + 1
 	}
 	return append(stages, last), guards
 }
 
 // closed reports err and returns the stage that closes the route.
 func (rb *routeBuilder) closed(err error) dataplane.Stage {
+	rb.entry = closedEntry
 	origin := rb.rt.Origin
 	if at, ok := err.(*stepError); ok {
 		origin = at.origin

@@ -3,6 +3,7 @@ package dataplane
 import (
 	"errors"
 	"io"
+	"math"
 	"net/http"
 	"sync/atomic"
 )
@@ -102,8 +103,14 @@ func (e *Exchange) Collect() ([]byte, *Answer) {
 	if err != nil {
 		return nil, BodyAnswer(err)
 	}
-	e.SetBody(data)
+	e.setCame(data)
 	return data, nil
+}
+
+// setCame is SetBody for what the client sent.
+func (e *Exchange) setCame(data []byte) {
+	e.SetBody(data)
+	e.came = e.collected
 }
 
 // Peek returns the beginning of the body, of so many bytes at most, and whether
@@ -130,42 +137,90 @@ func (e *Exchange) Peek(most int64) (data []byte, whole bool, a *Answer) {
 	}
 	b.ahead = data
 	if int64(len(data)) <= most {
-		e.SetBody(data)
+		e.setCame(data)
 		return data, true, nil
 	}
 	return data[:most], false, nil
 }
 
-const collectStep = 64 << 10
+// A body is collected into a buffer that begins with firstBuffer and grows by
+// the factor of grow, but for one of declared length: once something of it has
+// really come, the rest has room at once.
+const (
+	firstBuffer = 64 << 10
+	grow        = 2
+	trust       = 16
+)
 
 func (e *Exchange) collect() ([]byte, error) {
-	size := max(min(e.Length+1, 1<<20), 4<<10)
-	data := make([]byte, 0, size)
-	for {
-		if len(data) == cap(data) {
-			data = append(data, 0)[:len(data)]
-		}
-		if int64(len(data))+collectStep > e.held {
-			if !e.budget.take(collectStep) {
-				return nil, ErrBudget
-			}
-			e.held += collectStep
-		}
-		n, err := e.Body.Read(data[len(data):min(cap(data), len(data)+collectStep)])
-		data = data[:len(data)+n]
-		if err == io.EOF {
-			return data, nil
-		}
-		if err != nil {
-			return nil, err
-		}
+	most := int64(math.MaxInt64)
+	factor := int64(grow)
+	if e.Length >= 0 {
+		most, factor = e.Length+1, trust // one more, to meet the end in the last read
 	}
+	data, err := e.room(nil, min(most, firstBuffer))
+	for err == nil {
+		if len(data) == cap(data) {
+			if data, err = e.room(data, min(max(most, int64(len(data))+1), factor*int64(len(data)))); err != nil {
+				break
+			}
+		}
+		var n int
+		n, err = e.Body.Read(data[len(data):cap(data)])
+		data = data[:len(data)+n]
+	}
+	if err != io.EOF {
+		return nil, err
+	}
+	return data, nil
 }
 
-// SetBody replaces the body by bytes in memory.
+// room returns data with the capacity for size bytes, which it takes from the
+// budget.
+func (e *Exchange) room(data []byte, size int64) ([]byte, error) {
+	if more := size - e.held; more > 0 {
+		if !e.budget.take(more) {
+			return nil, ErrBudget
+		}
+		e.held = size
+	}
+	return append(make([]byte, 0, size), data...), nil
+}
+
+// SetBody replaces the body by bytes in memory. What model the body named is
+// forgotten; see ReadModel.
 func (e *Exchange) SetBody(data []byte) {
 	e.collected = &data
 	e.Length = int64(len(data))
+	e.Model, e.scan = "", bodyScan{}
+}
+
+// EditBody is SetBody for a change that leaves alone what ReadModel reads.
+func (e *Exchange) EditBody(data []byte) {
+	model, scan, known := e.Model, e.scan, e.modelKnown()
+	e.SetBody(data)
+	if known {
+		scan.of, scan.object = e.collected, nil
+		e.Model, e.scan = model, scan
+	}
+}
+
+// WithBody runs f on an exchange with another body, such as an attempt's, and
+// returns the body that f leaves. The exchange is then as it was.
+func (e *Exchange) WithBody(data []byte, f func()) []byte {
+	collected, length, model, scan := e.collected, e.Length, e.Model, e.scan
+	if collected == nil || !same(*collected, data) {
+		e.SetBody(data)
+	}
+	f()
+	out := *e.collected
+	e.collected, e.Length, e.Model, e.scan = collected, length, model, scan
+	return out
+}
+
+// same reports whether two slices are one.
+func same(a, b []byte) bool {
+	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
 }
 
 // Collected returns the body if it is in memory.

@@ -1,9 +1,6 @@
 package ir
 
-import (
-	"fmt"
-	"slices"
-)
+import "fmt"
 
 // Asks lists what a route asks its callers for, in words: one entry for each
 // step that lets nobody pass unproven. Empty means that it asks nobody.
@@ -145,8 +142,9 @@ func (a *AuthSet) metadata() []MetadataHeader {
 		if m.APIKey == nil {
 			continue
 		}
-		for _, h := range m.APIKey.FromMetadata {
-			if slices.ContainsFunc(m.APIKey.Entries, func(e APIKeyEntry) bool { return !e.Metadata[h.Key].IsZero() }) {
+		all := m.APIKey.Entries.Len()
+		for i, h := range m.APIKey.FromMetadata {
+			if m.APIKey.Entries.Missing(i) < all {
 				out = append(out, h)
 			}
 		}

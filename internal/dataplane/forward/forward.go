@@ -89,7 +89,8 @@ func (d Deps) credentials() credential.Deps {
 type Settings struct {
 	// Timeouts of which the shortest of each kind holds.
 	Timeouts []ir.Timeouts
-	// Retry is nil where a failed attempt is final.
+	// Retry is nil where a failed attempt is final, but for backends of
+	// several tiers: there each is tried once, see failover.
 	Retry *ir.Retry
 	// Upgrade is nil where "websocket" alone is allowed.
 	Upgrade *ir.Upgrade
@@ -105,6 +106,9 @@ type Backend struct {
 	// a healthy one share the requests, the next is for failover.
 	Upstream *Upstream
 	Tiers    [][]*Upstream
+	// Weights are the members' shares within their tiers, in the form of
+	// Tiers; what is not there, or 0, counts as 1.
+	Weights [][]int
 	// Stages are the backend's own; they run once, before the first attempt.
 	Stages []dataplane.Stage
 	// UpstreamStages run for each attempt on an upstream, before its
@@ -119,7 +123,7 @@ type Backend struct {
 func New(backends []Backend, s Settings, deps Deps) (dataplane.Stage, error) {
 	f := &forwarder{deps: deps.withDefaults(), settings: compileSettings(s)}
 	for i := range backends {
-		b, err := newBackend(&backends[i], s.LLM)
+		b, err := newBackend(&backends[i], &s)
 		if err != nil {
 			return nil, fmt.Errorf("backend %q: %w", backends[i].Name, err)
 		}
@@ -166,12 +170,11 @@ func (f *forwarder) Run(ctx context.Context, e *dataplane.Exchange) *dataplane.A
 // settings are Settings made ready.
 type settings struct {
 	request, stream, attempt, idle time.Duration // 0: none
-	retry                          *ir.Retry
 	upgrades                       []string
 }
 
 func compileSettings(s Settings) settings {
-	out := settings{retry: s.Retry, upgrades: []string{"websocket"}}
+	out := settings{upgrades: []string{"websocket"}}
 	for _, t := range s.Timeouts {
 		out.request = shorter(out.request, t.Request)
 		out.stream = shorter(out.stream, t.Stream)

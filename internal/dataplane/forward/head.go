@@ -66,19 +66,27 @@ func (x *exchange) adapt(ctx context.Context, m *member, h http.Header) ([]byte,
 	kept := e.Header
 	e.Header = h
 	defer func() { e.Header = kept }()
-	for _, s := range m.stages {
-		if a := s.Run(ctx, e); a != nil {
-			return nil, a
+	var a *dataplane.Answer
+	stages := func() {
+		for _, s := range m.stages {
+			if a = s.Run(ctx, e); a != nil {
+				return
+			}
 		}
 	}
-	return data, nil
+	if x.stream != nil {
+		stages()
+	} else {
+		data = e.WithBody(data, stages)
+	}
+	return data, a
 }
 
 // adaptLLM turns the request into what the provider takes. A compressed body
 // cannot be looked into, so it cannot be shown to ask for what it may.
 func (x *exchange) adaptLLM(adapter *llm.Adapter, h http.Header) ([]byte, *dataplane.Answer) {
 	e, data := x.e, x.data
-	r := &llm.Request{Path: e.OutPath(), RawQuery: e.OutQuery(), ContentType: h.Get("Content-Type")}
+	r := &llm.Request{Path: e.OutPath(), RawQuery: e.OutQuery(), ContentType: h.Get("Content-Type"), Object: e.Object()}
 	if adapter.NeedsBody(r.Path) {
 		if coding := h.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
 			return nil, &dataplane.Answer{Status: http.StatusUnsupportedMediaType, Body: "the request body must not be compressed", Verdict: dataplane.Invalid, Cause: "the body is compressed, and has to be read"}
