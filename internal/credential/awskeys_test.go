@@ -68,7 +68,9 @@ func sources(w *world) map[string]struct {
 	keys ir.AWSKeySource
 	env  map[string]string
 } {
-	file := func(profile string) *ir.AWSFile { return &ir.AWSFile{Contents: awsRef("credentials"), Profile: profile} }
+	file := func(profile string) *ir.AWSFile {
+		return &ir.AWSFile{Contents: awsRef("credentials"), Profile: profile}
+	}
 	static := &ir.AWSStaticKeys{AccessKeyID: awsRef("id"), SecretAccessKey: awsRef("key")}
 	c := w.cloud.Config()
 	type row = struct {
