@@ -110,7 +110,7 @@ func TestAWSKeysAreTaken(t *testing.T) {
 // An hour of credentials that live for ten seconds: the provider, which knows
 // when each ends, never sees one that has.
 func TestAWSKeysOverAnHour(t *testing.T) {
-	for _, name := range []string{"exchange", "file, chain", "default: machine", "default: pod identity", "static, then a role"} {
+	for _, name := range []string{"exchange", "file, chain", "default: machine"} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t, simulate.CloudConfig{Life: 10 * time.Second})

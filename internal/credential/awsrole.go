@@ -87,6 +87,7 @@ func (at *roles) assume(ctx context.Context, keys *awsKeys, role *ir.AWSRole) (*
 	began := at.deps.Clock()
 	out, err := at.client.AssumeRole(ctx, in, func(o *sts.Options) {
 		o.Credentials = aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) { return keys.credentials(), nil })
+		o.HTTPSignerV4 = keys.signer // the client's own goes by the id of keys, also where their secret was corrected
 	})
 	if err != nil {
 		return nil, time.Time{}, stsError("assume role "+role.ARN, err, keys.key, keys.session)
