@@ -56,6 +56,9 @@ type Request struct {
 	Query url.Values
 	// Proven are the callers that steps before have proven.
 	Proven []Identity
+	// Given are claims that count as those of a verified token, in rehearsals
+	// alone; a request that is served has none.
+	Given map[string]any
 	// Call is there if an external server may have to be told of it.
 	Call *Call
 }

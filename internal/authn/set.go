@@ -70,6 +70,9 @@ func NewSet(cfg *ir.AuthSet, deps Deps) (*Set, error) {
 			s.Close()
 			return nil, fmt.Errorf("authentication %q: %w", m.Name, err)
 		}
+		if deps.Answer != nil {
+			answerFor(a, deps.Answer(m))
+		}
 		s.calls = s.calls || m.External != nil
 		s.names, s.methods = append(s.names, m.Name), append(s.methods, a)
 		if x, ok := a.(sanitizing); ok {

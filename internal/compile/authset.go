@@ -109,7 +109,7 @@ func (r *run) newSet(cfg *ir.AuthSet) (*sharedSet, error) {
 	session := r.deps.Keep.Begin()
 	var keyErr error
 	set, err := authn.NewSet(cfg, authn.Deps{
-		Store: r.deps.Store, Clock: r.deps.Clock, Cache: r.deps.Tokens, Client: r.deps.KeyClient,
+		Store: r.deps.Store, Clock: r.deps.Clock, Cache: r.deps.Tokens, Client: r.deps.KeyClient, Answer: r.deps.Answer,
 		Keys: func(remote ir.RemoteKeys) *authn.RemoteKeys {
 			keys, err := r.remoteKeys(session, remote)
 			if err != nil {

@@ -8,9 +8,11 @@ import (
 	"github.com/postern-gateway/postern/internal/keep"
 )
 
-// closedEntry is that of a route whose one stage closes it: nobody's body is
-// read for it.
-var closedEntry = dataplane.Entry{Proof: 1, Allowed: 1}
+// shutEntry notes that the route has one stage, which closes it: nobody's body
+// is read for it.
+func (rb *routeBuilder) shutEntry() {
+	rb.shut, rb.entry = true, dataplane.Entry{Proof: 1, Allowed: 1}
+}
 
 // enter notes a step whose stage is the n-th of the route, from 1 on.
 func (rb *routeBuilder) enter(s ir.Step, n int) {
@@ -28,7 +30,7 @@ func (rb *routeBuilder) describe(r *dataplane.Route) {
 	r.Entry = rb.entry
 	r.Entry.Asks = len(rb.rt.Asks()) > 0
 	r.Entry.Forwards = rb.rt.Action.Forward != nil
-	if rb.looksAtModel() && rb.entry != closedEntry {
+	if rb.looksAtModel() && !rb.shut {
 		r.Entry.Key = rb.entryKey(r.Sanitize)
 	}
 	if list := rb.rt.Action.Models; list != nil {
@@ -51,7 +53,7 @@ func (rb *routeBuilder) looksAtModel() bool {
 // entryKey tells what the stages do that find out who calls.
 func (rb *routeBuilder) entryKey(sanitize []string) string {
 	type entered struct{ policy any }
-	n := 0
+	n := 0 // stages
 	var parts []any
 	for _, s := range rb.rt.Steps {
 		if n == rb.entry.Proof {

@@ -108,10 +108,10 @@ type routeBuilder struct {
 	// guards marks the guards among the stages built so far; those of the
 	// route itself are taken before its backends add theirs.
 	guards []bool
-	// entry is what the steps so far ask before a body is read, entered the
-	// steps that find out who calls, and those before them.
+	// entry is what the steps so far ask before a body is read; shut says that
+	// the route is closed.
 	entry    dataplane.Entry
-	entered  []ir.Step
+	shut     bool
 	settings forward.Settings
 }
 
@@ -145,13 +145,14 @@ func (rb *routeBuilder) brought() []string {
 // that a broken protection shows.
 func (rb *routeBuilder) stages() ([]dataplane.Stage, []bool) {
 	if rb.closedByExposure() {
-		rb.entry = closedEntry
+		rb.shutEntry()
 		return []dataplane.Stage{dataplane.Closed(&ir.Closed{Status: 403, Reason: "carries a provider credential and asks nobody; refused by --exposed=deny", Origin: rb.rt.Origin})}, nil
 	}
 	stages, err := rb.steps(rb.rt.Steps)
 	if err != nil {
 		return []dataplane.Stage{rb.closed(err)}, nil
 	}
+	rb.reportUnset()
 	guards, entry := slices.Clone(rb.guards), rb.entry
 	if rb.rt.Action.Models != nil {
 		return stages, guards
@@ -169,7 +170,7 @@ func (rb *routeBuilder) stages() ([]dataplane.Stage, []bool) {
 
 // closed reports err and returns the stage that closes the route.
 func (rb *routeBuilder) closed(err error) dataplane.Stage {
-	rb.entry = closedEntry
+	rb.shutEntry()
 	origin := rb.rt.Origin
 	if at, ok := err.(*stepError); ok {
 		origin = at.origin

@@ -72,12 +72,12 @@ func (r *run) listener(l *ir.Listener) *dataplane.Listener {
 	if l.Redirect != nil {
 		out.Stages = append(out.Stages, r.redirectAll(l))
 	}
-	for _, s := range l.HTTP.Steps {
+	for i, s := range l.HTTP.Steps {
 		stage, err := r.stage(s, nil)
 		if err != nil {
 			stage = r.closedFor(s.Origin, err)
 		}
-		out.Stages = append(out.Stages, stage)
+		out.Stages = append(out.Stages, r.traced(stage, &l.HTTP.Steps[i]))
 	}
 	var hosts []match.HostEntry[*dataplane.VirtualHost]
 	for _, h := range l.Hosts {

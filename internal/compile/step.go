@@ -45,7 +45,7 @@ type sanitizer interface{ Sanitize() []string }
 // gathered in settings instead.
 func (rb *routeBuilder) steps(steps []ir.Step) ([]dataplane.Stage, error) {
 	var out []dataplane.Stage
-	for _, s := range steps {
+	for i, s := range steps {
 		if rb.gather(s) {
 			continue
 		}
@@ -62,7 +62,7 @@ func (rb *routeBuilder) steps(steps []ir.Step) ([]dataplane.Stage, error) {
 		if c, ok := stage.(sanitizer); ok {
 			rb.sanitize = append(rb.sanitize, c.Sanitize()...)
 		}
-		out = append(out, stage)
+		out = append(out, rb.traced(stage, &steps[i]))
 		rb.guards = append(rb.guards, isGuard(s))
 		rb.enter(s, len(out))
 	}
@@ -133,6 +133,12 @@ func (r *run) stage(s ir.Step, rb *routeBuilder) (dataplane.Stage, error) {
 			return nil, err
 		}
 		return filter.NewAuthorize(rules, s.Slot, s.Origin), nil
+	case s.AccessRules != nil:
+		rules, err := authz.NewAccessRules(s.AccessRules)
+		if err != nil {
+			return nil, err
+		}
+		return filter.NewAccessRules(rules, s.Slot, s.Origin), nil
 	case rb == nil:
 		return nil, fmt.Errorf("this kind of step cannot stand on a listener")
 	case s.JWT != nil:
@@ -204,7 +210,7 @@ func (r *run) newJWT(cfg *ir.JWT) (*sharedJWT, error) {
 // remoteKeys returns the kept fetcher of a key set.
 func (r *run) remoteKeys(session *keep.Session, cfg ir.RemoteKeys) (*authn.RemoteKeys, error) {
 	if r.deps.KeyClient == nil {
-		return authn.FixedKeys(nil), nil
+		return authn.OfflineKeys(cfg.URL, r.deps.JWKS[cfg.URL]), nil
 	}
 	client, key := r.deps.KeyClient, keep.Key("jwks", cfg)
 	if cfg.Upstream != "" {

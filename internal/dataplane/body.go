@@ -6,6 +6,7 @@ import (
 	"math"
 	"net/http"
 	"sync/atomic"
+	"time"
 )
 
 // ErrBodyTooLarge is what reading a request body beyond its limit gives; it
@@ -99,8 +100,9 @@ func (e *Exchange) Collect() ([]byte, *Answer) {
 	if b, ok := e.Body.(*boundedBody); ok && e.Length > b.left+int64(len(b.ahead)) {
 		return nil, BodyAnswer(ErrBodyTooLarge)
 	}
+	late := e.hurry()
 	data, err := e.collect()
-	if err != nil {
+	if err = late(err); err != nil {
 		return nil, BodyAnswer(err)
 	}
 	e.setCame(data)
@@ -141,6 +143,33 @@ func (e *Exchange) Peek(most int64) (data []byte, whole bool, a *Answer) {
 		return data, true, nil
 	}
 	return data[:most], false, nil
+}
+
+// errSlow is a client that stopped sending its body; it is answered with 408.
+var errSlow = errors.New("nothing of the request body came for as long as the listener allows")
+
+// hurry sees to it that reading the body ends when nothing has come for the
+// listener's idle time, unless somebody watches the reading already. The
+// function that it returns ends that, and tells what an error meant.
+func (e *Exchange) hurry() (ended func(error) error) {
+	if e.onRead != nil || e.Listener == nil || e.Listener.Limits.StreamIdle <= 0 || e.Response == nil {
+		return func(err error) error { return err }
+	}
+	idle := e.Listener.Limits.StreamIdle
+	var fired atomic.Bool
+	client := http.NewResponseController(e.Response)
+	t := time.AfterFunc(idle, func() {
+		fired.Store(true)
+		_ = client.SetReadDeadline(time.Unix(1, 0))
+	})
+	e.onRead = func() { t.Reset(idle) }
+	return func(err error) error {
+		e.onRead = nil
+		if t.Stop(); err != nil && fired.Load() {
+			return errSlow
+		}
+		return err
+	}
 }
 
 // A body is collected into a buffer that begins with firstBuffer and grows by
@@ -257,6 +286,11 @@ func BodyAnswer(err error) *Answer {
 	switch {
 	case errors.Is(err, ErrBodyTooLarge):
 		return &Answer{Status: http.StatusRequestEntityTooLarge, Body: "Payload Too Large", Verdict: Invalid, Cause: err.Error()}
+	case errors.Is(err, errSlow):
+		return &Answer{
+			Status: http.StatusRequestTimeout, Body: "request timeout", Verdict: Invalid,
+			Header: http.Header{"Connection": {"close"}}, Cause: err.Error(),
+		}
 	case errors.Is(err, ErrBudget):
 		return &Answer{Status: http.StatusServiceUnavailable, Body: "too busy to hold the request body", Verdict: Failed, Cause: err.Error()}
 	default:

@@ -88,6 +88,7 @@ type Exchange struct {
 	// Proto is the HTTP major version of the client's request.
 	Proto int
 
+	trace     *Trace // nil, unless it is rehearsed
 	query     url.Values
 	collected *[]byte
 	came      *[]byte // the body as the client sent it, once it was collected
@@ -129,6 +130,8 @@ type Outbound struct {
 type SecretHeader struct {
 	Name  string
 	Value func() (string, error)
+	// From names the secret, for people; empty: it has no name.
+	From string
 }
 
 // Query returns the parsed query. Pairs that do not parse are left out.

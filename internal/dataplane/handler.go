@@ -45,8 +45,7 @@ func (h *Handler) Socket() *Socket { return h.socket.Load() }
 
 // ServeHTTP serves one request.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	e := &Exchange{Response: w, Method: r.Method, Length: r.ContentLength, rest: r.Body, expects: r.Header["Expect"] != nil, Proto: r.ProtoMajor, TLS: r.TLS, Peer: r.RemoteAddr}
-	e.Record = Record{Start: h.clock(), Decision: newID(), Method: r.Method, Protocol: r.Proto}
+	e := h.begin(w, r)
 	defer h.finish(e)
 	if a := h.serve(r.Context(), e, r); a != nil {
 		e.write(a)
@@ -54,6 +53,13 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	for i := len(e.onEnd) - 1; i >= 0; i-- {
 		e.onEnd[i]()
 	}
+}
+
+// begin returns the exchange of a request that has come.
+func (h *Handler) begin(w http.ResponseWriter, r *http.Request) *Exchange {
+	e := &Exchange{Response: w, Method: r.Method, Length: r.ContentLength, rest: r.Body, expects: r.Header["Expect"] != nil, Proto: r.ProtoMajor, TLS: r.TLS, Peer: r.RemoteAddr}
+	e.Record = Record{Start: h.clock(), Decision: newID(), Method: r.Method, Protocol: r.Proto}
+	return e
 }
 
 // finish records the exchange, and turns a panic into a closed connection.
@@ -164,8 +170,8 @@ func (e *Exchange) enter(s *Socket, r *http.Request) *Answer {
 	e.Record.Listener = l.Name
 	peer := peerAddr(r.RemoteAddr)
 	client, xff := forwardedFor(e.Header, peer, l.TrustedHops)
-	e.Client = client
-	e.Record.Client = client.String()
+	e.Client = e.trace.client(client)
+	e.Record.Client = e.Client.String()
 	e.Header.Set("X-Forwarded-For", xff)
 	e.Header.Set("X-Forwarded-Proto", e.Scheme)
 	if l.ForwardedPort {
@@ -179,7 +185,7 @@ func (e *Exchange) enter(s *Socket, r *http.Request) *Answer {
 		e.Record.RequestID = newUUID()
 	}
 	e.Header.Set("X-Request-Id", e.Record.RequestID)
-	if l.Clients != nil {
+	if l.Clients != nil && !e.trace.peer() {
 		if a := e.admit(l, r); a != nil {
 			return a
 		}
@@ -208,6 +214,7 @@ func misdirected(s *Socket, l *Listener, state *tls.ConnectionState) bool {
 // route finds the exchange's route, and returns those of its stages that are
 // left to run.
 func (e *Exchange) route(ctx context.Context) ([]Stage, *Answer) {
+	e.trace.meet(e)
 	router := e.router()
 	if router == nil {
 		return nil, notFound("no route's host fits")

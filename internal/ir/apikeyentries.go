@@ -145,6 +145,21 @@ func (l APIKeyEntries) Missing(i int) int {
 	return n
 }
 
+// FirstMissing returns the first entry that has no metadata i, or nil.
+func (l APIKeyEntries) FirstMissing(i int) *APIKeyEntry {
+	for _, g := range l {
+		if g.Missing(i) == 0 {
+			continue
+		}
+		for j := range g.entries {
+			if g.entries[j].Data(i).IsZero() {
+				return &g.entries[j]
+			}
+		}
+	}
+	return nil
+}
+
 // Equal reports whether two say the same, however they are grouped.
 func (l APIKeyEntries) Equal(o APIKeyEntries) bool {
 	same := func(a, b *APIKeyEntry) bool {

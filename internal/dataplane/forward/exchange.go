@@ -106,6 +106,7 @@ type attempt struct {
 	ep     *endpoint
 	header http.Header             // as sent
 	secret []string                // the names in header whose values are credentials
+	from   map[string]string       // of a rehearsal: where these come from
 	cancel context.CancelCauseFunc // nil: the attempt has no time-out of its own
 	resp   *http.Response
 }
@@ -144,7 +145,11 @@ func (x *exchange) try(m *member, ep *endpoint) (*attempt, *failure) {
 		ctx, at.cancel = context.WithCancelCause(ctx)
 	}
 	o, fail := x.head(ctx, at)
-	if fail == nil {
+	switch {
+	case fail != nil:
+	case x.e.Trace() != nil:
+		fail = x.rehearse(at, o)
+	default:
 		fail = x.send(ctx, at, o)
 	}
 	if fail != nil {

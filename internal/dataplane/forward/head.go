@@ -133,6 +133,9 @@ func (x *exchange) frame(o *outgoing) {
 // credential goes what the caller sent in such headers.
 func (x *exchange) inject(ctx context.Context, at *attempt, o *outgoing, out *dataplane.Outbound) error {
 	brought := x.takeBrought(o.Header)
+	if x.e.Trace() != nil {
+		return x.name(ctx, at, o, out)
+	}
 	in := at.ep.upstream.injector
 	var keep []string
 	if in != nil || len(out.Secrets) > 0 || out.CarriesCredential() {
