@@ -54,6 +54,10 @@ type Exchange struct {
 	Client netip.Addr
 	// Peer is the address and port of the connection's other end.
 	Peer string
+	// Local is this end of the connection; the zero value: unknown.
+	Local netip.AddrPort
+	// PeerID is the SPIFFE ID of the verified client certificate; empty without one.
+	PeerID string
 	// TLS is the client's connection state; nil for plain HTTP.
 	TLS *tls.ConnectionState
 

@@ -46,6 +46,7 @@ func (h *Handler) Socket() *Socket { return h.socket.Load() }
 // ServeHTTP serves one request.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	e := &Exchange{Response: w, Method: r.Method, Length: r.ContentLength, rest: r.Body, expects: r.Header["Expect"] != nil, Proto: r.ProtoMajor, TLS: r.TLS, Peer: r.RemoteAddr}
+	e.Local = localAddr(r.Context())
 	e.Record = Record{Start: h.clock(), Decision: newID(), Method: r.Method, Protocol: r.Proto}
 	defer h.finish(e)
 	if a := h.serve(r.Context(), e, r); a != nil {
