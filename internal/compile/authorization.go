@@ -22,11 +22,11 @@ func (rb *routeBuilder) authorization(s ir.Step) (dataplane.Stage, error) {
 		return filter.NewAuthorization(p, s.Slot, s.Origin), nil
 	}
 	if s.Authorization.Ask == nil {
-		return filter.NewAuthorizationAsk(p, nil, s.Slot), nil
+		return filter.NewAuthorizationAsk(p, nil, false, s.Slot), nil
 	}
 	ask, err := rb.authSet(ir.Step{AuthSet: s.Authorization.Ask, Slot: s.Slot, Origin: s.Origin})
 	if err != nil {
 		return nil, err
 	}
-	return filter.NewAuthorizationAsk(p, ask, s.Slot), nil
+	return filter.NewAuthorizationAsk(p, ask, s.Authorization.Rematch, s.Slot), nil
 }

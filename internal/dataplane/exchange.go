@@ -83,6 +83,7 @@ type Exchange struct {
 	// Proto is the HTTP major version of the client's request.
 	Proto int
 
+	paths     ir.PathNormalization
 	query     url.Values
 	collected *[]byte
 	rest      io.Reader // the body as the server reads it; not bounded

@@ -16,6 +16,9 @@ type Authorization struct {
 	// Ask is who decides on what a policy with AccessAsk matches; nil: nobody
 	// can be asked, and such requests are refused.
 	Ask *AuthSet `json:"ask,omitempty"`
+	// Rematch chooses the route again after Ask let a request pass, since it
+	// may have changed what routes match on.
+	Rematch bool `json:"rematch,omitempty"`
 }
 
 // AccessAction is what becomes of a request that a rule of a policy matches.

@@ -91,14 +91,16 @@ func dryRun(r *authz.DryRuling) string {
 }
 
 // NewAuthorizationAsk returns the stage that passes those requests on to ask
-// which a rule of p matches. A nil ask refuses them.
-func NewAuthorizationAsk(p *authz.Policies, ask dataplane.Stage, slot string) dataplane.Stage {
-	return &authorizationAsk{policies: p, ask: ask, slot: slot}
+// which a rule of p matches. A nil ask refuses them. rematch chooses the route
+// again where ask let a request pass.
+func NewAuthorizationAsk(p *authz.Policies, ask dataplane.Stage, rematch bool, slot string) dataplane.Stage {
+	return &authorizationAsk{policies: p, ask: ask, rematch: rematch, slot: slot}
 }
 
 type authorizationAsk struct {
 	policies *authz.Policies
 	ask      dataplane.Stage
+	rematch  bool
 	slot     string
 }
 
@@ -115,6 +117,8 @@ func (s *authorizationAsk) Run(ctx context.Context, e *dataplane.Exchange) *data
 	if a != nil {
 		a.Policy = strings.TrimSpace(s.slot + " " + by.Policy.Namespace + "/" + by.Policy.Name)
 		a.Origin = by.Origin
+	} else if s.rematch {
+		e.Rematch()
 	}
 	return a
 }
