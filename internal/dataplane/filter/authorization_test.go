@@ -26,15 +26,15 @@ func engine(t testing.TB, list ...ir.AccessPolicy) *authz.Policies {
 
 // onPath is a policy with a rule for one path, after one that never matches.
 func onPath(name string, action ir.AccessAction, path string) ir.AccessPolicy {
-	rule := func(index int, path string) ir.AccessRule {
-		return ir.AccessRule{
+	rule := func(index int, path string) ir.PolicyRule {
+		return ir.PolicyRule{
 			Index: index, Origin: ir.Origin{Kind: "AuthorizationPolicy", Namespace: "ns", Name: name, Field: "spec.rules", Line: 10 + index},
 			To: []ir.AccessConjunct{{{Attribute: ir.RequestPath, Any: []ir.AccessValue{{Value: path}}}}},
 		}
 	}
 	return ir.AccessPolicy{
 		Namespace: "ns", Name: name, Action: action, Origin: ir.Origin{Kind: "AuthorizationPolicy", Namespace: "ns", Name: name},
-		Rules: []ir.AccessRule{rule(0, "/never"), rule(1, path)},
+		Rules: []ir.PolicyRule{rule(0, "/never"), rule(1, path)},
 	}
 }
 
