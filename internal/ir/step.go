@@ -25,23 +25,24 @@ type Step struct {
 	Slot   string `json:"slot,omitempty"`
 	Origin Origin `json:"origin,omitzero"`
 
-	JWT         *JWT         `json:"jwt,omitempty"`
-	AuthSet     *AuthSet     `json:"authSet,omitempty"`
-	ClaimRules  *ClaimRules  `json:"claimRules,omitempty"`
-	AccessRules *AccessRules `json:"accessRules,omitempty"`
-	Transform   *Transform   `json:"transform,omitempty"`
-	CORS        *CORS        `json:"cors,omitempty"`
-	Headers     *HeaderEdit  `json:"headers,omitempty"`
-	Path        *PathRewrite `json:"path,omitempty"`
-	Host        *HostRewrite `json:"host,omitempty"`
-	Mirror      *Mirror      `json:"mirror,omitempty"`
-	BodyLimit   *BodyLimit   `json:"bodyLimit,omitempty"`
-	Buffer      *Buffer      `json:"buffer,omitempty"`
-	Timeouts    *Timeouts    `json:"timeouts,omitempty"`
-	Retry       *Retry       `json:"retry,omitempty"`
-	Upgrade     *Upgrade     `json:"upgrade,omitempty"`
-	LLM         *LLMOptions  `json:"llm,omitempty"`
-	BodyEdit    *BodyEdit    `json:"bodyEdit,omitempty"`
+	JWT           *JWT           `json:"jwt,omitempty"`
+	AuthSet       *AuthSet       `json:"authSet,omitempty"`
+	ClaimRules    *ClaimRules    `json:"claimRules,omitempty"`
+	Authorization *Authorization `json:"authorization,omitempty"`
+	AccessRules   *AccessRules   `json:"accessRules,omitempty"`
+	Transform     *Transform     `json:"transform,omitempty"`
+	CORS          *CORS          `json:"cors,omitempty"`
+	Headers       *HeaderEdit    `json:"headers,omitempty"`
+	Path          *PathRewrite   `json:"path,omitempty"`
+	Host          *HostRewrite   `json:"host,omitempty"`
+	Mirror        *Mirror        `json:"mirror,omitempty"`
+	BodyLimit     *BodyLimit     `json:"bodyLimit,omitempty"`
+	Buffer        *Buffer        `json:"buffer,omitempty"`
+	Timeouts      *Timeouts      `json:"timeouts,omitempty"`
+	Retry         *Retry         `json:"retry,omitempty"`
+	Upgrade       *Upgrade       `json:"upgrade,omitempty"`
+	LLM           *LLMOptions    `json:"llm,omitempty"`
+	BodyEdit      *BodyEdit      `json:"bodyEdit,omitempty"`
 	// Direct answers at this step.
 	Direct *Direct `json:"direct,omitempty"`
 	// Closed ends the request at this step.
