@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"time"
 
@@ -56,6 +57,9 @@ func (o *runOptions) assemble(ctx context.Context, std Streams) (*serving, error
 	if err != nil {
 		return nil, usageError{err}
 	}
+	if dialer.Guard, err = o.newGuard(); err != nil {
+		return nil, usageError{err}
+	}
 	roots, err := gateway.Roots(o.upstreamCA)
 	if err != nil {
 		return nil, err
@@ -85,6 +89,25 @@ func (o *runOptions) assemble(ctx context.Context, std Streams) (*serving, error
 	})
 	s.observe(tokens)
 	return s, s.listen(o.admin, o.health)
+}
+
+// newGuard returns what refuses destinations, or nil.
+func (o *runOptions) newGuard() (*gateway.Guard, error) {
+	g := &gateway.Guard{}
+	for _, a := range o.allow {
+		p, err := netip.ParsePrefix(a)
+		if err != nil {
+			return nil, fmt.Errorf("--allow-destination %q: want a network such as 10.0.0.0/8", a)
+		}
+		g.Allow = append(g.Allow, p.Masked())
+	}
+	if !o.guard {
+		return nil, nil
+	}
+	if own, err := net.ResolveTCPAddr("tcp", o.admin); err == nil {
+		g.Own = append(g.Own, own.AddrPort())
+	}
+	return g, nil
 }
 
 // keyClient fetches key sets, and asks authorization servers. It follows no redirect and keeps no cookie.

@@ -24,8 +24,20 @@ func pathShape(name string, kind ir.PathKind, rest string) shape {
 	}
 }
 
+func raggedPath(i int) string {
+	rnd := rand.New(rand.NewPCG(uint64(i), 0))
+	name := make([]byte, 4+rnd.IntN(20))
+	for j := range name {
+		name[j] = byte('a' + rnd.IntN(26))
+	}
+	return fmt.Sprintf("/%s-%d/", name, i)
+}
+
 var shapes = []shape{
 	pathShape("prefix", ir.PathPrefix, "/completions"),
+	{"ragged", // prefixes of so many lengths that each cannot be looked up by itself
+		func(i int) ir.Match { return ir.Match{Path: ir.PathMatch{Kind: ir.PathPrefix, Value: raggedPath(i)}} },
+		func(i int) *Request { return &Request{Method: "POST", Path: raggedPath(i) + "/chat/completions"} }},
 	pathShape("segments", ir.PathSegments, "/completions"),
 	pathShape("exact", ir.PathExact, ""),
 	{"header",

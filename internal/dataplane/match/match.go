@@ -64,10 +64,10 @@ type Router[T any] struct {
 // at fault and what is wrong with it.
 func NewRouter[T any](entries []Entry[T]) (*Router[T], error) {
 	r := &Router[T]{hits: make([]Hit[T], len(entries))}
-	matchers := make([]*matcher, len(entries))
+	matchers, regexes := make([]*matcher, len(entries)), rests{}
 	for rank, index := range ranked(entries) {
 		e := &entries[index]
-		m, err := newMatcher(&e.Match)
+		m, err := newMatcher(&e.Match, regexes)
 		if err != nil {
 			return nil, fmt.Errorf("match %d: %w", index, err)
 		}
