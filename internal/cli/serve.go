@@ -36,6 +36,7 @@ type serving struct {
 	log     *slog.Logger
 	kept    *keep.Keep
 	lines   *telemetry.AccessLog // nil: none
+	own     *own                 // nil: no workload certificate
 	closers []io.Closer
 	servers []*http.Server
 	shown   map[string]bool // problems printed before
@@ -71,7 +72,7 @@ func (o *runOptions) assemble(ctx context.Context, std Streams) (*serving, error
 	upgrades, tokens := new(forward.Upgrades), authn.NewTokenCache(tokenCacheEntries)
 	pipeline, err := o.pipeline(compile.Deps{
 		Store: r.store, Keep: s.kept, Tokens: tokens, Clock: time.Now, Log: s.log,
-		KeyClient: keyClient(dialer, roots),
+		KeyClient: keyClient(dialer, roots), Identity: o.identity.given(),
 		Forward: forward.Deps{
 			Store: r.store, Clock: time.Now, Log: s.log, Dial: dialer.Dial, Roots: roots, Upgrades: upgrades,
 		},
@@ -85,8 +86,12 @@ func (o *runOptions) assemble(ctx context.Context, std Streams) (*serving, error
 	s.gateway = gateway.New(gateway.Config{
 		Source: r.source, Store: r.store, Pipeline: pipeline, Ports: ports,
 		Recorder: s.recorders(), BodyBudget: o.bodyBudget, DrainLimit: o.drain,
-		Upgraded: upgrades, Reloaded: s.reloaded, Clock: time.Now, Log: s.log,
+		Upgraded: upgrades, Reloaded: s.reloaded, Problems: s.ownProblems, Clock: time.Now, Log: s.log,
 	})
+	if s.own, err = o.identity.start(std, r.store, s.log, s.gateway.Refresh); err != nil {
+		s.close()
+		return nil, err
+	}
 	s.observe(tokens)
 	return s, s.listen(o.admin, o.health)
 }
@@ -188,7 +193,7 @@ func ejected(upstreams []*forward.Upstream) map[string]int {
 // listen binds the admin and health listeners and starts to serve them.
 func (s *serving) listen(adminAddr, healthAddr string) error {
 	deps := admin.Deps{
-		Ready: s.gateway.Check, Report: s.gateway.Report, Config: s.gateway.IR,
+		Ready: s.ready, Report: s.gateway.Report, Config: s.gateway.IR,
 		Metrics: s.metrics.Handler(), Version: version,
 	}
 	for _, l := range []struct {
@@ -227,6 +232,9 @@ func (s *serving) serve(ctx context.Context) error {
 func (s *serving) close() {
 	for _, server := range s.servers {
 		_ = server.Close()
+	}
+	if s.own != nil {
+		s.own.close()
 	}
 	if s.lines != nil {
 		s.lines.Close()

@@ -50,6 +50,8 @@ type Deps struct {
 	Clock     func() time.Time
 	Log       *slog.Logger
 	Exposed   Exposure
+	// Identity says whether the Store gets a workload certificate of our own.
+	Identity Identity
 }
 
 // Compiler turns configurations into snapshots, and uses what did not change

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/postern-gateway/postern/internal/dataplane"
+	"github.com/postern-gateway/postern/internal/dataplane/filter"
 	"github.com/postern-gateway/postern/internal/dataplane/match"
 	"github.com/postern-gateway/postern/internal/ir"
 )
@@ -68,6 +69,9 @@ func (r *run) listener(l *ir.Listener) *dataplane.Listener {
 		KeepRequestID: l.HTTP.KeepRequestID,
 		Closed:        l.Closed,
 	}
+	if l.Redirect != nil {
+		out.Stages = append(out.Stages, r.redirectAll(l))
+	}
 	for _, s := range l.HTTP.Steps {
 		stage, err := r.stage(s, nil)
 		if err != nil {
@@ -85,6 +89,15 @@ func (r *run) listener(l *ir.Listener) *dataplane.Listener {
 		out.Closed = &ir.Closed{Reason: err.Error(), Origin: l.Origin}
 	}
 	return out
+}
+
+// redirectAll answers every request of a listener with a redirect.
+func (r *run) redirectAll(l *ir.Listener) dataplane.Stage {
+	stage, err := filter.NewRedirect(l.Redirect)
+	if err != nil {
+		return r.closedFor(cmp.Or(l.Redirect.Origin, l.Origin), err)
+	}
+	return stage
 }
 
 // virtualHost compiles the routes of a host into a router. A match that

@@ -99,6 +99,14 @@ func (rb *routeBuilder) upstream(u *ir.Upstream) (*forward.Upstream, error) {
 	if err != nil {
 		return nil, &stepError{u.Origin, fmt.Errorf("upstream %s: %w", u.Name, err)}
 	}
+	if usesIdentity(u) {
+		if err := rb.needsIdentity(); err != nil {
+			return nil, &stepError{u.Origin, fmt.Errorf("upstream %s: %w", u.Name, err)}
+		}
+		if rb.deps.Identity == IdentityAssumed {
+			return pool, nil
+		}
+	}
 	rb.b.checks = append(rb.b.checks, check{origin: u.Origin, err: pool.Check})
 	return pool, nil
 }

@@ -76,9 +76,9 @@ type Listener struct {
 	ServerName    string
 	ForwardedPort bool
 	KeepRequestID bool
-	// Clients tells why a TLS connection would not be let in if it were made
-	// now, by the listener's rules for client certificates; nil: it has none.
-	Clients func(state *tls.ConnectionState, now time.Time) error
+	// Clients are the listener's rules for client certificates; nil: it has
+	// none.
+	Clients Clients
 	// Closed answers every request.
 	Closed *ir.Closed
 }

@@ -56,6 +56,8 @@ type Exchange struct {
 	Peer string
 	// TLS is the client's connection state; nil for plain HTTP.
 	TLS *tls.ConnectionState
+	// PeerID is the SPIFFE ID of the verified client certificate; empty without one.
+	PeerID string
 
 	Listener *Listener
 	Route    *Route

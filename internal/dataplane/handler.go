@@ -179,11 +179,8 @@ func (e *Exchange) enter(s *Socket, r *http.Request) *Answer {
 	}
 	e.Header.Set("X-Request-Id", e.Record.RequestID)
 	if l.Clients != nil {
-		if err := l.Clients(r.TLS, e.Record.Start); err != nil {
-			return &Answer{
-				Status: http.StatusMisdirectedRequest, Body: "connect again with a client certificate that is trusted", Verdict: Denied,
-				Header: http.Header{"Connection": {"close"}}, Origin: l.Origin, Cause: err.Error(),
-			}
+		if a := e.admit(l, r); a != nil {
+			return a
 		}
 	}
 	if tooMany(e.Header, l.Limits.Headers) {
