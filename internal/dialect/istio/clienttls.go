@@ -29,6 +29,9 @@ func (t *translation) clientTLS(p *policy, to tlsTarget) (*ir.ClientTLS, *ir.Clo
 	if len(out.SubjectAltNames) == 0 {
 		out.SubjectAltNames = to.names
 	}
+	if out.Identity && len(out.SubjectAltNames) == 0 {
+		out.SubjectAltNames = to.accounts
+	}
 	return out, quiet.since(0)
 }
 
@@ -44,8 +47,11 @@ func (p *place) checkClientTLS(s *clientTLS) {
 func (p *place) readClientTLS(s *clientTLS) *ir.ClientTLS {
 	out := &ir.ClientTLS{SNI: strings.ToLower(s.SNI), SubjectAltNames: s.SubjectAltNames, Origin: p.origin("")}
 	switch {
+	case s.Mode == clientIstioMutual && (s.CredentialName != "" || s.ClientCertificate != "" || s.PrivateKey != "" || s.CACertificates != ""):
+		p.fail("mode", "remove the others, or write MUTUAL", "with ISTIO_MUTUAL the workload shows its own certificate, and none other can be named; what it leads to is closed")
+		return out
 	case s.Mode == clientIstioMutual:
-		p.fail("mode", "use SIMPLE, or MUTUAL with credentialName", "ISTIO_MUTUAL is not supported; what it leads to is closed")
+		out.Identity = true
 		return out
 	case s.ClientCertificate != "" || s.PrivateKey != "" || s.CACRL != "":
 		p.fail("clientCertificate", "put the certificate into a Secret and use credentialName", "files are not supported; what it leads to is closed")
