@@ -135,7 +135,8 @@ type ExternalAuth struct {
 }
 
 // ExternalHTTP is a check over HTTP: any 2xx lets the request pass, any other
-// answer below 500 is given to the client.
+// answer below 500 is given to the client. Names of headers, but those that are
+// added, may have a "*" at one end.
 type ExternalHTTP struct {
 	// URL of the server; the request's path and query are appended to its path
 	// if AppendPath, and the server is asked under the request's host then.

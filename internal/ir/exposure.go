@@ -19,6 +19,10 @@ func (r *Route) Asks() []string {
 			}
 		case s.ClaimRules != nil:
 			out = append(out, "claims")
+		case s.Authorization != nil:
+			if asks := s.Authorization.asks(); asks != "" {
+				out = append(out, asks)
+			}
 		}
 	}
 	return out
