@@ -56,8 +56,6 @@ type Exchange struct {
 	Peer string
 	// Local is this end of the connection; the zero value: unknown.
 	Local netip.AddrPort
-	// PeerID is the SPIFFE ID of the verified client certificate; empty without one.
-	PeerID string
 	// TLS is the client's connection state; nil for plain HTTP.
 	TLS *tls.ConnectionState
 	// PeerID is the SPIFFE ID of the verified client certificate; empty without one.

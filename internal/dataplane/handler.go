@@ -212,10 +212,14 @@ func misdirected(s *Socket, l *Listener, state *tls.ConnectionState) bool {
 // route finds the exchange's route.
 func (e *Exchange) route() *Answer {
 	hit, ok := e.find()
-	if !ok {
+	switch {
+	case ok:
+		e.take(hit)
+	case e.Listener.Otherwise != nil:
+		e.take(match.Hit[*Route]{Value: e.Listener.Otherwise})
+	default:
 		return notFound("no route matches the host and the rest of the head")
 	}
-	e.take(hit)
 	return nil
 }
 

@@ -61,7 +61,10 @@ func (p *place) llmProvider(s *llmProviderSpec) {
 			ours = append(ours, w)
 		}
 	}
-	if len(ours) == 0 {
+	switch {
+	case len(ours) == 0 && p.t.opts.Mesh != nil: // the egress gateway's
+		return
+	case len(ours) == 0:
 		p.fail("workloadSelector", p.selectable(), "the provider selects no workload that the gateway is; it is not served, and its key not used")
 		return
 	}
@@ -122,6 +125,7 @@ func (p *place) unrouted(s *llmProviderSpec, host string, workloads []*Workload)
 	for _, w := range workloads {
 		if p.t.providerOf(host, w) == p.o {
 			b.join(p.t.allEntries(w), "", p.o.Namespace, []string{host})
+			p.t.joinMesh(b, []string{host})
 		}
 	}
 	for _, sc := range b.scopes {
