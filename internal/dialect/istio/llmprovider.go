@@ -130,11 +130,11 @@ func (p *place) unrouted(s *llmProviderSpec, host string, workloads []*Workload)
 	}
 	for _, sc := range b.scopes {
 		matches := []ir.Match{{}}
-		rank(matches, p.o, rankLLMProvider)
+		rank(matches, p.o, rankLLMProvider, nil)
 		backend := ir.Backend{Weight: 1, Origin: p.origin("host")}
 		up, problem := p.t.upstream(target{host: host, workload: sc.workload, llm: true})
 		if backend.Upstream = up; problem != nil {
-			backend.Closed = &ir.Closed{Reason: problem.what, Origin: backend.Origin}
+			backend.Closed = p.in("host").nowhere(problem)
 		}
 		p.offer(sc, []*dialect.Route{{
 			Route: ir.Route{
@@ -173,7 +173,7 @@ func (t *translation) provider(g target, o *resource.Object) (string, *trouble) 
 		u.TLS, u.Closed = t.clientTLS(pol, tlsTarget{host: strings.ToLower(s.Host)})
 	}
 	if u.TLS == nil && u.Closed == nil {
-		u.Closed = &ir.Closed{Reason: "the provider's key would travel without TLS", Origin: pol.rule.Origin("spec.trafficPolicy.tls")}
+		return "", &trouble{what: fmt.Sprintf("by %v the key of %v would travel without TLS", pol.rule.Key, o.Key), remedy: "write tls.mode: SIMPLE there, or remove it"}
 	}
 	pol.apply(u)
 	return t.bring(u), nil

@@ -173,10 +173,11 @@ func order(o *resource.Object, rank int, last bool) ir.Order {
 	return out
 }
 
-// rank gives matches their order among all of a host.
-func rank(matches []ir.Match, o *resource.Object, kind int, place ...int64) {
+// rank gives matches their order among all of a host. Those of a closed route
+// keep their place: they may take everything only because nobody knows better.
+func rank(matches []ir.Match, o *resource.Object, kind int, closed *ir.Closed, place ...int64) {
 	for i := range matches {
-		matches[i].Order = append(append(order(o, kind, catchAll(&matches[i])), place...), int64(i))
+		matches[i].Order = append(append(order(o, kind, closed == nil && catchAll(&matches[i])), place...), int64(i))
 	}
 }
 
