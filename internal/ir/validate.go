@@ -18,6 +18,9 @@ func Validate(c *Config) []error {
 		}
 		names[l.Name] = true
 		v.steps(l.Name, l.HTTP.Steps)
+		if l.Otherwise != nil {
+			v.route(l.Otherwise)
+		}
 		for _, h := range l.Hosts {
 			for _, r := range h.Routes {
 				v.route(r)
