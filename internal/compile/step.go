@@ -147,6 +147,8 @@ func (r *run) stage(s ir.Step, rb *routeBuilder) (dataplane.Stage, error) {
 		return rb.jwt(s)
 	case s.AuthSet != nil:
 		return rb.authSet(s)
+	case s.Authorization != nil:
+		return rb.authorization(s)
 	case s.Mirror != nil:
 		return rb.mirror(s)
 	}

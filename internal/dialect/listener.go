@@ -84,6 +84,7 @@ func fill(dst, src *ir.HTTPSettings) {
 	first(&dst.ServerName, src.ServerName)
 	first(&dst.AppendForwardedPort, src.AppendForwardedPort)
 	first(&dst.KeepRequestID, src.KeepRequestID)
+	first(&dst.PathNormalization, src.PathNormalization)
 	dst.Steps = append(dst.Steps, src.Steps...)
 }
 
