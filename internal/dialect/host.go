@@ -235,7 +235,7 @@ func (r *merge) referableNames(t Target) []string {
 // keysText returns what a message calls several objects.
 func keysText(keys []resource.Key) string {
 	names := make([]string, len(keys))
-	for i, k := range keys {
+	for i, k := range slices.SortedFunc(slices.Values(keys), resource.Key.Compare) {
 		names[i] = k.String()
 	}
 	return strings.Join(names, ", ")

@@ -156,7 +156,7 @@ func (p *place) clientTLS(s *egTLS, u *ir.Upstream) *ir.ClientTLS {
 	case known && s.WellKnownCACertificates != "System":
 		p.fail("wellKnownCACertificates", "write System", "%q are no certificate authorities that we know", s.WellKnownCACertificates)
 	case refs:
-		p.authorities(s.CACertificateRefs, out)
+		p.authorities(s.CACertificateRefs, "ConfigMap", out)
 	}
 	if c := s.ClientCertificateRef; c != nil {
 		cert := p.secretKey("clientCertificateRef", c, "tls.crt")
@@ -171,11 +171,12 @@ func (p *place) clientTLS(s *egTLS, u *ir.Upstream) *ir.ClientTLS {
 	return out
 }
 
-// authorities reads the CAs that verify a backend.
-func (p *place) authorities(refs []objectRef, out *ir.ClientTLS) {
+// authorities reads CAs out of ConfigMaps and Secrets; kind is which, where a
+// reference does not say.
+func (p *place) authorities(refs []objectRef, kind string, out *ir.ClientTLS) {
 	for i := range refs {
 		field := fmt.Sprintf("caCertificateRefs[%d]", i)
-		key := refs[i].key(p.o.Namespace, "ConfigMap")
+		key := refs[i].key(p.o.Namespace, kind)
 		if key.GroupKind == resource.SecretKind {
 			out.CAs = append(out.CAs, ir.Bytes{Ref: p.secretKey(field, &refs[i], "ca.crt")})
 			continue

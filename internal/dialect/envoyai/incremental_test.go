@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"math/rand/v2"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -101,7 +102,7 @@ func TestUnreadableTargetsBreakTheirFile(t *testing.T) {
 		for _, spec := range []string{"{targetRefs: [{name: 5}]}", "{targetRefs: {name: a}}", "{targetRefss: [{name: a}]}"} {
 			text := "apiVersion: " + kind + "\nmetadata: {name: p}\nspec: " + spec + "\n"
 			broken := d.Decode("f.yaml", []byte(text)).Broken
-			if open := spec == "{targetRefss: [{name: a}]}" && (kind[len(kind)-12:] == "nsionPolicy" || kind[len(kind)-11:] == "QuotaPolicy"); !broken && !open {
+			if open := spec == "{targetRefss: [{name: a}]}" && (strings.HasSuffix(kind, "ExtensionPolicy") || strings.HasSuffix(kind, "QuotaPolicy")); !broken && !open {
 				t.Errorf("%s %s: the file is taken", kind, spec)
 			}
 		}
