@@ -214,20 +214,45 @@ func TestEnvoyAISecurityPolicy(t *testing.T) {
 			{"a wrong one", "", "MARKER-wrong", "one", 401, ""},
 			{"alice", "", "MARKER-alice", "one", 200, "o"},
 		}},
+		{"passwords", `
+  basicAuth: {users: {name: users}, forwardUsernameHeader: x-client}
+`, []try{
+			{"nobody", "", "", "one", 401, ""},
+			{"a wrong one", "Basic YWxpY2U6d3Jvbmc=", "", "one", 401, ""},
+			{"alice", "Basic YWxpY2U6cGFzc3dvcmQ=", "", "one", 200, "o"},
+		}},
+		{"keys in the query or a cookie", `
+  apiKeyAuth:
+    credentialRefs: [{name: clients}]
+    extractFrom: [{params: [key]}, {cookies: [key]}]
+    forwardClientIDHeader: x-client
+`, []try{
+			{"nobody", "", "", "one", 401, ""},
+			{"a header", "", "MARKER-alice", "one", 401, ""},
+			{"a parameter", "", "?key=MARKER-alice", "one", 200, "o"},
+			{"a cookie", "", "cookie", "one", 200, "o"},
+		}},
 		{"what we do not have", "  oidc: {provider: {issuer: \"https://idp.example.com\"}, clientID: a, clientSecret: {name: a}}\n", []try{{"nobody", "", "", "one", 500, ""}}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			docs := append(append([]string{}, routes...), aiPolicy(tc.policy), "---\napiVersion: v1\nkind: Secret\nmetadata: {name: clients, namespace: apps}\nstringData: {alice: MARKER-alice, bob: MARKER-bob}\n")
+			docs := append(append([]string{}, routes...), aiPolicy(tc.policy), "---\napiVersion: v1\nkind: Secret\nmetadata: {name: clients, namespace: apps}\nstringData: {alice: MARKER-alice, bob: MARKER-bob}\n",
+				"---\napiVersion: v1\nkind: Secret\nmetadata: {name: users, namespace: apps}\nstringData: {.htpasswd: \"alice:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\"}\n")
 			p := runOne(t, nil, docs...)
 			for _, q := range tc.tries {
 				h := map[string]string{"Content-Type": "application/json", "x-team": "dev", "x-client": "bob"}
 				if q.authorization != "" {
 					h["Authorization"] = q.authorization
 				}
-				if q.key != "" {
+				query := ""
+				switch {
+				case q.key == "cookie":
+					h["Cookie"] = "a=b; key=MARKER-alice"
+				case strings.HasPrefix(q.key, "?"):
+					query = q.key
+				case q.key != "":
 					h["x-key"] = q.key
 				}
-				got := send(t, request{method: "POST", url: "http://" + p.addr("8080") + "/v1/chat/completions", body: chatFor(q.model), header: h})
+				got := send(t, request{method: "POST", url: "http://" + p.addr("8080") + "/v1/chat/completions" + query, body: chatFor(q.model), header: h})
 				if got.status != q.status || !strings.Contains(got.body, q.body) {
 					t.Errorf("%s: %v, want %d with %q", q.name, got, q.status, q.body)
 				}
@@ -236,7 +261,8 @@ func TestEnvoyAISecurityPolicy(t *testing.T) {
 					t.Errorf("%s: the provider saw %d requests", q.name, len(seen))
 				}
 				for _, s := range seen {
-					if s.header.Get("Authorization") != "Bearer MARKER-key" || s.header.Get("X-Key") != "" || tc.name == "keys" && s.header.Get("X-Client") != "alice" {
+					if s.header.Get("Authorization") != "Bearer MARKER-key" || s.header.Get("X-Key") != "" || strings.HasPrefix(tc.name, "keys") && s.header.Get("X-Client") != "alice" ||
+						strings.Contains(s.target, "MARKER") || strings.Contains(s.header.Get("Cookie"), "MARKER") {
 						t.Errorf("%s: the provider saw %v", q.name, s.header)
 					}
 				}

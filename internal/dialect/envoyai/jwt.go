@@ -60,7 +60,7 @@ func (p *place) jwtProvider(s *jwtProvider) ir.JWTProvider {
 			out.Headers = append(out.Headers, t)
 		}
 		out.QueryParams = x.Params
-		p.refuse("extractFrom.cookies", present(len(x.Cookies) > 0))
+		out.Cookies = x.Cookies
 	}
 	for i, c := range s.ClaimToHeaders {
 		at := p.in("claimToHeaders[%d]", i)
