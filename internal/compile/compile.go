@@ -115,7 +115,8 @@ type run struct {
 	used   []*built
 	next   map[*ir.Route]*built
 	hosts  map[hostKey]*builtHost
-	keys   map[any]string // of kept things, by the identity of their configuration
+	open   map[*ir.Route]bool // routes that someone without a client certificate reaches
+	keys   map[any]string     // of kept things, by the identity of their configuration
 }
 
 // Compile returns the snapshot of cfg. It never fails as a whole: what cannot
@@ -125,7 +126,7 @@ func (c *Compiler) Compile(cfg *ir.Config) *Compiled {
 		Compiler: c, config: cfg,
 		out:  &Compiled{Snapshot: &dataplane.Snapshot{}},
 		next: map[*ir.Route]*built{}, hosts: map[hostKey]*builtHost{},
-		keys: map[any]string{},
+		open: openRoutes(cfg), keys: map[any]string{},
 	}
 	for _, err := range ir.Validate(cfg) {
 		r.out.Report.Add(status.Errorf(ir.Origin{Kind: "gateway", Name: "model"}, "%v", err))

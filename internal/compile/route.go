@@ -18,6 +18,7 @@ import (
 type built struct {
 	route     *dataplane.Route
 	upstreams []*ir.Upstream // inputs besides the route
+	open      bool           // some listener of it asks nobody for a certificate
 	report    status.Report
 	checks    []check
 	exposed   bool
@@ -38,7 +39,7 @@ func (r *run) route(rt *ir.Route) *built {
 	}
 	reached := r.reached(rt)
 	b := r.routes[rt]
-	if b == nil || !slices.Equal(b.upstreams, reached) {
+	if b == nil || !slices.Equal(b.upstreams, reached) || b.open != r.open[rt] {
 		b = r.build(rt, reached)
 		r.out.Built++
 	}
@@ -88,7 +89,7 @@ func (r *run) reached(rt *ir.Route) []*ir.Upstream {
 
 // build compiles a route from nothing.
 func (r *run) build(rt *ir.Route, reached []*ir.Upstream) *built {
-	b := &built{upstreams: reached, session: r.deps.Keep.Begin()}
+	b := &built{upstreams: reached, open: r.open[rt], session: r.deps.Keep.Begin()}
 	rb := &routeBuilder{run: r, rt: rt, b: b}
 	stages, guards := rb.stages()
 	b.route = &dataplane.Route{Name: rt.Name, Origin: rt.Origin, Stages: stages, Guards: guards, Sanitize: rb.sanitized()}
@@ -151,7 +152,7 @@ func (rb *routeBuilder) closed(err error) dataplane.Stage {
 // and whether it is to be closed for that.
 func (rb *routeBuilder) closedByExposure() bool {
 	carries := rb.config.Carries(rb.rt)
-	if len(carries) == 0 || len(rb.rt.Asks()) > 0 || rb.rt.Action.Forward == nil {
+	if len(carries) == 0 || len(rb.rt.Asks()) > 0 || rb.rt.Action.Forward == nil || !rb.b.open {
 		return false
 	}
 	rb.b.exposed = true

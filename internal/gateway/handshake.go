@@ -58,7 +58,7 @@ func (h *handshakes) do(ctx context.Context, c net.Conn, config *tls.Config, lim
 	if err == nil {
 		return t
 	}
-	h.refused(c, t.ConnectionState().ServerName, err)
+	h.refused(c, turns.serverName, err)
 	answerPlain(err)
 	_ = c.Close()
 	return nil
@@ -132,6 +132,8 @@ type turns struct {
 	places chan struct{}
 	ended  bool
 	holds  bool
+	// serverName is what the client asks for, as soon as that is known.
+	serverName string
 }
 
 func (t *turns) take() error {
