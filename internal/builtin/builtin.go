@@ -13,33 +13,50 @@ import (
 	"github.com/postern-gateway/postern/internal/dialect/gatewayapi"
 	"github.com/postern-gateway/postern/internal/dialect/gloo"
 	"github.com/postern-gateway/postern/internal/dialect/gloomesh"
+	"github.com/postern-gateway/postern/internal/dialect/istio"
 	"github.com/postern-gateway/postern/internal/resource"
 	"github.com/postern-gateway/postern/internal/secret"
 	"github.com/postern-gateway/postern/internal/source"
 	"github.com/postern-gateway/postern/internal/source/file"
 )
 
+// Options are what the dialects are told of the gateway. The zero Options are
+// a gateway that is every workload that a resource selects.
+type Options struct {
+	// Workload that the gateway is, for selectors; nil: every one.
+	Workload *Workload
+	// Mesh makes the gateway the side of Workload in a mesh.
+	Mesh *Mesh
+}
+
+// Workload is a namespace, a name and labels.
+type Workload = istio.Workload
+
+// Mesh is what the workload's side of a mesh is told.
+type Mesh = istio.Mesh
+
 // Dialects returns every configuration API family that is understood.
-func Dialects() []dialect.Dialect {
+func Dialects(o Options) []dialect.Dialect {
 	return []dialect.Dialect{
 		gatewayapi.New(),
 		gloo.New(),
 		gloomesh.New(),
+		istio.New(istio.Options{Workload: o.Workload, Mesh: o.Mesh}),
 	}
 }
 
 // Names returns what the dialects are called.
 func Names() []string {
 	var out []string
-	for _, d := range Dialects() {
+	for _, d := range Dialects(Options{}) {
 		out = append(out, d.Name)
 	}
 	return out
 }
 
 // Select returns the dialects with the given names; no names mean all of them.
-func Select(names []string) ([]dialect.Dialect, error) {
-	all := Dialects()
+func Select(names []string, o Options) ([]dialect.Dialect, error) {
+	all := Dialects(o)
 	if len(names) == 0 {
 		return all, nil
 	}

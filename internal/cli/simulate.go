@@ -27,8 +27,8 @@ func newSimulate(std Streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "simulate",
 		Short: "Run the simulated providers alone",
-		Long: `Serve simulated LLM providers on loopback: OpenAI and Hugging Face, told apart by
-the Host of a request. They refuse a wrong key as the real ones do, answer the
+		Long: `Serve simulated LLM providers on loopback: OpenAI, Hugging Face and DashScope, told
+apart by the Host of a request. They refuse a wrong key as the real ones do, answer the
 same to the same question, and show what they were sent, credentials as
 fingerprints, at /_simulate/requests.
 

@@ -75,6 +75,7 @@ func Kinds() []Kind {
 	return []Kind{
 		{"openai", []string{"api.openai.com"}, func(c ProviderConfig) Provider { return NewOpenAI(c) }},
 		{"huggingface", []string{"api-inference.huggingface.co"}, func(c ProviderConfig) Provider { return NewHuggingFace(c) }},
+		{"dashscope", []string{"dashscope.aliyuncs.com"}, func(c ProviderConfig) Provider { return NewDashScope(c) }},
 	}
 }
 
