@@ -46,6 +46,10 @@ type serving struct {
 // assemble builds everything that serves, without serving yet. Resources that
 // cannot be decoded are an error here.
 func (o *runOptions) assemble(ctx context.Context, std Streams) (*serving, error) {
+	var err error
+	if o.mesh, err = o.newMesh(); err != nil {
+		return nil, usageError{err}
+	}
 	r, err := o.load(ctx, std, false)
 	if err != nil {
 		return nil, err
@@ -54,6 +58,9 @@ func (o *runOptions) assemble(ctx context.Context, std Streams) (*serving, error
 		return nil, r.refuse(std.Err)
 	}
 	s := &serving{std: std, metrics: telemetry.NewMetrics(), kept: new(keep.Keep), log: slog.New(slog.NewTextHandler(std.Err, nil))}
+	if text := exposedMesh(o.mesh); text != "" {
+		s.log.Warn(text)
+	}
 	dialer, err := gateway.NewDialer(o.connectTo)
 	if err != nil {
 		return nil, usageError{err}

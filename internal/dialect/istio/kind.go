@@ -41,6 +41,10 @@ func (d *definition) kinds() []resource.Kind {
 		"spec.configs.defaultConfig.openAIConfig.apiKey",
 		"spec.configs.routeSpecificConfigs.*.openAIConfig.apiKey",
 	}
+	if w := d.opts.Workload; d.opts.Mesh != nil && w != nil {
+		// The workload's side holds no key that is not its own.
+		provider.KeepSecrets = func(o *resource.Object) bool { return o.Spec.(*llmProvider).Spec.selects(o, w) }
+	}
 	return []resource.Kind{
 		kind(gatewayKind, "gateways", three, func() any { return new(gateway) }),
 		kind(virtualServiceKind, "virtualservices", three, func() any { return new(virtualService) }),
