@@ -168,7 +168,7 @@ func (s *serving) recorders() telemetry.Recorders {
 func (s *serving) observe(tokens *authn.TokenCache) {
 	sources := telemetry.Sources{
 		Version:   version,
-		BodyBytes: s.gateway.Budget().Used,
+		BodyBytes: s.gateway.Budget().Used, Handshakes: s.gateway.Listeners().Handshakes,
 		Tokens: func() (hits, misses uint64, entries, bytes int) {
 			entries, bytes = tokens.Len()
 			return tokens.Hits(), tokens.Misses(), entries, bytes
@@ -182,6 +182,9 @@ func (s *serving) observe(tokens *authn.TokenCache) {
 		},
 		Credentials: s.credentials,
 		Ejected:     func() map[string]int { return ejected(keep.All[*forward.Upstream](s.kept)) },
+	}
+	if s.own != nil {
+		sources.IdentityEnds = func() time.Time { return s.own.Status().NotAfter }
 	}
 	if s.lines != nil {
 		sources.LostLines = s.lines.Lost

@@ -36,7 +36,7 @@ func TestHandshakesWaitForNobody(t *testing.T) {
 func TestHandshakesAreBounded(t *testing.T) {
 	var log text
 	a, b := net.Pipe()
-	h := newHandshakes(slog.New(slog.NewTextHandler(&log, nil)), a.LocalAddr())
+	h := newHandshakes(slog.New(slog.NewTextHandler(&log, nil)), a.LocalAddr(), new(tally))
 	h.now.Store(mostHandshakes)
 	if c := h.do(context.Background(), a, &tls.Config{}, time.Second); c != nil {
 		t.Error("one more is made")
@@ -74,7 +74,7 @@ func TestRefusalsAreToldOfInBounds(t *testing.T) {
 func TestHandshakeTimeout(t *testing.T) {
 	a, b := net.Pipe()
 	defer func() { _ = b.Close() }()
-	h := newHandshakes(slog.New(slog.DiscardHandler), a.LocalAddr())
+	h := newHandshakes(slog.New(slog.DiscardHandler), a.LocalAddr(), new(tally))
 	began := time.Now()
 	if c := h.do(context.Background(), a, &tls.Config{}, 20*time.Millisecond); c != nil || time.Since(began) > patience {
 		t.Errorf("%v after %v", c, time.Since(began))
@@ -82,4 +82,58 @@ func TestHandshakeTimeout(t *testing.T) {
 	if len(h.places) > 0 {
 		t.Error("it keeps its place")
 	}
+}
+
+// TestHandshakeOfOneWhoDoesNotRead holds no place for a client that sends its
+// hello and reads nothing.
+func TestHandshakeOfOneWhoDoesNotRead(t *testing.T) {
+	a, b := net.Pipe() // unbuffered: what is written waits for its reader
+	ca := newCA(t)
+	h := newHandshakes(slog.New(slog.DiscardHandler), a.LocalAddr(), new(tally))
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan *tls.Conn, 1)
+	go func() {
+		done <- h.do(ctx, a, &tls.Config{Certificates: []tls.Certificate{*workload(t, ca, egressID)}}, patience)
+	}()
+	hello := make(chan struct{})
+	go func() { // the client's first flight, and nothing after it
+		c := tls.Client(&deaf{Conn: b, said: hello, end: ctx.Done()}, &tls.Config{InsecureSkipVerify: true})
+		_ = c.HandshakeContext(ctx)
+	}()
+	<-hello
+	began := time.Now()
+	others := make(chan struct{}, cap(h.places)) // all places, taken as others would
+	for range cap(h.places) {
+		h.places <- struct{}{}
+		others <- struct{}{}
+	}
+	close(others)
+	for range others {
+		<-h.places
+	}
+	if time.Since(began) > patience/2 {
+		t.Error("a client that reads nothing holds a place")
+	}
+	stop()
+	if c := <-done; c != nil || len(h.places) > 0 {
+		t.Errorf("%v, %d places held", c, len(h.places))
+	}
+}
+
+// deaf is a connection that is written to and never read.
+type deaf struct {
+	net.Conn
+	said chan struct{}
+	end  <-chan struct{}
+}
+
+func (d *deaf) Write(p []byte) (int, error) {
+	n, err := d.Conn.Write(p)
+	close(d.said)
+	return n, err
+}
+
+func (d *deaf) Read([]byte) (int, error) {
+	<-d.end
+	return 0, net.ErrClosed
 }

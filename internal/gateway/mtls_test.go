@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/hex"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -257,4 +258,36 @@ func TestResumptionIsOff(t *testing.T) {
 			_ = c.Close()
 		}
 	}
+}
+
+// TestListenerRedirects answers every request of a plain listener with a
+// redirect to the same over TLS, whatever its routes are.
+func TestListenerRedirects(t *testing.T) {
+	cfg := forwarding(nil, echo(t))
+	cfg.Listeners[0].Redirect = &ir.Redirect{Scheme: "https", Status: 301}
+	n := newNode(t, cfg)
+	for path, target := range map[string]string{"/a/b?c=d": "https://gw.example.com/a/b?c=d", "/": "https://gw.example.com/"} {
+		r, err := http.NewRequest("GET", "http://"+n.addr()+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Host = "gw.example.com"
+		resp, err := client(t, nil).Transport.RoundTrip(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		if resp.StatusCode != 301 || resp.Header.Get("Location") != target {
+			t.Errorf("%s: %d to %q, want %q", path, resp.StatusCode, resp.Header.Get("Location"), target)
+		}
+	}
+}
+
+// TestHandshakesAreCounted counts who is let in and who is not.
+func TestHandshakesAreCounted(t *testing.T) {
+	ca := newCA(t)
+	n := identified(t, ca, nil)
+	get(client(t, dials(t, workload(t, ca, callerID), ca)), "https://"+n.addr()+"/x")
+	get(client(t, dials(t, nil, ca)), "https://"+n.addr()+"/x")
+	await(t, "count", func() bool { made, refused := n.Listeners().Handshakes(); return made == 1 && refused == 1 })
 }
