@@ -160,7 +160,7 @@ func (a *AccessToken) Spare(r *Request) []Location {
 // bearerToken returns the token of the Authorization header (RFC 6750 section
 // 2.1), and whether there is anything at all. Of two, neither counts.
 func bearerToken(r *Request) (token string, present bool) {
-	values := r.Header["Authorization"]
+	values := r.values("Authorization")
 	if len(values) != 1 {
 		return "", len(values) > 0
 	}

@@ -24,6 +24,9 @@ type Deps struct {
 	// Keys hands out the kept, shared fetcher of a remote key set. Where none
 	// can be had, it returns nil.
 	Keys func(r ir.RemoteKeys) *RemoteKeys
+	// KeyRing hands out what sets of API keys share that read their Secrets
+	// alike; nil: they share nothing.
+	KeyRing func(k *ir.APIKey) *KeyRing
 	// Client asks authorization servers about tokens; nil: nobody is asked.
 	Client Doer
 	// External hands out the way to the server of an external check; a nil one

@@ -96,7 +96,10 @@ func unique(list []string) []string {
 func newMethod(m *ir.AuthMethod, deps Deps) (Authenticator, error) {
 	switch {
 	case m.APIKey != nil:
-		return NewAPIKey(m.Name, m.APIKey, deps.Store)
+		if deps.KeyRing == nil {
+			return NewAPIKey(m.Name, m.APIKey, NewKeyRing(m.APIKey, deps.Store))
+		}
+		return NewAPIKey(m.Name, m.APIKey, deps.KeyRing(m.APIKey))
 	case m.Basic != nil:
 		return NewBasic(m.Name, m.Basic, deps)
 	case m.Token != nil:

@@ -110,7 +110,7 @@ func offline(store *secret.Store) compile.Deps {
 	log := slog.New(slog.DiscardHandler)
 	return compile.Deps{
 		Store: store, Keep: new(keep.Keep), Tokens: authn.NewTokenCache(1),
-		Clock: time.Now, Log: log,
+		Clock: time.Now, Log: log, Identity: compile.IdentityAssumed,
 		Forward: forward.Deps{Store: store, Clock: time.Now, Log: log},
 	}
 }

@@ -11,10 +11,13 @@ import (
 // runOptions are the flags of run.
 type runOptions struct {
 	resourceOptions
+	identity   identityOptions
 	bind       string
 	ports      []string
 	connectTo  []string
 	upstreamCA string
+	guard      bool
+	allow      []string
 	admin      string
 	health     string
 	accessLog  string
@@ -50,7 +53,10 @@ func (o *runOptions) serveFlags(f *pflag.FlagSet) {
 	f.StringVar(&o.bind, "bind", "127.0.0.1", "`ADDR` of every listener that names none")
 	f.StringArrayVar(&o.ports, "port", nil, "`LISTENER=BIND`: bind a port elsewhere than asked for, such as 80=8080 or apps/edge:80=127.0.0.2:8080; repeatable")
 	f.StringArrayVar(&o.connectTo, "connect-to", nil, "`HOST:PORT=ADDR:PORT`: dial this address in place of that one, TLS name unchanged; repeatable")
+	f.BoolVar(&o.guard, "guard-destinations", false, "refuse to dial this machine, its link and metadata services, wherever resources lead")
+	f.StringArrayVar(&o.allow, "allow-destination", nil, "`CIDR` that may be dialled in spite of --guard-destinations; repeatable")
 	f.StringVar(&o.upstreamCA, "upstream-ca", "", "`FILE` of further roots for upstream TLS, as PEM")
+	o.identity.flags(f)
 	f.StringVar(&o.admin, "admin", "127.0.0.1:9901", "`ADDR` of the admin listener; empty for none")
 	f.StringVar(&o.health, "health", "", "`ADDR` of a listener for /livez, /readyz and /metrics alone (default none)")
 	f.StringVar(&o.accessLog, "access-log", "-", "`FILE` of the access log; - is standard output, empty for none")

@@ -10,12 +10,14 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"time"
 
 	"github.com/postern-gateway/postern/internal/admin"
 	"github.com/postern-gateway/postern/internal/authn"
 	"github.com/postern-gateway/postern/internal/compile"
+	"github.com/postern-gateway/postern/internal/credential"
 	"github.com/postern-gateway/postern/internal/dataplane/forward"
 	"github.com/postern-gateway/postern/internal/gateway"
 	"github.com/postern-gateway/postern/internal/ir"
@@ -35,6 +37,7 @@ type serving struct {
 	log     *slog.Logger
 	kept    *keep.Keep
 	lines   *telemetry.AccessLog // nil: none
+	own     *own                 // nil: no workload certificate
 	closers []io.Closer
 	servers []*http.Server
 	shown   map[string]bool // problems printed before
@@ -56,6 +59,9 @@ func (o *runOptions) assemble(ctx context.Context, std Streams) (*serving, error
 	if err != nil {
 		return nil, usageError{err}
 	}
+	if dialer.Guard, err = o.newGuard(); err != nil {
+		return nil, usageError{err}
+	}
 	roots, err := gateway.Roots(o.upstreamCA)
 	if err != nil {
 		return nil, err
@@ -64,12 +70,14 @@ func (o *runOptions) assemble(ctx context.Context, std Streams) (*serving, error
 	if err != nil {
 		return nil, usageError{err}
 	}
+	client := keyClient(dialer, roots)
 	upgrades, tokens := new(forward.Upgrades), authn.NewTokenCache(tokenCacheEntries)
 	pipeline, err := o.pipeline(compile.Deps{
 		Store: r.store, Keep: s.kept, Tokens: tokens, Clock: time.Now, Log: s.log,
-		KeyClient: keyClient(dialer, roots),
+		KeyClient: client, Identity: o.identity.given(),
 		Forward: forward.Deps{
 			Store: r.store, Clock: time.Now, Log: s.log, Dial: dialer.Dial, Roots: roots, Upgrades: upgrades,
+			Client: client, Machine: keyClient(&gateway.Dialer{ConnectTo: dialer.ConnectTo}, roots),
 		},
 	})
 	if err != nil {
@@ -81,13 +89,36 @@ func (o *runOptions) assemble(ctx context.Context, std Streams) (*serving, error
 	s.gateway = gateway.New(gateway.Config{
 		Source: r.source, Store: r.store, Pipeline: pipeline, Ports: ports,
 		Recorder: s.recorders(), BodyBudget: o.bodyBudget, DrainLimit: o.drain,
-		Upgraded: upgrades, Reloaded: s.reloaded, Clock: time.Now, Log: s.log,
+		Upgraded: upgrades, Reloaded: s.reloaded, Problems: s.ownProblems, Clock: time.Now, Log: s.log,
 	})
+	if s.own, err = o.identity.start(std, r.store, s.log, s.gateway.Refresh); err != nil {
+		s.close()
+		return nil, err
+	}
 	s.observe(tokens)
 	return s, s.listen(o.admin, o.health)
 }
 
-// keyClient fetches key sets, and asks authorization servers. It follows no redirect and keeps no cookie.
+// newGuard returns what refuses destinations, or nil.
+func (o *runOptions) newGuard() (*gateway.Guard, error) {
+	g := &gateway.Guard{}
+	for _, a := range o.allow {
+		p, err := netip.ParsePrefix(a)
+		if err != nil {
+			return nil, fmt.Errorf("--allow-destination %q: want a network such as 10.0.0.0/8", a)
+		}
+		g.Allow = append(g.Allow, p.Masked())
+	}
+	if !o.guard {
+		return nil, nil
+	}
+	if own, err := net.ResolveTCPAddr("tcp", o.admin); err == nil {
+		g.Own = append(g.Own, own.AddrPort())
+	}
+	return g, nil
+}
+
+// keyClient fetches key sets and credentials, and asks authorization servers. It follows no redirect and keeps no cookie.
 func keyClient(d *gateway.Dialer, roots *x509.CertPool) *http.Client {
 	return &http.Client{
 		Transport: &http.Transport{
@@ -142,13 +173,17 @@ func (s *serving) observe(tokens *authn.TokenCache) {
 			}
 			return out
 		},
-		Ejected: func() map[string]int { return ejected(keep.All[*forward.Upstream](s.kept)) },
+		Credentials: s.credentials,
+		Ejected:     func() map[string]int { return ejected(keep.All[*forward.Upstream](s.kept)) },
 	}
 	if s.lines != nil {
 		sources.LostLines = s.lines.Lost
 	}
 	s.metrics.Observe(sources)
 }
+
+// credentials tells of the credentials that are fetched.
+func (s *serving) credentials() []credential.Status { return credential.Statuses(s.kept) }
 
 func ejected(upstreams []*forward.Upstream) map[string]int {
 	out := map[string]int{}
@@ -165,8 +200,8 @@ func ejected(upstreams []*forward.Upstream) map[string]int {
 // listen binds the admin and health listeners and starts to serve them.
 func (s *serving) listen(adminAddr, healthAddr string) error {
 	deps := admin.Deps{
-		Ready: s.gateway.Check, Report: s.gateway.Report, Config: s.gateway.IR,
-		Metrics: s.metrics.Handler(), Version: version,
+		Ready: s.ready, Report: s.gateway.Report, Config: s.gateway.IR,
+		Metrics: s.metrics.Handler(), Version: version, Credentials: s.credentials,
 	}
 	for _, l := range []struct {
 		flag, addr string
@@ -204,6 +239,9 @@ func (s *serving) serve(ctx context.Context) error {
 func (s *serving) close() {
 	for _, server := range s.servers {
 		_ = server.Close()
+	}
+	if s.own != nil {
+		s.own.close()
 	}
 	if s.lines != nil {
 		s.lines.Close()

@@ -64,6 +64,7 @@ func (rb *routeBuilder) steps(steps []ir.Step) ([]dataplane.Stage, error) {
 		}
 		out = append(out, rb.traced(stage, &steps[i]))
 		rb.guards = append(rb.guards, isGuard(s))
+		rb.enter(s, len(out))
 	}
 	return out, nil
 }
@@ -74,10 +75,16 @@ func isGuard(s ir.Step) bool {
 	switch {
 	case s.Closed != nil:
 		return true
-	case s.Transform != nil, s.Headers != nil, s.CORS != nil, s.Path != nil, s.Host != nil, s.Mirror != nil:
+	case s.Transform != nil, s.Headers != nil, s.CORS != nil, s.Path != nil, s.Host != nil, s.Mirror != nil, s.BodyEdit != nil:
 		return false
 	}
 	return s.Phase >= ir.PhaseAuthenticate && s.Phase <= ir.PhaseLimit
+}
+
+// gathers reports whether all that a step does is to say something of
+// forwarding.
+func gathers(s ir.Step) bool {
+	return s.Timeouts != nil || s.Retry != nil || s.Upgrade != nil || s.LLM != nil
 }
 
 // gather takes what a step says of forwarding, and reports whether that is
@@ -94,10 +101,8 @@ func (rb *routeBuilder) gather(s ir.Step) bool {
 		rb.settings.Upgrade = s.Upgrade
 	case s.LLM != nil:
 		rb.settings.LLM = append(rb.settings.LLM, s.LLM)
-	default:
-		return false
 	}
-	return true
+	return gathers(s)
 }
 
 // stage compiles one step. rb is nil for a listener's steps, which cannot
@@ -120,6 +125,8 @@ func (r *run) stage(s ir.Step, rb *routeBuilder) (dataplane.Stage, error) {
 		return filter.NewBodyLimit(s.BodyLimit)
 	case s.Buffer != nil:
 		return filter.NewBuffer(s.Buffer)
+	case s.BodyEdit != nil:
+		return filter.NewBodyEdit(s.BodyEdit)
 	case s.ClaimRules != nil:
 		rules, err := authz.NewRules(s.ClaimRules)
 		if err != nil {

@@ -159,8 +159,13 @@ func (t *Trace) meet(e *Exchange) {
 	}
 }
 
-// peer reports whether the connection's client certificate was put in.
-func (t *Trace) peer() bool { return t != nil && t.given.Peer }
+// peer returns the identity of a client certificate that was put in, or "".
+func (t *Trace) peer() string {
+	if t == nil {
+		return ""
+	}
+	return t.given.Peer
+}
 
 // client returns the caller's address, unless another was put in.
 func (t *Trace) client(found netip.Addr) netip.Addr {
@@ -190,6 +195,18 @@ type traced struct {
 	stage Stage
 	kind  string
 	from  *ir.Step
+}
+
+// ReadsModel says what the stage itself does.
+func (s *traced) ReadsModel() bool {
+	m, ok := s.stage.(ModelReader)
+	return ok && m.ReadsModel()
+}
+
+// AllowsModel says what the stage itself does.
+func (s *traced) AllowsModel(e *Exchange, model string) bool {
+	m, ok := s.stage.(ModelAllower)
+	return !ok || m.AllowsModel(e, model)
 }
 
 func (s *traced) Run(ctx context.Context, e *Exchange) *Answer {

@@ -71,7 +71,7 @@ func (t *Target) try(ctx context.Context, q *Request, full bool) (*Explanation, 
 	if err != nil {
 		return nil, err
 	}
-	given := dataplane.Given{Claims: q.Claims, Proven: t.Proven, Peer: q.Peer != "", Remote: w.remote, Changes: full}
+	given := dataplane.Given{Claims: q.Claims, Proven: t.Proven, Peer: q.Peer, Remote: w.remote, Changes: full}
 	now := t.Now
 	if now.IsZero() {
 		now = time.Now()

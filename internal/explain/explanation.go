@@ -186,8 +186,10 @@ func decidedBy(r *dataplane.Rehearsal) *Decided {
 		return nil
 	}
 	d := &Decided{Policy: objectOf(a.Origin), Slot: a.Policy, Origin: a.Origin, Index: -1}
-	if n := len(r.Trace.Steps); n > 0 {
-		d.ruled(&r.Trace.Steps[n-1])
+	for i := range r.Trace.Steps {
+		if s := &r.Trace.Steps[i]; s.Answer == a {
+			d.ruled(s)
+		}
 	}
 	return d
 }

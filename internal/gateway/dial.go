@@ -15,7 +15,10 @@ type Dialer struct {
 	// ConnectTo leads "host:port" to another address; the name that TLS
 	// verifies stays. See --connect-to.
 	ConnectTo map[string]string
-	net       net.Dialer
+	// Guard, if set, is asked before anything is dialled to which ConnectTo
+	// does not lead.
+	Guard *Guard
+	net   net.Dialer
 }
 
 // NewDialer returns a Dialer for --connect-to values: HOST:PORT=ADDR:PORT.
@@ -36,9 +39,13 @@ func NewDialer(connectTo []string) (*Dialer, error) {
 // Dial connects to addr, or to where it is led.
 func (d *Dialer) Dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	if to := d.ConnectTo[strings.ToLower(addr)]; to != "" {
-		addr = to
+		return d.net.DialContext(ctx, network, to)
 	}
-	return d.net.DialContext(ctx, network, addr)
+	n := d.net
+	if d.Guard != nil {
+		n.Control = d.Guard.control
+	}
+	return n.DialContext(ctx, network, addr)
 }
 
 // Roots returns the system's roots and those in file, if it names one.

@@ -77,8 +77,12 @@ type ClientTLS struct {
 	// CAs replace the system's roots, as PEM bundles.
 	CAs []Bytes `json:"cas,omitempty"`
 	// SubjectAltNames of which the certificate must hold one, in place of the
-	// SNI: DNS names, or URIs.
+	// SNI: DNS names, or URIs. A SPIFFE ID must be the only URI of it.
 	SubjectAltNames []string `json:"subjectAltNames,omitempty"`
+	// Identity shows the gateway's own workload certificate, and verifies the
+	// upstream's by the trust bundle that came with it unless CAs says
+	// otherwise. SubjectAltNames should say who the upstream must be.
+	Identity bool `json:"identity,omitempty"`
 	// Certificate we show, if any.
 	Certificate *KeyPair `json:"certificate,omitempty"`
 	MinVersion  string   `json:"minVersion,omitempty"`

@@ -83,7 +83,7 @@ func (v *validator) upstream(name string, u *Upstream) {
 	}
 	v.steps(name, u.Steps)
 	if u.Credential != nil {
-		v.one(place{owner: name, what: "credential"}, u.Credential.set()...)
+		v.credential(name, u.Credential)
 	}
 	for _, tier := range u.Tiers {
 		for _, member := range tier {
@@ -146,10 +146,6 @@ func (p PathRewrite) set() []bool {
 
 func (m AuthMethod) set() []bool {
 	return []bool{m.APIKey != nil, m.Basic != nil, m.Verified != nil, m.Token != nil, m.External != nil}
-}
-
-func (c Credential) set() []bool {
-	return []bool{c.Header != nil, c.Passthrough != nil, c.AWS != nil, c.Token != nil}
 }
 
 func sortedKeys[V any](m map[string]V) []string {

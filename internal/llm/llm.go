@@ -15,7 +15,6 @@
 package llm
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"mime"
@@ -33,6 +32,8 @@ type Request struct {
 	// Body is the whole body, without content coding, if NeedsBody says so;
 	// otherwise nil.
 	Body []byte
+	// Object is what is known of the body already; nil: nothing.
+	Object *Object
 }
 
 // Change is what becomes of a request.
@@ -152,7 +153,7 @@ func (a *Adapter) Adapt(r *Request) (Change, error) {
 		}
 	}
 	c := Change{Header: a.cfg.Headers, Model: a.cfg.Model, Stream: a.force}
-	if a.NeedsBody(r.Path) && bytes.IndexByte(r.Body, '{') >= 0 {
+	if a.NeedsBody(r.Path) && mayBeObject(r.Body) {
 		if err := a.adaptBody(r, &c); err != nil {
 			return Change{}, err
 		}
@@ -196,7 +197,7 @@ func (a *Adapter) adaptBody(r *Request, c *Change) error {
 
 // open reads the body; nil: it goes through as it came.
 func (a *Adapter) open(r *Request) (*draft, error) {
-	d, err := read(r.Body, a.governed)
+	d, err := readKnown(r.Object, r.Body, a.governed)
 	if err == nil && foreignCharset(r.ContentType) {
 		err = ErrSyntax
 	}

@@ -24,8 +24,20 @@ func pathShape(name string, kind ir.PathKind, rest string) shape {
 	}
 }
 
+func raggedPath(i int) string {
+	rnd := rand.New(rand.NewPCG(uint64(i), 0))
+	name := make([]byte, 4+rnd.IntN(20))
+	for j := range name {
+		name[j] = byte('a' + rnd.IntN(26))
+	}
+	return fmt.Sprintf("/%s-%d/", name, i)
+}
+
 var shapes = []shape{
 	pathShape("prefix", ir.PathPrefix, "/completions"),
+	{"ragged", // prefixes of so many lengths that each cannot be looked up by itself
+		func(i int) ir.Match { return ir.Match{Path: ir.PathMatch{Kind: ir.PathPrefix, Value: raggedPath(i)}} },
+		func(i int) *Request { return &Request{Method: "POST", Path: raggedPath(i) + "/chat/completions"} }},
 	pathShape("segments", ir.PathSegments, "/completions"),
 	pathShape("exact", ir.PathExact, ""),
 	{"header",
@@ -134,6 +146,31 @@ func BenchmarkNewRouter(b *testing.B) {
 		b.Run(s.name, func(b *testing.B) {
 			for b.Loop() {
 				newShape(b, s, 10000)
+			}
+		})
+	}
+}
+
+// BenchmarkGroup finds and chooses one of many routes that the model tells
+// apart.
+func BenchmarkGroup(b *testing.B) {
+	for _, n := range []int{10, 1000} {
+		var entries []Entry[int]
+		for i := range n {
+			entries = append(entries, byName("/", int64(i), ir.StringMatch{Exact: ptr(fmt.Sprint("model-", i))}))
+		}
+		r, err := NewRouter(entries)
+		if err != nil {
+			b.Fatal(err)
+		}
+		req := &Request{Method: "POST", Path: "/v1/chat/completions"}
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				g, ok := r.Group(req)
+				if hit, found := g.Choose("model-7", true); !ok || !found || hit.Index != 7 {
+					b.Fatal(hit)
+				}
 			}
 		})
 	}

@@ -1,5 +1,7 @@
 package match
 
+import "maps"
+
 // bucket holds matchers that one look-up by path has found, by rank. A few are
 // tried one after the other; many are told apart by the method, or by the
 // exact value of a header or query parameter that most of them ask for.
@@ -12,7 +14,7 @@ type bucket struct {
 // split divides a bucket by one part of the request.
 type split struct {
 	part part
-	by   map[string]*bucket
+	by   index
 	rest *bucket // those that take any value, or compare otherwise; may be nil
 }
 
@@ -33,10 +35,8 @@ const (
 // A bucket of this size is searched faster than split.
 const smallBucket = 6
 
-// newBucket returns the bucket of list, which is sorted by rank and not empty.
-func newBucket(list []*matcher) *bucket { return divide(list, map[part]bool{}) }
-
-// divide splits list by the parts that are not used yet, as long as it pays.
+// divide returns the bucket of list, which is sorted by rank and not empty. It
+// splits by the parts that are not used yet, as long as it pays.
 func divide(list []*matcher, used map[part]bool) *bucket {
 	b := &bucket{least: list[0].rank, list: list}
 	if len(list) <= smallBucket {
@@ -47,15 +47,12 @@ func divide(list []*matcher, used map[part]bool) *bucket {
 		return b
 	}
 	by, rest := group(list, p)
-	used[p] = true
-	sp := &split{part: p, by: make(map[string]*bucket, len(by))}
-	for v, sub := range by {
-		sp.by[v] = divide(sub, used)
-	}
+	inner := map[part]bool{p: true}
+	maps.Copy(inner, used)
+	sp := &split{part: p, by: newIndex(by, inner)}
 	if len(rest) > 0 {
 		sp.rest = divide(rest, used)
 	}
-	delete(used, p)
 	return &bucket{least: b.least, split: sp}
 }
 
@@ -161,6 +158,31 @@ func (m *matcher) wants(p part) []string {
 	return nil
 }
 
+// settled reports whether m takes every request that its key and the values of
+// the used parts have led to it.
+func (m *matcher) settled(used map[part]bool) bool {
+	if m.bare {
+		return true
+	}
+	if m.regex != nil || len(m.methods) > 0 && !used[part{kind: partMethod}] {
+		return false
+	}
+	proven := func(v *value, p part) bool {
+		return v.pins() && used[p] && m.wants(p)[0] == v.text
+	}
+	for i := range m.headers {
+		if v := &m.headers[i]; !proven(v, part{partHeader, v.header}) {
+			return false
+		}
+	}
+	for i := range m.query {
+		if v := &m.query[i]; !proven(v, part{partQuery, v.name}) {
+			return false
+		}
+	}
+	return true
+}
+
 // find leaves the best rank of the matchers in b that take the request in s.
 func (b *bucket) find(s *search) {
 	if b.least >= s.rank {
@@ -183,9 +205,7 @@ func (b *bucket) find(s *search) {
 
 func (sp *split) find(s *search) {
 	if v, ok := sp.part.of(s.req); ok {
-		if b := sp.by[v]; b != nil {
-			b.find(s)
-		}
+		sp.by.find(v, s)
 	}
 	if sp.rest != nil {
 		sp.rest.find(s)

@@ -157,6 +157,10 @@ func FuzzRegex(f *testing.F) {
 	f.Add("/a.*", "/abc")
 	f.Add(`\Qa`, "a")
 	f.Add("a|b", "ab")
+	f.Add(`/v\d+/x(?:/.*)?`, "/v1/x/y")
+	f.Add(`/a\b.*`, "/ab")
+	f.Add(`abc|abd`, "abd")
+	f.Add(`(?i)/a/.+`, "/A/b")
 	f.Fuzz(func(t *testing.T, expr, text string) {
 		re, err := Regex(expr)
 		if err != nil {
@@ -165,8 +169,12 @@ func FuzzRegex(f *testing.F) {
 		if loc := re.FindStringIndex(text); loc != nil && (loc[0] != 0 || loc[1] != len(text)) {
 			t.Errorf("%q takes %v of %q", expr, loc, text)
 		}
-		if p := literalPrefix(expr); re.MatchString(text) && !strings.HasPrefix(text, p) {
-			t.Errorf("%q takes %q, which does not begin with %q", expr, text, p)
+		literal, rest, err := rests{}.compile(expr)
+		if err != nil {
+			t.Fatalf("%q compiles as a whole, not in parts: %v", expr, err)
+		}
+		if whole, parts := re.MatchString(text), strings.HasPrefix(text, literal) && rest.MatchString(strings.TrimPrefix(text, literal)); whole != parts {
+			t.Errorf("%q takes %q: %v as a whole, %v as %q and %v", expr, text, whole, parts, literal, rest)
 		}
 	})
 }

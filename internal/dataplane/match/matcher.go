@@ -15,15 +15,16 @@ type matcher struct {
 	rank    int  // its place in the order of all matches; the smallest wins
 	bare    bool // asks for nothing but its path
 	path    ir.PathMatch
-	regex   *regexp.Regexp // of a PathRegex
+	literal string         // what a PathRegex begins with
+	regex   *regexp.Regexp // what follows there
 	methods []string
 	headers []value
 	query   []value
 }
 
-func newMatcher(m *ir.Match) (*matcher, error) {
+func newMatcher(m *ir.Match, regexes rests) (*matcher, error) {
 	c := &matcher{path: m.Path, methods: m.Methods}
-	if err := c.compilePath(); err != nil {
+	if err := c.compilePath(regexes); err != nil {
 		return nil, fmt.Errorf("path %q: %w", m.Path.Value, err)
 	}
 	headers, err := NewStrings(m.Headers)
@@ -44,7 +45,7 @@ func newMatcher(m *ir.Match) (*matcher, error) {
 	return c, nil
 }
 
-func (m *matcher) compilePath() error {
+func (m *matcher) compilePath(regexes rests) error {
 	switch m.path.Kind {
 	case ir.PathAny, ir.PathExact, ir.PathPrefix, ir.PathSegments, ir.PathSuffix:
 		return nil
@@ -53,8 +54,8 @@ func (m *matcher) compilePath() error {
 		if m.path.IgnoreCase {
 			expr = "(?i:" + expr + ")"
 		}
-		re, err := Regex(expr)
-		m.regex = re
+		var err error
+		m.literal, m.regex, err = regexes.compile(expr)
 		return err
 	}
 	return fmt.Errorf("kind %q does not exist", m.path.Kind)
@@ -77,6 +78,9 @@ func (v *value) checkPseudo() error {
 
 // takes reports whether m takes req, given that its path was found.
 func (m *matcher) takes(req *Request) bool {
+	if m.rank < req.after {
+		return false
+	}
 	if m.bare {
 		return true
 	}
@@ -93,7 +97,7 @@ func (m *matcher) takes(req *Request) bool {
 			return false
 		}
 	}
-	return m.regex == nil || m.regex.MatchString(req.Path)
+	return m.regex == nil || m.regex.MatchString(req.Path[len(m.literal):])
 }
 
 func (v *value) takesHeader(req *Request) bool {

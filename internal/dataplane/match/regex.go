@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"regexp"
 	"regexp/syntax"
+	"slices"
+	"unicode/utf8"
 )
 
 // Bounds of a regular expression. RE2's time is linear in the input and in the
@@ -55,13 +57,55 @@ func programSize(re *syntax.Regexp) int {
 	return size
 }
 
-// literalPrefix returns a text that every text which expr fully matches begins
-// with; often empty.
-func literalPrefix(expr string) string {
-	re, err := regexp.Compile(expr)
+// rests are compiled expressions by their text. Routes that differ in the
+// text which they begin with share what follows: it is compiled once, and
+// stays in the processor's cache.
+type rests map[string]*regexp.Regexp
+
+// compile returns the text that every match of expr begins with, and an
+// expression for what follows there.
+func (r rests) compile(expr string) (literal string, rest *regexp.Regexp, err error) {
+	whole, err := Regex(expr) // for its bounds, and its words
 	if err != nil {
-		return ""
+		return "", nil, err
 	}
-	prefix, _ := re.LiteralPrefix()
-	return prefix
+	literal, text := cutLiteral(expr)
+	if literal == "" {
+		return "", whole, nil
+	}
+	if rest = r[text]; rest == nil {
+		if rest, err = Regex(text); err != nil {
+			return "", whole, nil
+		}
+		r[text] = rest
+	}
+	return literal, rest, nil
+}
+
+// cutLiteral parts an expression from the text that it begins with. Where it
+// looks back at what is before a place, it stays whole.
+func cutLiteral(expr string) (literal, rest string) {
+	tree, err := syntax.Parse(expr, syntax.Perl)
+	if err != nil || tree.Op != syntax.OpConcat || looksBack(tree) {
+		return "", expr
+	}
+	first := tree.Sub[0]
+	if first.Op != syntax.OpLiteral || first.Flags&syntax.FoldCase != 0 {
+		return "", expr
+	}
+	for _, r := range first.Rune {
+		if r >= utf8.RuneSelf { // U+FFFD also matches bytes that are no UTF-8
+			return "", expr
+		}
+	}
+	tree.Sub = tree.Sub[1:]
+	return string(first.Rune), tree.String()
+}
+
+func looksBack(re *syntax.Regexp) bool {
+	switch re.Op {
+	case syntax.OpBeginLine, syntax.OpBeginText, syntax.OpWordBoundary, syntax.OpNoWordBoundary:
+		return true
+	}
+	return slices.ContainsFunc(re.Sub, looksBack)
 }

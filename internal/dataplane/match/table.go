@@ -8,9 +8,12 @@ import (
 
 // table finds the matchers whose path fits. The zero table is empty.
 type table struct {
-	exact map[string]*bucket
-	// forward holds what is known from its beginning: prefixes, whole paths
-	// without case, and regular expressions by the text that they begin with.
+	exact    index    // whole paths
+	segments prefixes // prefixes of whole segments
+	raw      prefixes // other prefixes, where these have few lengths
+	// forward holds what else is known from its beginning: prefixes, whole
+	// paths without case, and regular expressions by the text that they begin
+	// with.
 	forward, forwardFold trie
 	// backward holds suffixes, last byte first.
 	backward, backwardFold trie
@@ -25,21 +28,34 @@ type search struct {
 // newTable returns the table of matchers, which are sorted by rank.
 func newTable(matchers []*matcher) table {
 	t := table{
-		exact:        map[string]*bucket{},
 		forwardFold:  trie{fold: true},
 		backward:     trie{reverse: true},
 		backwardFold: trie{fold: true, reverse: true},
 	}
-	exact := map[string][]*matcher{}
+	exact, segments, raw := map[string][]*matcher{}, map[string][]*matcher{}, map[string][]*matcher{}
 	for _, m := range matchers {
-		if m.path.Kind == ir.PathExact && !m.path.IgnoreCase {
-			exact[m.path.Value] = append(exact[m.path.Value], m)
-			continue
+		switch key, end := m.key(); {
+		case m.path.Kind == ir.PathSuffix:
+			t.backwards(m.path.IgnoreCase).add(key, end, m)
+		case m.path.IgnoreCase && key != "":
+			t.forwardFold.add(key, end, m)
+		case end == endExact:
+			exact[key] = append(exact[key], m)
+		case end == endSegment:
+			segments[key] = append(segments[key], m)
+		default:
+			raw[key] = append(raw[key], m)
 		}
-		t.add(m)
 	}
-	for path, list := range exact {
-		t.exact[path] = newBucket(list)
+	t.exact = newIndex(exact, nil)
+	t.segments, _ = newPrefixes(segments, true)
+	var few bool
+	if t.raw, few = newPrefixes(raw, false); !few {
+		for key, list := range raw {
+			for _, m := range list {
+				t.forward.add(key, endRaw, m)
+			}
+		}
 	}
 	for _, tr := range []*trie{&t.forward, &t.forwardFold, &t.backward, &t.backwardFold} {
 		tr.freeze()
@@ -47,39 +63,34 @@ func newTable(matchers []*matcher) table {
 	return t
 }
 
-func (t *table) add(m *matcher) {
-	forward, backward := &t.forward, &t.backward
-	if m.path.IgnoreCase {
-		forward, backward = &t.forwardFold, &t.backwardFold
+func (t *table) backwards(fold bool) *trie {
+	if fold {
+		return &t.backwardFold
 	}
+	return &t.backward
+}
+
+// key returns what a path must hold for m to be asked, and what must follow.
+func (m *matcher) key() (string, ending) {
 	switch m.path.Kind {
-	case ir.PathAny:
-		t.forward.add("", endRaw, m)
 	case ir.PathExact:
-		forward.add(m.path.Value, endExact, m)
-	case ir.PathPrefix:
-		forward.add(m.path.Value, endRaw, m)
+		return m.path.Value, endExact
 	case ir.PathSegments:
 		// Gateway API: a trailing slash of the prefix does not count.
-		forward.add(strings.TrimRight(m.path.Value, "/"), endSegment, m)
-	case ir.PathSuffix:
-		backward.add(m.path.Value, endRaw, m)
+		return strings.TrimRight(m.path.Value, "/"), endSegment
+	case ir.PathPrefix, ir.PathSuffix:
+		return m.path.Value, endRaw
 	case ir.PathRegex:
-		prefix := ""
-		if !m.path.IgnoreCase {
-			prefix = literalPrefix(m.path.Value)
-		}
-		t.forward.add(prefix, endRaw, m)
+		return m.literal, endRaw
 	}
+	return "", endRaw
 }
 
 // find leaves the rank of the best matcher in s, if any takes the request.
 func (t *table) find(s *search) {
-	if len(t.exact) > 0 {
-		if b := t.exact[s.req.Path]; b != nil {
-			b.find(s)
-		}
-	}
+	t.exact.find(s.req.Path, s)
+	t.segments.find(s)
+	t.raw.find(s)
 	t.forward.find(s)
 	t.forwardFold.find(s)
 	t.backward.find(s)

@@ -16,8 +16,10 @@ const (
 // that the path begins with, in one pass. The zero trie is empty.
 type trie struct {
 	root    *node
-	fold    bool // ASCII letters compare without case; keys are lower case
-	reverse bool // keys and paths are read from their ends
+	buckets []*bucket
+	lists   map[*node]*[endings][]*matcher // until freeze
+	fold    bool                           // ASCII letters compare without case; keys are lower case
+	reverse bool                           // keys and paths are read from their ends
 }
 
 // node is as large as a cache line: a walk through a large tree costs a miss
@@ -25,9 +27,9 @@ type trie struct {
 type node struct {
 	label string  // from the parent's end to this node's
 	kids  []*node // by the first byte of their labels, from lo on; with gaps
+	least int32   // the smallest rank in this subtree
+	ends  [endings]target
 	lo    byte
-	least int // the smallest rank in this subtree
-	ends  *[endings]*bucket
 }
 
 func (t *trie) add(key string, end ending, m *matcher) {
@@ -39,13 +41,13 @@ func (t *trie) add(key string, end ending, m *matcher) {
 		buf[i] = t.at(key, i)
 	}
 	n := t.root.reach(string(buf))
-	if n.ends == nil {
-		n.ends = new([endings]*bucket)
+	if t.lists == nil {
+		t.lists = map[*node]*[endings][]*matcher{}
 	}
-	if n.ends[end] == nil {
-		n.ends[end] = &bucket{}
+	if t.lists[n] == nil {
+		t.lists[n] = &[endings][]*matcher{}
 	}
-	n.ends[end].list = append(n.ends[end].list, m)
+	t.lists[n][end] = append(t.lists[n][end], m)
 }
 
 // at returns the i-th byte of text in the trie's reading.
@@ -119,23 +121,24 @@ func commonPrefix(a, b string) int {
 // freeze makes the buckets, after the last add.
 func (t *trie) freeze() {
 	if t.root != nil {
-		t.root.freeze()
+		t.freezeNode(t.root)
 	}
+	t.lists = nil
 }
 
-func (n *node) freeze() {
-	n.least = math.MaxInt
-	if n.ends != nil {
-		for end, b := range n.ends {
-			if b != nil {
-				n.ends[end] = newBucket(b.list)
-				n.least = min(n.least, b.list[0].rank)
+func (t *trie) freezeNode(n *node) {
+	n.least = math.MaxInt32
+	if lists := t.lists[n]; lists != nil {
+		for end, list := range lists {
+			if len(list) > 0 {
+				n.ends[end] = aim(list, nil, &t.buckets)
+				n.least = min(n.least, int32(list[0].rank))
 			}
 		}
 	}
 	for _, kid := range n.kids {
 		if kid != nil {
-			kid.freeze()
+			t.freezeNode(kid)
 			n.least = min(n.least, kid.least)
 		}
 	}
@@ -145,9 +148,9 @@ func (n *node) freeze() {
 func (t *trie) find(s *search) {
 	path := s.req.Path
 	n := t.root
-	for i := 0; n != nil && n.least < s.rank; {
-		if n.ends != nil {
-			n.find(s, i == len(path), i == len(path) || t.at(path, i) == '/')
+	for i := 0; n != nil && int(n.least) < s.rank; {
+		if n.ends != [endings]target{} {
+			t.ask(n, s, i == len(path), i == len(path) || t.at(path, i) == '/')
 		}
 		if i == len(path) {
 			return
@@ -160,16 +163,14 @@ func (t *trie) find(s *search) {
 	}
 }
 
-// find asks the buckets of the keys that end at n.
-func (n *node) find(s *search, atEnd, atSegment bool) {
-	if b := n.ends[endRaw]; b != nil {
-		b.find(s)
+// ask asks what stands behind the keys that end at n.
+func (t *trie) ask(n *node, s *search, atEnd, atSegment bool) {
+	n.ends[endRaw].find(t.buckets, s)
+	if atSegment {
+		n.ends[endSegment].find(t.buckets, s)
 	}
-	if b := n.ends[endSegment]; b != nil && atSegment {
-		b.find(s)
-	}
-	if b := n.ends[endExact]; b != nil && atEnd {
-		b.find(s)
+	if atEnd {
+		n.ends[endExact].find(t.buckets, s)
 	}
 }
 
