@@ -256,7 +256,7 @@ func (s *serving) close() {
 func (s *serving) reloaded(a *gateway.Applied) {
 	errs := a.Report.Errors()
 	s.metrics.Loaded(telemetry.Load{
-		OK: true, At: time.Now(), Took: a.Took, Errors: errs, Warnings: len(a.Report.Problems) - errs,
+		OK: true, At: time.Now(), Took: a.Took, Errors: errs, Warnings: a.Report.Warnings(),
 		Exposed: a.Compiled.Exposed, Unbound: a.Unbound(),
 	})
 	s.metrics.Retain(served(a.Config))

@@ -164,9 +164,11 @@ func exactly(models ...string) []ir.Match {
 // header.
 func keysOf(header string, names ...string) ir.Step {
 	k := &ir.APIKey{Headers: []string{header}, UserHeader: "x-user-id"}
+	var entries []ir.APIKeyEntry
 	for _, n := range names {
-		k.Entries = append(k.Entries, keyEntry(n))
+		entries = append(entries, keyEntry(n))
 	}
+	k.Entries = ir.EntriesOf(entries...)
 	return ir.Step{Phase: ir.PhaseAuthenticate, Slot: "t/keys", AuthSet: &ir.AuthSet{Methods: []ir.AuthMethod{{Name: "k", APIKey: k}}}}
 }
 

@@ -133,6 +133,12 @@ func (r *run) stage(s ir.Step, rb *routeBuilder) (dataplane.Stage, error) {
 			return nil, err
 		}
 		return filter.NewAuthorize(rules, s.Slot, s.Origin), nil
+	case s.AccessRules != nil:
+		rules, err := authz.NewAccessRules(s.AccessRules)
+		if err != nil {
+			return nil, err
+		}
+		return filter.NewAccessRules(rules, s.Slot, s.Origin), nil
 	case rb == nil:
 		return nil, fmt.Errorf("this kind of step cannot stand on a listener")
 	case s.JWT != nil:

@@ -16,6 +16,8 @@ func (r *Route) Asks() []string {
 			}
 		case s.ClaimRules != nil:
 			out = append(out, "claims")
+		case s.AccessRules != nil && s.AccessRules.asks():
+			out = append(out, "access rules")
 		}
 	}
 	return out
