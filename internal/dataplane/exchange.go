@@ -67,9 +67,6 @@ type Exchange struct {
 	// ReadModel.
 	Model string
 
-	// Model is the model that the body names, as far as it was read.
-	Model string
-
 	// Identities are the callers proven so far.
 	Identities []authn.Identity
 
