@@ -56,6 +56,8 @@ type TracedRule struct {
 	Policy, Rule string
 	Origin       ir.Origin
 	Matched      bool
+	// Decides says that the step's outcome is this rule's.
+	Decides bool
 	// Why it did not match, or did.
 	Why string
 }

@@ -10,6 +10,7 @@ func (s *Step) Kind() string {
 		{s.JWT != nil, "JWT"},
 		{s.AuthSet != nil, "authentication"},
 		{s.ClaimRules != nil, "claim rules"},
+		{s.AccessRules != nil, "access rules"},
 		{s.Transform != nil, "transformation"},
 		{s.CORS != nil, "CORS"},
 		{s.Headers != nil, "headers"},

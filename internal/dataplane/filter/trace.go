@@ -28,12 +28,11 @@ func traceAccept(t *dataplane.Trace, r *authn.Result) {
 	}
 }
 
-// traceRules tells a rehearsal of every rule that was looked at.
-func traceRules(t *dataplane.Trace, r *authz.Rules, in *authz.Input) {
-	if t == nil {
-		return
-	}
-	for _, tried := range r.Explain(in).Tried {
-		t.Rule(dataplane.TracedRule{Rule: tried.Rule, Origin: tried.Origin, Matched: tried.Matched, Why: tried.Reason})
+// traceTried tells a rehearsal of every rule that was looked at.
+func traceTried(t *dataplane.Trace, d authz.Decision) {
+	for _, tried := range d.Tried {
+		t.Rule(dataplane.TracedRule{
+			Rule: tried.Rule, Origin: tried.Origin, Matched: tried.Matched, Decides: tried.Matched, Why: tried.Reason,
+		})
 	}
 }

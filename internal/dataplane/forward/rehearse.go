@@ -136,8 +136,10 @@ func reference(c *ir.Credential, brought bool) string {
 		return "the caller's own token"
 	case c.AWS != nil && c.AWS.Keys.Static != nil:
 		return "signed with " + c.AWS.Keys.Static.SecretAccessKey.String()
+	case c.AWS != nil && c.AWS.Keys.Role == nil && c.AWS.Keys.File != nil:
+		return "signed with the keys in " + c.AWS.Keys.File.Contents.String()
 	case c.AWS != nil:
-		return "signed with keys that are fetched"
+		return "signed with keys that are fetched, as " + c.Origin.String() + " says"
 	}
 	return "a token that is fetched, as " + c.Origin.String() + " says"
 }
