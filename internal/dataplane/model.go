@@ -60,6 +60,7 @@ func (e *Exchange) ReadModel() (model string, named bool, a *Answer) {
 		e.Record.Model = s.Model
 	}
 	e.showModel()
+	e.trace.metModel(e)
 	return s.Model, s.HasModel, nil
 }
 
@@ -102,7 +103,7 @@ func (e *Exchange) Object() *llm.Object {
 func (e *Exchange) AllowsModel(model string) bool {
 	allow := func(stages []Stage) bool {
 		for _, s := range stages {
-			if m, ok := s.(ModelAllower); ok && !m.AllowsModel(e, model) {
+			if m, ok := As[ModelAllower](s); ok && !m.AllowsModel(e, model) {
 				return false
 			}
 		}

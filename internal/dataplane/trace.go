@@ -2,8 +2,10 @@ package dataplane
 
 import (
 	"context"
+	"maps"
 	"net/http"
 	"net/netip"
+	"slices"
 
 	"github.com/postern-gateway/postern/internal/authn"
 	"github.com/postern-gateway/postern/internal/dataplane/match"
@@ -190,6 +192,36 @@ type traced struct {
 	stage Stage
 	kind  string
 	from  *ir.Step
+}
+
+// Unwrap returns the stage that is told of.
+func (s *traced) Unwrap() Stage { return s.stage }
+
+// metModel adds the model, once it was read, to what routes are matched with.
+func (t *Trace) metModel(e *Exchange) {
+	if t != nil && t.Met != nil && !t.Met.HasModel {
+		t.Met.Model, t.Met.HasModel = e.Model, e.scan.named
+	}
+}
+
+// save returns a copy that restore goes back to: of routes that were only
+// tried, nothing is told.
+func (t *Trace) save() *Trace {
+	if t == nil {
+		return nil
+	}
+	c := *t
+	c.Steps, c.made = slices.Clone(t.Steps), maps.Clone(t.made)
+	c.Copies, c.Unasked, c.open = slices.Clip(t.Copies), slices.Clip(t.Unasked), slices.Clone(t.open)
+	return &c
+}
+
+func (t *Trace) restore(saved *Trace) {
+	if t != nil {
+		met := t.Met
+		*t = *saved.save()
+		t.Met = met
+	}
 }
 
 func (s *traced) Run(ctx context.Context, e *Exchange) *Answer {

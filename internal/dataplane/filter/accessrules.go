@@ -23,6 +23,11 @@ type accessRules struct {
 }
 
 func (s *accessRules) Run(_ context.Context, e *dataplane.Exchange) *dataplane.Answer {
+	if s.rules.ReadsModel() {
+		if _, _, a := e.ReadModel(); a != nil {
+			return a
+		}
+	}
 	d := s.decide(e, e.Model)
 	if !d.Allowed {
 		return dataplane.Refuse(http.StatusForbidden, denied, s.slot, s.origin, d.Reason)
@@ -30,6 +35,9 @@ func (s *accessRules) Run(_ context.Context, e *dataplane.Exchange) *dataplane.A
 	e.Record.Passed = append(e.Record.Passed, s.label+": "+d.Rule)
 	return nil
 }
+
+// ReadsModel reports whether the model may decide.
+func (s *accessRules) ReadsModel() bool { return s.rules.ReadsModel() }
 
 // AllowsModel reports whether the request would pass if it named another model,
 // as it does when it is sent elsewhere after a failure.
