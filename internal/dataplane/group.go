@@ -188,9 +188,9 @@ func (r *refusals) answer(e *Exchange) *Answer {
 
 // checkpoint is an exchange that can be gone back to.
 type checkpoint struct {
-	e     Exchange
-	left  int64 // of what may be read of the body
-	told  *Trace
+	e    Exchange
+	left int64 // of what may be read of the body
+	told *Trace
 }
 
 // save returns the present state. What is changed afterwards is a copy.
