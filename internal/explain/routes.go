@@ -22,7 +22,11 @@ func (t *Target) passedOver(r *dataplane.Rehearsal) []Candidate {
 	}
 	var near, far []Candidate
 	for _, m := range t.matches(r) {
-		if r.Route != nil && m.route.Name == r.Route.Name && takes(m.match, r.Trace.Met) {
+		fits := m.match
+		if !r.Trace.Met.HasModel { // who was refused was not told apart by the model
+			fits.Model = nil
+		}
+		if r.Route != nil && m.route.Name == r.Route.Name && takes(fits, r.Trace.Met) {
 			break
 		}
 		c := Candidate{Route: m.route.Name, Match: matchText(m.match), Why: objection(m.match, r.Trace.Met), Origin: m.route.Origin}
@@ -99,7 +103,10 @@ func objection(m ir.Match, req *match.Request) string {
 			return "query parameter " + stringText(q) + " does not hold"
 		}
 	}
-	if len(m.Model) > 0 {
+	switch {
+	case len(m.Model) > 0 && !req.HasModel:
+		return "the body names no model, as far as it was read"
+	case len(m.Model) > 0:
 		return "the model in the body is another"
 	}
 	return "its match cannot be compiled"

@@ -36,7 +36,11 @@ func (s *accessRules) Run(_ context.Context, e *dataplane.Exchange) *dataplane.A
 	return nil
 }
 
+<<<<<<< HEAD
 // ReadsModel reports whether the model may decide.
+=======
+// ReadsModel reports whether a decision may depend on the model.
+>>>>>>> main
 func (s *accessRules) ReadsModel() bool { return s.rules.ReadsModel() }
 
 // AllowsModel reports whether the request would pass if it named another model,
@@ -48,5 +52,6 @@ func (s *accessRules) AllowsModel(e *dataplane.Exchange, model string) bool {
 func (s *accessRules) decide(e *dataplane.Exchange, model string) authz.Decision {
 	return s.rules.Decide(&authz.AccessInput{
 		Identities: e.Identities, Method: e.Method, Path: e.Path, Client: e.Client, Header: e.Header, Model: model,
+		ModelLess: e.Method == http.MethodGet || e.Method == http.MethodHead || e.Method == http.MethodOptions,
 	})
 }
