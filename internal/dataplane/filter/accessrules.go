@@ -36,11 +36,7 @@ func (s *accessRules) Run(_ context.Context, e *dataplane.Exchange) *dataplane.A
 	return nil
 }
 
-<<<<<<< HEAD
-// ReadsModel reports whether the model may decide.
-=======
 // ReadsModel reports whether a decision may depend on the model.
->>>>>>> main
 func (s *accessRules) ReadsModel() bool { return s.rules.ReadsModel() }
 
 // AllowsModel reports whether the request would pass if it named another model,
