@@ -60,7 +60,6 @@ func (e *Exchange) ReadModel() (model string, named bool, a *Answer) {
 		e.Record.Model = s.Model
 	}
 	e.showModel()
-	e.trace.metModel(e)
 	return s.Model, s.HasModel, nil
 }
 

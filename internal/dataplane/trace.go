@@ -58,9 +58,8 @@ type TracedRule struct {
 	Policy, Rule string
 	Origin       ir.Origin
 	Matched      bool
-	// Aside says that the rule decided nothing although it matched: another one
-	// did, or it only audits.
-	Aside bool
+	// Decides says that the step's outcome is this rule's.
+	Decides bool
 	// Why it did not match, or did.
 	Why string
 }
@@ -164,8 +163,13 @@ func (t *Trace) meet(e *Exchange) {
 	}
 }
 
-// peer reports whether the connection's client certificate was put in.
-func (t *Trace) peer() bool { return t != nil && t.given.Peer }
+// peer returns the identity of a client certificate that was put in, or "".
+func (t *Trace) peer() string {
+	if t == nil {
+		return ""
+	}
+	return t.given.Peer
+}
 
 // client returns the caller's address, unless another was put in.
 func (t *Trace) client(found netip.Addr) netip.Addr {
@@ -199,13 +203,6 @@ type traced struct {
 
 // Unwrap returns the stage that is told of.
 func (s *traced) Unwrap() Stage { return s.stage }
-
-// metModel adds the model, once it was read, to what routes are matched with.
-func (t *Trace) metModel(e *Exchange) {
-	if t != nil && t.Met != nil && !t.Met.HasModel {
-		t.Met.Model, t.Met.HasModel = e.Model, e.scan.named
-	}
-}
 
 // save returns a copy that restore goes back to: of routes that were only
 // tried, nothing is told.
