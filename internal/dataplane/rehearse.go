@@ -2,6 +2,7 @@ package dataplane
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"log/slog"
@@ -78,6 +79,14 @@ func Rehearse(ctx context.Context, s *Socket, r *http.Request, g Given, now time
 		e.Record.decide(a)
 	}
 	return &Rehearsal{Record: e.Record, Answer: a, Trace: e.trace, Listener: e.Listener, Route: e.Route, Matched: e.Matched, Identities: e.Identities}, nil
+}
+
+// givenPeer returns the SPIFFE ID of a certificate that counts as verified.
+func givenPeer(state *tls.ConnectionState) string {
+	if state == nil || len(state.PeerCertificates) == 0 || len(state.PeerCertificates[0].URIs) != 1 {
+		return ""
+	}
+	return state.PeerCertificates[0].URIs[0].String()
 }
 
 // nowhere is the client of a rehearsal: nothing is written to it.
