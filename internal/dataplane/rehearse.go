@@ -2,7 +2,6 @@ package dataplane
 
 import (
 	"context"
-	"crypto/tls"
 	"fmt"
 	"io"
 	"log/slog"
@@ -24,8 +23,9 @@ type Given struct {
 	// Proven says that Claims prove a caller also where no step verifies
 	// tokens: where policies are tried without what comes before them.
 	Proven bool
-	// Peer says that the TLS state's client certificate counts as verified.
-	Peer bool
+	// Peer is the SPIFFE ID in a client certificate, which counts as verified;
+	// empty: what the connection proves.
+	Peer string
 	// Remote is the caller's address behind trusted proxies; zero: what the
 	// request says of it.
 	Remote netip.Addr
@@ -79,14 +79,6 @@ func Rehearse(ctx context.Context, s *Socket, r *http.Request, g Given, now time
 		e.Record.decide(a)
 	}
 	return &Rehearsal{Record: e.Record, Answer: a, Trace: e.trace, Listener: e.Listener, Route: e.Route, Matched: e.Matched, Identities: e.Identities}, nil
-}
-
-// givenPeer returns the SPIFFE ID of a certificate that counts as verified.
-func givenPeer(state *tls.ConnectionState) string {
-	if state == nil || len(state.PeerCertificates) == 0 || len(state.PeerCertificates[0].URIs) != 1 {
-		return ""
-	}
-	return state.PeerCertificates[0].URIs[0].String()
 }
 
 // nowhere is the client of a rehearsal: nothing is written to it.
