@@ -14,6 +14,7 @@ import (
 	"golang.org/x/tools/txtar"
 
 	"github.com/postern-gateway/postern/internal/dialect/istioauth"
+	"github.com/postern-gateway/postern/internal/resource"
 	"github.com/postern-gateway/postern/internal/status"
 )
 
@@ -45,6 +46,16 @@ func TestGolden(t *testing.T) {
 			}
 		})
 	}
+}
+
+func decode(t testing.TB, text string) (*resource.View, []*resource.Object) {
+	t.Helper()
+	kinds := append(resource.CoreKinds(), istioauth.Kinds()...)
+	res := resource.NewDecoder(kinds, resource.Options{}).Decode("test.yaml", []byte(text))
+	if res.Broken {
+		t.Fatalf("the manifests do not decode: %v", res.Problems)
+	}
+	return resource.NewView(resource.NewSet(res.Objects, kinds)), res.Objects
 }
 
 func translate(t *testing.T, input string) (steps, report string) {
