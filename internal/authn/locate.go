@@ -96,9 +96,9 @@ func locate(places []*place, r *Request, list []found) ([]found, bool) {
 		values := r.Query[at.query]
 		switch {
 		case at.header != "":
-			values = r.Header[at.header]
+			values = r.values(at.header)
 		case at.cookie != "":
-			values = cookies(r.Header["Cookie"], at.cookie)
+			values = cookies(r.values("Cookie"), at.cookie)
 		}
 		for _, value := range values {
 			raw, where := cutPrefix(value, places[i:end])

@@ -23,7 +23,7 @@ type Policies struct {
 // policy is one policy with its place in the sets.
 type policy struct {
 	ref   PolicyRef
-	rules []*accessRule
+	rules []*policyRule
 }
 
 // PolicyRef names a policy in decisions.
@@ -81,7 +81,7 @@ func NewPolicies(cfg *ir.Authorization) (*Policies, error) {
 		}
 		set.policies++
 		for j := range c.Rules {
-			r, err := newAccessRule(&c.Rules[j], &p.list[i].ref)
+			r, err := newPolicyRule(&c.Rules[j], &p.list[i].ref)
 			if err != nil {
 				return nil, fmt.Errorf("policy %s/%s: rule %d: %w", c.Namespace, c.Name, c.Rules[j].Index, err)
 			}
@@ -205,7 +205,7 @@ func (p *Policies) Objections(in *Input) string {
 // ruleSet is the rules of one action.
 type ruleSet struct {
 	policies int
-	rules    []*accessRule
+	rules    []*policyRule
 	index    *index
 }
 

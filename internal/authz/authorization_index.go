@@ -15,7 +15,7 @@ import (
 // (its sources, its operations, or one of its conditions) that sets it apart
 // most. What asks for nothing that could be a key is tried always.
 //
-//	request ──► its values ──► exact, prefixes, suffixes ──► rules ──► accessRule.matches
+//	request ──► its values ──► exact, prefixes, suffixes ──► rules ──► policyRule.matches
 //
 // An index only rules out. Whether a rule matches, the rule itself says.
 type index struct {
@@ -64,7 +64,7 @@ type key struct {
 
 // search is one look-up.
 type search struct {
-	rules []*accessRule
+	rules []*policyRule
 	facts *facts
 	best  int32
 }
@@ -83,7 +83,7 @@ func (s *search) try(list []int32) {
 	}
 }
 
-func newIndex(rules []*accessRule) *index {
+func newIndex(rules []*policyRule) *index {
 	x := &index{headers: map[string]*textIndex{}, ports: map[uint16][]int32{}}
 	count := map[key]int{}
 	for _, r := range rules {
@@ -105,7 +105,7 @@ func newIndex(rules []*accessRule) *index {
 }
 
 // allKeys are all keys that r could be filed under.
-func (r *accessRule) allKeys() []key {
+func (r *policyRule) allKeys() []key {
 	var out []key
 	seen := map[key]bool{}
 	add := func(c conjunct) {
@@ -130,7 +130,7 @@ func (r *accessRule) allKeys() []key {
 }
 
 // bestKeys returns the keys to file r under; nil: there are none.
-func (r *accessRule) bestKeys(count map[key]int) []key {
+func (r *policyRule) bestKeys(count map[key]int) []key {
 	var best []key
 	lowest := 0
 	consider := func(keys []key, ok bool) {
@@ -185,7 +185,7 @@ func cost(keys []key, count map[key]int) int {
 }
 
 // keys are what t is filed under; false: it cannot be.
-func (t *accessTest) keys() ([]key, bool) {
+func (t *policyTest) keys() ([]key, bool) {
 	if t.any.empty() {
 		return nil, false
 	}
@@ -211,7 +211,7 @@ func (t *accessTest) keys() ([]key, bool) {
 	return out, true
 }
 
-func (t *accessTest) dimension() dimension {
+func (t *policyTest) dimension() dimension {
 	switch t.attribute {
 	case ir.PeerID:
 		return byID

@@ -13,24 +13,24 @@ import (
 	"github.com/postern-gateway/postern/internal/ir"
 )
 
-// accessRule is an ir.AccessRule made ready.
-type accessRule struct {
+// policyRule is an ir.PolicyRule made ready.
+type policyRule struct {
 	ref      RuleRef
 	from, to []conjunct
 	when     conjunct
 }
 
-type conjunct []accessTest
+type conjunct []policyTest
 
-// accessTest is an ir.AccessTest made ready.
-type accessTest struct {
+// policyTest is an ir.AccessTest made ready.
+type policyTest struct {
 	attribute ir.AccessAttribute
 	key       []string
 	any, none valueSet
 }
 
-func newAccessRule(cfg *ir.AccessRule, p *PolicyRef) (*accessRule, error) {
-	r := &accessRule{ref: RuleRef{
+func newPolicyRule(cfg *ir.PolicyRule, p *PolicyRef) (*policyRule, error) {
+	r := &policyRule{ref: RuleRef{
 		Policy: p, Index: cfg.Index, Origin: cfg.Origin,
 		Label: strings.TrimSpace(fmt.Sprintf("%s %s/%s rule %d", p.Origin.Kind, p.Namespace, p.Name, cfg.Index)),
 	}}
@@ -60,15 +60,15 @@ func newConjunct(cfg ir.AccessConjunct) (conjunct, error) {
 	out := make(conjunct, len(cfg))
 	for i := range cfg {
 		var err error
-		if out[i], err = newAccessTest(&cfg[i]); err != nil {
+		if out[i], err = newPolicyTest(&cfg[i]); err != nil {
 			return nil, fmt.Errorf("%s: %w", cfg[i].Attribute, err)
 		}
 	}
 	return out, nil
 }
 
-func newAccessTest(cfg *ir.AccessTest) (accessTest, error) {
-	t := accessTest{attribute: cfg.Attribute, key: slices.Clone(cfg.Key)}
+func newPolicyTest(cfg *ir.AccessTest) (policyTest, error) {
+	t := policyTest{attribute: cfg.Attribute, key: slices.Clone(cfg.Key)}
 	switch t.attribute {
 	case ir.RequestHeader:
 		if len(t.key) != 1 || t.key[0] == "" {
@@ -119,7 +119,7 @@ func headerKey(name string) string {
 	return http.CanonicalHeaderKey(name)
 }
 
-func (r *accessRule) matches(f *facts) bool {
+func (r *policyRule) matches(f *facts) bool {
 	return matchesOne(r.from, f) && matchesOne(r.to, f) && r.when.matches(f)
 }
 
@@ -142,12 +142,12 @@ func (c conjunct) matches(f *facts) bool {
 	return true
 }
 
-func (t *accessTest) matches(f *facts) bool {
+func (t *policyTest) matches(f *facts) bool {
 	return (t.any.empty() || t.finds(&t.any, f)) && (t.none.empty() || !t.finds(&t.none, f))
 }
 
 // finds reports whether one of s matches the attribute.
-func (t *accessTest) finds(s *valueSet, f *facts) bool {
+func (t *policyTest) finds(s *valueSet, f *facts) bool {
 	switch t.attribute {
 	case ir.PeerAddress:
 		return s.contains(f.in.PeerAddress)
@@ -168,7 +168,7 @@ func (t *accessTest) finds(s *valueSet, f *facts) bool {
 }
 
 // objection says why r does not match.
-func (r *accessRule) objection(f *facts) string {
+func (r *policyRule) objection(f *facts) string {
 	for _, part := range []struct {
 		name string
 		list []conjunct
@@ -202,7 +202,7 @@ func (c conjunct) objection(f *facts) string {
 
 // objection says why t fails. It quotes the configuration, and of the request
 // nothing but what is no secret by its nature.
-func (t *accessTest) objection(f *facts) string {
+func (t *policyTest) objection(f *facts) string {
 	name := string(t.attribute)
 	if len(t.key) > 0 {
 		name += "[" + strings.Join(t.key, "][") + "]"
@@ -214,7 +214,7 @@ func (t *accessTest) objection(f *facts) string {
 }
 
 // is tells what the attribute holds, where that may be told.
-func (t *accessTest) is(f *facts) string {
+func (t *policyTest) is(f *facts) string {
 	value := ""
 	switch t.attribute {
 	case ir.RequestHeader, ir.TokenClaim:

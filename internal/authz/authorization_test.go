@@ -40,7 +40,7 @@ func many(n int) []ir.AccessPolicy {
 			p.Action = ir.AccessDeny
 		}
 		for j := range 10 {
-			r := ir.AccessRule{Index: j}
+			r := ir.PolicyRule{Index: j}
 			id := fmt.Sprintf("cluster.local/ns/team-%d/sa/app-%d", i, j)
 			r.From = []ir.AccessConjunct{{test(ir.PeerID, values(ir.AccessExact, id)...)}}
 			r.To = []ir.AccessConjunct{{

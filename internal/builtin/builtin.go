@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/postern-gateway/postern/internal/dialect"
+	"github.com/postern-gateway/postern/internal/dialect/envoyai"
 	"github.com/postern-gateway/postern/internal/dialect/gatewayapi"
 	"github.com/postern-gateway/postern/internal/dialect/gloo"
 	"github.com/postern-gateway/postern/internal/dialect/gloomesh"
@@ -41,6 +42,7 @@ func Dialects(o Options) []dialect.Dialect {
 		gatewayapi.New(),
 		gloo.New(),
 		gloomesh.New(),
+		envoyai.New(),
 		istio.New(istio.Options{Workload: o.Workload, Mesh: o.Mesh}),
 	}
 }

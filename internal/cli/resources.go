@@ -133,7 +133,7 @@ func offline(store *secret.Store) compile.Deps {
 
 // printProblems writes one line for each problem, errors before warnings.
 func printProblems(w io.Writer, problems []status.Problem) {
-	for _, severity := range []status.Severity{status.Error, status.Warning} {
+	for _, severity := range []status.Severity{status.Error, status.Warning, status.Note} {
 		for _, p := range problems {
 			if p.Severity == severity {
 				fmt.Fprintf(w, "%s: %s\n", p.Severity, p)

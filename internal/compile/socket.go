@@ -72,12 +72,12 @@ func (r *run) listener(l *ir.Listener) *dataplane.Listener {
 	if l.Redirect != nil {
 		out.Stages = append(out.Stages, r.redirectAll(l))
 	}
-	for _, s := range l.HTTP.Steps {
+	for i, s := range l.HTTP.Steps {
 		stage, err := r.stage(s, nil)
 		if err != nil {
 			stage = r.closedFor(s.Origin, err)
 		}
-		out.Stages = append(out.Stages, stage)
+		out.Stages = append(out.Stages, r.traced(stage, &l.HTTP.Steps[i]))
 	}
 	if l.Otherwise != nil {
 		out.Otherwise = r.route(l.Otherwise).route
@@ -210,10 +210,26 @@ func (r *run) closedMatch(rt *ir.Route, m ir.Match, err error) match.Entry[*data
 	if p := literalPrefix(m.Path); p != "" {
 		wide.Path = ir.PathMatch{Kind: ir.PathPrefix, Value: p}
 	}
+	if headOnly, ok := withoutModel(m); ok { // the model alone is at fault
+		wide = headOnly
+		wide.Model = []ir.StringMatch{{}}
+	}
 	c := &ir.Closed{Reason: err.Error(), Origin: rt.Origin}
 	return match.Entry[*dataplane.Route]{Match: wide, Value: &dataplane.Route{
 		Name: rt.Name, Origin: rt.Origin, Stages: []dataplane.Stage{dataplane.Closed(c)},
 	}}
+}
+
+// withoutModel returns m without its comparisons of the model, if it has some
+// and can be compiled without them.
+func withoutModel(m ir.Match) (ir.Match, bool) {
+	had := len(m.Model) > 0
+	m.Model = nil
+	if _, err := normalized(m.Path); err != nil || !had {
+		return m, false
+	}
+	_, err := match.NewRouter([]match.Entry[int]{{Match: m}})
+	return m, err == nil
 }
 
 // literalPrefix returns what every path that p takes begins with, as far as

@@ -208,12 +208,22 @@ func (g *Gateway) Check() error {
 	return nil
 }
 
-// Report returns what became of the user's resources.
+// Report returns what became of the user's resources, and which credentials
+// cannot be fetched now.
 func (g *Gateway) Report() status.Report {
-	if a := g.now.Load(); a != nil {
+	a := g.now.Load()
+	if a == nil {
+		return status.Report{}
+	}
+	live := a.Compiled.CredentialProblems()
+	if len(live) == 0 {
 		return a.Report
 	}
-	return status.Report{}
+	var out status.Report
+	out.Join(a.Report)
+	out.Add(live...)
+	out.Sort()
+	return out
 }
 
 // IR returns the configuration that is served. It must not be changed.

@@ -42,13 +42,13 @@ type AccessPolicy struct {
 	// DryRun evaluates the policy, and notes in the access log what would have
 	// come of it, while it decides nothing.
 	DryRun bool         `json:"dryRun,omitempty"`
-	Rules  []AccessRule `json:"rules,omitempty"`
+	Rules  []PolicyRule `json:"rules,omitempty"`
 	Origin Origin       `json:"origin,omitzero"`
 }
 
-// AccessRule matches a request for which one of From holds, one of To, and all
+// PolicyRule matches a request for which one of From holds, one of To, and all
 // of When; where one of the three is empty, it holds.
-type AccessRule struct {
+type PolicyRule struct {
 	// Index of the rule as it was written.
 	Index  int              `json:"index"`
 	From   []AccessConjunct `json:"from,omitempty"`
@@ -188,14 +188,14 @@ func some[T any](list []T, holds func(*T) bool) bool {
 }
 
 // identifies reports whether a rule matches no request of somebody unproven.
-func (r *AccessRule) identifies() bool {
+func (r *PolicyRule) identifies() bool {
 	one := func(c *AccessConjunct) bool { return some(*c, (*AccessTest).identifies) }
 	return one(&r.When) || len(r.From) > 0 && every(r.From, one) || len(r.To) > 0 && every(r.To, one)
 }
 
 // takesUnproven reports whether a rule matches every request of somebody
 // unproven.
-func (r *AccessRule) takesUnproven() bool {
+func (r *PolicyRule) takesUnproven() bool {
 	all := func(c *AccessConjunct) bool { return every(*c, (*AccessTest).holdsForNobody) }
 	return all(&r.When) && (len(r.From) == 0 || some(r.From, all)) && (len(r.To) == 0 || some(r.To, all))
 }
@@ -208,18 +208,18 @@ func (a *Authorization) asks() string {
 		p := &a.Policies[i]
 		switch {
 		case p.DryRun:
-		case p.Action == AccessAsk && some(p.Rules, (*AccessRule).takesUnproven):
+		case p.Action == AccessAsk && some(p.Rules, (*PolicyRule).takesUnproven):
 			if a.Ask == nil {
 				return "nobody may pass"
 			}
 			if asks := a.Ask.asks(); asks != "" {
 				return asks
 			}
-		case p.Action == AccessDeny && some(p.Rules, (*AccessRule).takesUnproven):
+		case p.Action == AccessDeny && some(p.Rules, (*PolicyRule).takesUnproven):
 			return "policy " + p.Namespace + "/" + p.Name
 		case p.Action == AccessAllow:
 			allows++
-			proven = proven && every(p.Rules, (*AccessRule).identifies)
+			proven = proven && every(p.Rules, (*PolicyRule).identifies)
 		}
 	}
 	if allows > 0 && proven {

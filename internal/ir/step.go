@@ -29,6 +29,7 @@ type Step struct {
 	AuthSet       *AuthSet       `json:"authSet,omitempty"`
 	ClaimRules    *ClaimRules    `json:"claimRules,omitempty"`
 	Authorization *Authorization `json:"authorization,omitempty"`
+	AccessRules   *AccessRules   `json:"accessRules,omitempty"`
 	Transform     *Transform     `json:"transform,omitempty"`
 	CORS          *CORS          `json:"cors,omitempty"`
 	Headers       *HeaderEdit    `json:"headers,omitempty"`

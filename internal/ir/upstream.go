@@ -109,7 +109,9 @@ type Outlier struct {
 type LLM struct {
 	// Schema is the wire API: "openai", "anthropic", "gemini", "bedrock".
 	Schema string `json:"schema"`
-	// Path is where chat requests go, with its query if it has one.
+	// Path is where chat requests go, with its query if it has one. "{model}"
+	// in it is the model that is asked for, "{api}" what follows the version
+	// segment of the request's path ("embeddings" of /v1/embeddings).
 	Path string `json:"path"`
 	// StreamPath is where streamed ones go; empty: Path.
 	StreamPath string `json:"streamPath,omitempty"`

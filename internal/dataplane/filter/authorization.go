@@ -47,6 +47,7 @@ func AuthorizationInput(e *dataplane.Exchange) authz.Input {
 func (s *authorization) Run(_ context.Context, e *dataplane.Exchange) *dataplane.Answer {
 	in := AuthorizationInput(e)
 	r := s.policies.Decide(&in)
+	tracePolicies(e.Trace(), s.policies, &in, r.By)
 	if r.Audit != nil {
 		e.Record.Passed = append(e.Record.Passed, "audit: "+r.Audit.Label)
 	}
@@ -107,6 +108,7 @@ type authorizationAsk struct {
 func (s *authorizationAsk) Run(ctx context.Context, e *dataplane.Exchange) *dataplane.Answer {
 	in := AuthorizationInput(e)
 	by := s.policies.Asks(&in)
+	tracePolicies(e.Trace(), s.policies, &in, by)
 	switch {
 	case by == nil:
 		return nil

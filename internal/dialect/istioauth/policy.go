@@ -52,7 +52,7 @@ func authorization(env *Env, objects []*resource.Object) []ir.Step {
 				a.Policies = append(a.Policies, p)
 				continue
 			}
-			a := &ir.Authorization{Policies: []ir.AccessPolicy{p}, Ask: env.ask(name)}
+			a := &ir.Authorization{Policies: []ir.AccessPolicy{p}, Ask: env.ask(name, p.Origin)}
 			if x := env.Mesh.provider(name); x != nil {
 				a.Rematch = x.Rematch
 			}
@@ -113,7 +113,7 @@ func (r *reader) policy(s *AuthorizationPolicySpec) ir.AccessPolicy {
 // noRules reads a policy without rules: an ALLOW that allows nothing, which is
 // a usual thing to write. The other actions mean nothing so, and take every
 // request.
-func (r *reader) noRules() []ir.AccessRule {
+func (r *reader) noRules() []ir.PolicyRule {
 	switch r.action {
 	case ir.AccessDeny:
 		r.fault("spec", "write rules: [{}], if everything is to be denied", "a DENY policy needs rules")
@@ -125,7 +125,7 @@ func (r *reader) noRules() []ir.AccessRule {
 	default:
 		return nil
 	}
-	return []ir.AccessRule{{Origin: r.o.Origin("spec")}}
+	return []ir.PolicyRule{{Origin: r.o.Origin("spec")}}
 }
 
 func (r *reader) dryRun(action ir.AccessAction) bool {
@@ -186,12 +186,12 @@ func (r *reader) faults() map[int]bool {
 
 // rule reads one rule; false: it is dropped. unread says that a part of it
 // could not be decoded: nobody knows what it would match.
-func (r *reader) rule(at string, s *Rule, unread bool) (ir.AccessRule, bool) {
+func (r *reader) rule(at string, s *Rule, unread bool) (ir.PolicyRule, bool) {
 	if unread {
-		return ir.AccessRule{}, r.action != ir.AccessAllow
+		return ir.PolicyRule{}, r.action != ir.AccessAllow
 	}
 	r.faulty = false
-	out := ir.AccessRule{}
+	out := ir.PolicyRule{}
 	if s.From != nil && len(s.From) == 0 {
 		r.fault(at+".from", "name a source, or remove the field", "the list is empty")
 	}

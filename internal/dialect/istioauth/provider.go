@@ -212,8 +212,9 @@ func (r *meshReader) http(at string, s *extAuthHTTP) *ir.ExternalHTTP {
 	return out
 }
 
-// ask returns the question to an extension provider; nil: it cannot be asked.
-func (e *Env) ask(name string) *ir.AuthSet {
+// ask returns the question to an extension provider, which a policy puts; nil:
+// it cannot be asked.
+func (e *Env) ask(name string, policy ir.Origin) *ir.AuthSet {
 	p := e.Mesh.provider(name)
 	if p == nil || p.Auth == nil {
 		return nil
@@ -234,5 +235,5 @@ func (e *Env) ask(name string) *ir.AuthSet {
 		g.Address, g.Upstream = address, upstream
 		auth.GRPC = &g
 	}
-	return &ir.AuthSet{Methods: []ir.AuthMethod{{Name: p.Name, External: &auth, Origin: p.Origin}}}
+	return &ir.AuthSet{Methods: []ir.AuthMethod{{Name: p.Name, External: &auth, Origin: policy}}}
 }
