@@ -42,8 +42,8 @@ func Dialects(o Options) []dialect.Dialect {
 		gatewayapi.New(),
 		gloo.New(),
 		gloomesh.New(),
-		istio.New(istio.Options{Workload: o.Workload, Mesh: o.Mesh}),
 		envoyai.New(),
+		istio.New(istio.Options{Workload: o.Workload, Mesh: o.Mesh}),
 	}
 }
 

@@ -220,7 +220,7 @@ func (e *Exchange) route(ctx context.Context) ([]Stage, *Answer) {
 	e.trace.meet(e)
 	router := e.router()
 	if router == nil {
-		return nil, notFound("no route's host fits")
+		return e.unrouted("no route's host fits")
 	}
 	req := e.MatchRequest()
 	if g, ok := router.Group(req); ok {
@@ -228,9 +228,20 @@ func (e *Exchange) route(ctx context.Context) ([]Stage, *Answer) {
 	}
 	hit, ok := router.Find(req)
 	if !ok {
-		return nil, notFound("no route matches the host and the rest of the head")
+		return e.unrouted("no route matches the host and the rest of the head")
 	}
 	return e.settle(ctx, router, hit)
+}
+
+// unrouted leads a request that no route takes to where the listener has such
+// requests go.
+func (e *Exchange) unrouted(cause string) ([]Stage, *Answer) {
+	o := e.Listener.Otherwise
+	if o == nil {
+		return nil, notFound(cause)
+	}
+	e.take(match.Hit[*Route]{Value: o})
+	return o.Stages, nil
 }
 
 // router returns the routes of the exchange's host, or nil.

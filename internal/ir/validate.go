@@ -21,6 +21,9 @@ func Validate(c *Config) []error {
 			v.fail("listener %q: it shows either the workload certificate or others", l.Name)
 		}
 		v.steps(l.Name, l.HTTP.Steps)
+		if l.Otherwise != nil {
+			v.route(l.Otherwise)
+		}
 		for _, h := range l.Hosts {
 			for _, r := range h.Routes {
 				v.route(r)

@@ -42,8 +42,8 @@ func (p *place) action(r *httpRoute, matches []ir.Match, sc *scope, whole bool) 
 	}
 	mark := p.mark()
 	var steps []ir.Step
-	if c := r.CORSPolicy; c != nil {
-		steps = append(steps, p.step("corsPolicy", ir.PhasePre, 0, ir.Step{CORS: p.in("corsPolicy").cors(c)}))
+	if c := r.CORSPolicy; c != nil { // as in Istio, after the security policies
+		steps = append(steps, p.step("corsPolicy", ir.PhaseFilter, 0, ir.Step{CORS: p.in("corsPolicy").cors(c)}))
 	}
 	steps = append(steps, p.in("headers").headerSteps(r.Headers)...)
 	switch {

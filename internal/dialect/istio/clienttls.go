@@ -1,6 +1,7 @@
 package istio
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -11,17 +12,22 @@ import (
 // tlsTarget is whom TLS is begun with.
 type tlsTarget struct {
 	host string
-	// names and accounts are what a ServiceEntry says of the certificate.
-	names, accounts []string
+	// names are what a ServiceEntry says of the certificate.
+	names []string
+	// inside says that it is in the mesh.
+	inside bool
 }
 
 // clientTLS returns how a policy begins TLS; nil: in plain text. What it says
 // and cannot be done closes the upstream; the DestinationRule reports it.
 func (t *translation) clientTLS(p *policy, to tlsTarget) (*ir.ClientTLS, *ir.Closed) {
-	if p.TLS == nil || p.TLS.Mode == clientDisable {
+	switch {
+	case t.opts.Mesh != nil && to.inside:
+		return t.meshTLS(p), nil
+	case p.TLS == nil || p.TLS.Mode == clientDisable:
 		return nil, nil
 	}
-	quiet := &place{t: &translation{opts: t.opts, v: t.v}, o: p.rule, at: "spec.trafficPolicy.tls"}
+	quiet := &place{t: t.quiet(), o: p.rule, at: "spec.trafficPolicy.tls"}
 	out := quiet.readClientTLS(p.TLS)
 	if out.SNI == "" {
 		out.SNI = to.host
@@ -29,14 +35,36 @@ func (t *translation) clientTLS(p *policy, to tlsTarget) (*ir.ClientTLS, *ir.Clo
 	if len(out.SubjectAltNames) == 0 {
 		out.SubjectAltNames = to.names
 	}
-	return out, quiet.since(0)
+	closed := quiet.since(0)
+	if out.Identity && len(out.SubjectAltNames) == 0 && closed == nil {
+		closed = &ir.Closed{Reason: nobodySays(to.host), Origin: p.rule.Origin("spec")}
+	}
+	return out, closed
+}
+
+// nobodySays is why ISTIO_MUTUAL cannot be verified: Istio takes the service
+// accounts of the pods behind a service, which a gateway does not see.
+func nobodySays(host string) string {
+	return fmt.Sprintf("nothing says which identity %s must prove with ISTIO_MUTUAL", host)
 }
 
 // checkClientTLS reports what of a rule's TLS settings cannot be done.
 func (p *place) checkClientTLS(s *clientTLS) {
-	if s.Mode != clientDisable {
-		p.readClientTLS(s)
+	if s.Mode == clientDisable {
+		return
 	}
+	p.readClientTLS(s)
+	host := hostIn(p.o.Spec.(*destinationRule).Spec.Host, p.o.Namespace)
+	if s.Mode != clientIstioMutual || len(s.SubjectAltNames) > 0 || p.t.opts.Mesh != nil {
+		return
+	}
+	for _, o := range p.t.v.All(serviceEntryKind) {
+		e := &o.Spec.(*serviceEntry).Spec
+		if len(e.SubjectAltNames) > 0 && slices.ContainsFunc(e.Hosts, func(h string) bool { return covers(host, strings.ToLower(h)) }) {
+			return
+		}
+	}
+	p.warn("subjectAltNames", "write the SPIFFE ID that it must prove, such as spiffe://cluster.local/ns/default/sa/httpbin", "%s; requests of this gateway to it are closed", nobodySays(host))
 }
 
 // readClientTLS reads TLS settings: against the CA that is given or the
@@ -44,8 +72,11 @@ func (p *place) checkClientTLS(s *clientTLS) {
 func (p *place) readClientTLS(s *clientTLS) *ir.ClientTLS {
 	out := &ir.ClientTLS{SNI: strings.ToLower(s.SNI), SubjectAltNames: s.SubjectAltNames, Origin: p.origin("")}
 	switch {
+	case s.Mode == clientIstioMutual && (s.CredentialName != "" || s.ClientCertificate != "" || s.PrivateKey != "" || s.CACertificates != ""):
+		p.fail("mode", "remove the others, or write MUTUAL", "with ISTIO_MUTUAL the workload shows its own certificate, and none other can be named; what it leads to is closed")
+		return out
 	case s.Mode == clientIstioMutual:
-		p.fail("mode", "use SIMPLE, or MUTUAL with credentialName", "ISTIO_MUTUAL is not supported; what it leads to is closed")
+		out.Identity = true
 		return out
 	case s.ClientCertificate != "" || s.PrivateKey != "" || s.CACRL != "":
 		p.fail("clientCertificate", "put the certificate into a Secret and use credentialName", "files are not supported; what it leads to is closed")
@@ -119,4 +150,9 @@ func (t *translation) clientNamespaces(o *resource.Object) []string {
 		}
 	}
 	return out
+}
+
+// quiet is a translation that reports nothing, for what another root reports.
+func (t *translation) quiet() *translation {
+	return &translation{opts: t.opts, v: t.v, config: t.config}
 }

@@ -1,6 +1,7 @@
 package istio
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -47,9 +48,10 @@ type target struct {
 // upstream returns the name of the upstream that a target means: a Service, a
 // ServiceEntry or an LLMProvider, in this order.
 func (t *translation) upstream(g target) (string, *trouble) {
-	provider := t.providerOf(g.host, g.workload)
-	if provider != nil && g.llm {
-		return t.provider(g, provider)
+	if g.llm {
+		if o := t.providerOf(g.host, g.workload); o != nil {
+			return t.provider(g, o)
+		}
 	}
 	if ns, name, ok := serviceOf(g.host); ok && t.v.Get(resource.ServiceKind, ns, name) != nil {
 		return t.service(g, ns, name)
@@ -57,8 +59,11 @@ func (t *translation) upstream(g target) (string, *trouble) {
 	if o := t.entryOf(g.host, g.workload); o != nil {
 		return t.serviceEntry(g, o)
 	}
-	if provider != nil {
-		return t.provider(g, provider)
+	if o := t.providerOf(g.host, g.workload); o != nil {
+		return t.provider(g, o)
+	}
+	if _, _, ok := serviceOf(g.host); ok && t.opts.Mesh != nil {
+		return t.unseen(g), nil
 	}
 	what := fmt.Sprintf("no Service, ServiceEntry or LLMProvider has the host %q", g.host)
 	return "", &trouble{what: what, remedy: t.nearestHost(g.host)}
@@ -97,6 +102,16 @@ func choosePort(want int, ports []int, whose string) (int, *trouble) {
 	return want, nil
 }
 
+// unseen brings along the upstream of a Service whose object is not there: on
+// the workload's side, the name of the egress gateway is enough.
+func (t *translation) unseen(g target) string {
+	port := cmp.Or(g.port, httpPort)
+	return t.bring(&ir.Upstream{
+		Name: fmt.Sprintf("%s:%s:%d", name, g.host, port), Endpoints: []ir.Endpoint{{Host: g.host, Port: port}},
+		TLS: t.meshTLS(&policy{}), Origin: ir.Origin{Kind: "--mesh", Name: g.host},
+	})
+}
+
 const httpPort = 80
 
 // service brings along the upstream of a Service's port.
@@ -124,7 +139,7 @@ func (t *translation) service(g target, namespace, name string) (string, *troubl
 		return "", &trouble{what: fmt.Sprintf("subset %q selects pods by their labels, which a gateway does not see", g.subset), remedy: "make a Service for the subset"}
 	}
 	ref := service.Ref{Namespace: namespace, Name: name, Port: port}
-	tls, closed := t.clientTLS(policy, tlsTarget{host: g.host})
+	tls, closed := t.clientTLS(policy, tlsTarget{host: g.host, inside: true})
 	u, err := service.Upstream(t.v, ref, service.Options{Dialect: nameOf, TLS: tls})
 	if err != nil {
 		if e := (*service.Error)(nil); errors.As(err, &e) {

@@ -13,7 +13,10 @@ import (
 // gateway translates a Gateway into its listeners.
 func (p *place) gateway(s *gatewaySpec) {
 	w := p.t.workloadOf(p.o)
-	if w == nil {
+	switch {
+	case p.t.opts.Mesh != nil: // the other side
+		return
+	case w == nil:
 		p.warn("selector", "give the gateway these labels by --workload-labels, or serve it by another one", "the Gateway selects other workloads than %v; it is not served here", p.t.opts.Workload)
 		return
 	}
@@ -89,7 +92,8 @@ func (p *place) open(d *door) {
 	case d.server.secure():
 		l.TLS = p.in("tls").serverTLS(d.server.TLS, p.t.secretNamespaces(d.workload))
 	}
-	p.t.guard(d, l, p)
+	p.t.guard(d, l)
+	p.t.protect(d, l)
 	if closed := p.since(mark); closed != nil {
 		l.Closed = closed
 	}
@@ -103,10 +107,11 @@ func (p *place) open(d *door) {
 // beside its pods. Where nobody said which workload we are, the pods of a
 // Gateway may just as well be in the root namespace.
 func (t *translation) secretNamespaces(w *Workload) []string {
-	if t.opts.Workload != nil || w.Namespace == rootNamespace {
+	root := t.root()
+	if t.opts.Workload != nil || w.Namespace == root {
 		return []string{w.Namespace}
 	}
-	return []string{w.Namespace, rootNamespace}
+	return []string{w.Namespace, root}
 }
 
 // toHTTPS sends the requests of a server to the same URL over TLS.
@@ -132,19 +137,23 @@ func (p *place) toHTTPS(e *entry) *dialect.VirtualHost {
 
 // guard closes a listener that an extension of Envoy would change: nobody can
 // tell whether it protects something.
-func (t *translation) guard(d *door, l *dialect.Listener, p *place) {
+func (t *translation) guard(d *door, l *dialect.Listener) {
 	for _, gk := range []resource.GroupKind{envoyFilterKind, wasmPluginKind} {
 		for _, o := range t.v.All(gk) {
-			if l.Closed == nil && extends(o, d.workload) {
-				l.Closed = &ir.Closed{Reason: fmt.Sprintf("%v applies, which is not supported", o.Key), Origin: o.Origin("")}
+			if l.Closed == nil && extends(o, d.workload, "GATEWAY") {
+				l.Closed = unsupported(o)
 			}
 		}
 	}
 }
 
-// extends reports whether an EnvoyFilter or WasmPlugin changes a gateway's
-// workload. One that could not be read might.
-func extends(o *resource.Object, w *Workload) bool {
+func unsupported(o *resource.Object) *ir.Closed {
+	return &ir.Closed{Reason: fmt.Sprintf("%v applies, which is not supported", o.Key), Origin: o.Origin("")}
+}
+
+// extends reports whether an EnvoyFilter or WasmPlugin changes what a workload
+// does in a context of Envoy's. One that could not be read might.
+func extends(o *resource.Object, w *Workload, context string) bool {
 	s := o.Spec.(*extension).Spec
 	switch {
 	case !w.inScope(o.Namespace):
@@ -156,18 +165,21 @@ func extends(o *resource.Object, w *Workload) bool {
 	case len(s.TargetRefs) > 0: // for gateways of Gateway API
 		return false
 	}
-	sidecars := len(s.ConfigPatches) > 0
-	for _, c := range s.ConfigPatches {
-		sidecars = sidecars && strings.HasPrefix(c.Match.Context, "SIDECAR_")
-	}
-	return !sidecars
+	return len(s.ConfigPatches) == 0 || slices.ContainsFunc(s.ConfigPatches, func(c configPatch) bool {
+		at := c.Match.Context
+		return at == "" || at == "ANY" || at == context
+	})
 }
 
 // checkExtension reports an extension of Envoy, which we do not have.
-func (p *place) checkExtension(*extensionSpec) {
+func (p *place) checkExtension() {
+	context := "GATEWAY"
+	if p.t.opts.Mesh != nil {
+		context = "SIDECAR_OUTBOUND"
+	}
 	var closed []string
 	for _, w := range p.t.workloads() {
-		if extends(p.o, w) {
+		if extends(p.o, w, context) {
 			closed = append(closed, w.String())
 		}
 	}

@@ -22,6 +22,7 @@ import (
 	"fmt"
 
 	"github.com/postern-gateway/postern/internal/dialect"
+	"github.com/postern-gateway/postern/internal/dialect/istioauth"
 	"github.com/postern-gateway/postern/internal/ir"
 	"github.com/postern-gateway/postern/internal/resource"
 	"github.com/postern-gateway/postern/internal/status"
@@ -62,6 +63,9 @@ type definition struct{ opts Options }
 // roots lists every object of the dialect's kinds.
 func (d *definition) roots(v *resource.View) []resource.Key {
 	var keys []resource.Key
+	if d.opts.Mesh != nil {
+		keys = append(keys, meshRoot)
+	}
 	for _, k := range d.kinds() {
 		for _, o := range v.All(k.GroupKind) {
 			keys = append(keys, o.Key)
@@ -76,11 +80,16 @@ type translation struct {
 	v      *resource.View
 	f      *dialect.Fragment
 	report status.Report
+	config *meshConfig // nil: not read yet
 }
 
 // translate turns one root into its fragment.
 func (d *definition) translate(v *resource.View, root resource.Key) (*dialect.Fragment, status.Report) {
 	t := &translation{opts: d.opts, v: v, f: &dialect.Fragment{}}
+	if root == meshRoot {
+		t.meshListener()
+		return t.f, t.report
+	}
 	o := v.Get(root.GroupKind, root.Namespace, root.Name)
 	if o == nil {
 		return t.f, t.report
@@ -100,7 +109,11 @@ func (d *definition) translate(v *resource.View, root resource.Key) (*dialect.Fr
 	case *llmRoute:
 		p.llmRoute(&spec.Spec)
 	case *extension:
-		p.checkExtension(&spec.Spec)
+		p.checkExtension()
+	case *istioauth.AuthorizationPolicy, *istioauth.RequestAuthentication:
+		p.security()
+	case *peerAuthentication:
+		p.peers()
 	case *notBuilt:
 		p.warn("", "remove it", "%s is not supported and has no effect", o.Kind)
 	}

@@ -1,6 +1,7 @@
 package istio
 
 import (
+	"github.com/postern-gateway/postern/internal/dialect/istioauth"
 	"github.com/postern-gateway/postern/internal/resource"
 )
 
@@ -41,11 +42,10 @@ func (d *definition) kinds() []resource.Kind {
 		"spec.configs.defaultConfig.openAIConfig.apiKey",
 		"spec.configs.routeSpecificConfigs.*.openAIConfig.apiKey",
 	}
-	if w := d.opts.Workload; d.opts.Mesh != nil && w != nil {
-		// The workload's side holds no key that is not its own.
-		provider.KeepSecrets = func(o *resource.Object) bool { return o.Spec.(*llmProvider).Spec.selects(o, w) }
+	if d.opts.Workload != nil {
+		provider.KeepSecrets = d.keeps
 	}
-	return []resource.Kind{
+	return append(istioauth.Kinds(), []resource.Kind{
 		kind(gatewayKind, "gateways", three, func() any { return new(gateway) }),
 		kind(virtualServiceKind, "virtualservices", three, func() any { return new(virtualService) }),
 		kind(destinationRuleKind, "destinationrules", three, func() any { return new(destinationRule) }),
@@ -56,9 +56,10 @@ func (d *definition) kinds() []resource.Kind {
 		named("WorkloadEntry", "workloadentries"),
 		named("WorkloadGroup", "workloadgroups"),
 		named("ProxyConfig", "proxyconfigs"),
+		kind(peerAuthenticationKind, "peerauthentications", []string{"v1", "v1beta1"}, func() any { return new(peerAuthentication) }),
 		provider,
 		kind(llmRouteKind, "llmroutes", []string{"v1beta1"}, func() any { return new(llmRoute) }),
-	}
+	}...)
 }
 
 // present is a field of which only counts whether it is there.

@@ -61,7 +61,10 @@ func (p *place) llmProvider(s *llmProviderSpec) {
 			ours = append(ours, w)
 		}
 	}
-	if len(ours) == 0 {
+	switch {
+	case len(ours) == 0 && p.t.opts.Mesh != nil: // the egress gateway's
+		return
+	case len(ours) == 0:
 		p.fail("workloadSelector", p.selectable(), "the provider selects no workload that the gateway is; it is not served, and its key not used")
 		return
 	}
@@ -91,7 +94,7 @@ func (p *place) selectable() string {
 	if len(out) == 0 {
 		return "write a Gateway, which says what workload it runs on"
 	}
-	return "select " + strings.Join(out, " or ") + ", from that namespace or " + rootNamespace
+	return "select " + strings.Join(out, " or ") + ", from that namespace or " + p.t.root()
 }
 
 // checkRules reports configurations for rules that no LLMRoute has.
@@ -122,15 +125,16 @@ func (p *place) unrouted(s *llmProviderSpec, host string, workloads []*Workload)
 	for _, w := range workloads {
 		if p.t.providerOf(host, w) == p.o {
 			b.join(p.t.allEntries(w), "", p.o.Namespace, []string{host})
+			p.t.joinMesh(b, []string{host})
 		}
 	}
 	for _, sc := range b.scopes {
 		matches := []ir.Match{{}}
-		rank(matches, p.o, rankLLMProvider)
+		rank(matches, p.o, rankLLMProvider, nil)
 		backend := ir.Backend{Weight: 1, Origin: p.origin("host")}
 		up, problem := p.t.upstream(target{host: host, workload: sc.workload, llm: true})
 		if backend.Upstream = up; problem != nil {
-			backend.Closed = &ir.Closed{Reason: problem.what, Origin: backend.Origin}
+			backend.Closed = p.in("host").nowhere(problem)
 		}
 		p.offer(sc, []*dialect.Route{{
 			Route: ir.Route{
@@ -163,13 +167,13 @@ func (t *translation) provider(g target, o *resource.Object) (string, *trouble) 
 	if problem != nil {
 		return "", problem
 	}
-	quiet := &place{t: &translation{opts: t.opts, v: t.v}, o: o, at: "spec"}
+	quiet := &place{t: t.quiet(), o: o, at: "spec"}
 	u := quiet.providerUpstream(rule, pol)
 	if u.Closed == nil && pol.TLS != nil {
 		u.TLS, u.Closed = t.clientTLS(pol, tlsTarget{host: strings.ToLower(s.Host)})
 	}
 	if u.TLS == nil && u.Closed == nil {
-		u.Closed = &ir.Closed{Reason: "the provider's key would travel without TLS", Origin: pol.rule.Origin("spec.trafficPolicy.tls")}
+		return "", &trouble{what: fmt.Sprintf("by %v the key of %v would travel without TLS", pol.rule.Key, o.Key), remedy: "write tls.mode: SIMPLE there, or remove it"}
 	}
 	pol.apply(u)
 	return t.bring(u), nil

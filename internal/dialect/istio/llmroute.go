@@ -18,7 +18,7 @@ func (p *place) llmRoute(s *llmRouteSpec) {
 		p.fail("host", "write the provider's DNS name", "%q is no host; the route is not served", s.Host)
 		return
 	}
-	b := p.bind("spec.gateways", s.Gateways, []string{host}, nil)
+	b := p.bind("gateways", s.Gateways, []string{host}, nil)
 	p.tell(b)
 	p.checkGateways(s)
 	if len(s.Rules) == 0 {
@@ -55,7 +55,7 @@ func (p *place) checkGateways(s *llmRouteSpec) {
 func (p *place) llmRoutes(s *llmRouteSpec, sc *scope) []*dialect.Route {
 	if len(p.o.Faults) > 0 {
 		r := p.closedRoute()
-		rank(r.Matches, p.o, rankLLMRoute)
+		rank(r.Matches, p.o, rankLLMRoute, faulty(p.o))
 		return []*dialect.Route{r}
 	}
 	var out []*dialect.Route
@@ -66,7 +66,7 @@ func (p *place) llmRoutes(s *llmRouteSpec, sc *scope) []*dialect.Route {
 		if len(matches) == 0 {
 			continue
 		}
-		rank(matches, p.o, rankLLMRoute, int64(i))
+		rank(matches, p.o, rankLLMRoute, closed, int64(i))
 		action := ir.Action{Closed: closed}
 		if closed == nil {
 			action = at.llmForward(r, sc)

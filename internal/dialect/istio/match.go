@@ -61,8 +61,10 @@ func compileRegex(expr string) (*regexp.Regexp, error) {
 
 var tooMany = &trouble{what: "a matcher has more than one of exact, prefix and regex", remedy: "keep one of them"}
 
-// matches returns what a written match takes. Where that cannot be told the
-// trouble says so, and the result takes more than it should.
+// matches returns what a written match takes. An expression that does not
+// compile is compile's to report, which knows what it could take. Where else
+// it cannot be told the trouble says so, and the result takes more than it
+// should.
 func (m *httpMatch) matches() ([]ir.Match, *trouble) {
 	var out ir.Match
 	var problem *trouble
@@ -147,9 +149,6 @@ func (m *stringMatch) path(ignoreCase bool) (ir.PathMatch, *trouble) {
 		p.Kind, p.Value = ir.PathPrefix, *m.Prefix
 	case m.Regex != nil:
 		p.Kind, p.Value = ir.PathRegex, *m.Regex
-		if _, err := compileRegex(p.Value); err != nil {
-			return ir.PathMatch{}, &trouble{what: fmt.Sprintf("expression %q does not compile", p.Value), remedy: "write an RE2 expression"}
-		}
 		if ignoreCase { // case is a matter of the expression itself
 			p.Value, p.IgnoreCase = "(?i:"+p.Value+")", false
 		}
@@ -170,13 +169,8 @@ func (m *stringMatch) value(name string) (ir.StringMatch, *trouble) {
 	case m.forms() > 1:
 		return out, tooMany
 	case m.everything():
-	case m.Regex != nil:
-		if _, err := compileRegex(*m.Regex); err != nil {
-			return out, &trouble{what: fmt.Sprintf("expression %q does not compile", *m.Regex), remedy: "write an RE2 expression"}
-		}
-		out.Regex = m.Regex
 	default:
-		out.Exact, out.Prefix = m.Exact, m.Prefix
+		out.Exact, out.Prefix, out.Regex = m.Exact, m.Prefix, m.Regex
 	}
 	return out, nil
 }

@@ -61,8 +61,8 @@ func (p *place) bind(at string, gateways, hosts, exportTo []string) *bound {
 	out := &bound{mesh: len(gateways) == 0}
 	for i, written := range gateways {
 		full := gatewayName(written, p.o.Namespace)
-		if full == meshGateway {
-			out.mesh = true
+		out.mesh = out.mesh || full == meshGateway
+		if full == meshGateway || p.t.opts.Mesh != nil {
 			continue
 		}
 		ns, n, _ := strings.Cut(full, "/")
@@ -83,6 +83,9 @@ func (p *place) bind(at string, gateways, hosts, exportTo []string) *bound {
 			continue
 		}
 		out.join(p.t.entries(o, w), full, p.o.Namespace, hosts)
+	}
+	if out.mesh && p.t.opts.Mesh != nil && p.t.opts.Workload.visible(p.o, exportTo) {
+		p.t.joinMesh(out, hosts)
 	}
 	return out
 }
@@ -113,7 +116,7 @@ func (b *bound) join(entries []*entry, gateway, namespace string, hosts []string
 
 // tell reports an object that is served nowhere.
 func (p *place) tell(b *bound) {
-	if len(b.scopes) > 0 || b.told {
+	if len(b.scopes) > 0 || b.told || p.t.opts.Mesh != nil {
 		return
 	}
 	switch {
@@ -170,10 +173,11 @@ func order(o *resource.Object, rank int, last bool) ir.Order {
 	return out
 }
 
-// rank gives matches their order among all of a host.
-func rank(matches []ir.Match, o *resource.Object, kind int, place ...int64) {
+// rank gives matches their order among all of a host. Those of a closed route
+// keep their place: they may take everything only because nobody knows better.
+func rank(matches []ir.Match, o *resource.Object, kind int, closed *ir.Closed, place ...int64) {
 	for i := range matches {
-		matches[i].Order = append(append(order(o, kind, catchAll(&matches[i])), place...), int64(i))
+		matches[i].Order = append(append(order(o, kind, closed == nil && catchAll(&matches[i])), place...), int64(i))
 	}
 }
 

@@ -49,7 +49,7 @@ func (t *translation) serviceEntry(g target, o *resource.Object) (string, *troub
 		Origin: o.Origin(fmt.Sprintf("spec.ports[%d]", i)),
 	}
 	sp := &s.Ports[i]
-	switch u.TLS, u.Closed = t.clientTLS(policy, tlsTarget{host: g.host, names: s.SubjectAltNames, accounts: accounts(s)}); {
+	switch u.TLS, u.Closed = t.clientTLS(policy, tlsTarget{host: g.host, names: s.SubjectAltNames, inside: s.Location == meshInternal}); {
 	case len(o.Faults) > 0:
 		u.Closed = faulty(o)
 	case u.Closed == nil:
@@ -67,19 +67,6 @@ func (t *translation) serviceEntry(g target, o *resource.Object) (string, *troub
 // have ended their TLS here.
 func (p *servicePort) secure() bool {
 	return strings.EqualFold(p.Protocol, "HTTPS") || strings.EqualFold(p.Protocol, "TLS")
-}
-
-// accounts returns the service accounts that the endpoints run as, if each
-// names one.
-func accounts(s *serviceEntrySpec) []string {
-	var out []string
-	for _, e := range s.Endpoints {
-		if e.ServiceAccount == "" {
-			return nil
-		}
-		out = append(out, e.ServiceAccount)
-	}
-	return out
 }
 
 // reach sets where the requests for a host and port go.

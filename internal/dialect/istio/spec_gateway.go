@@ -106,12 +106,11 @@ type extensionSpec struct {
 	} `json:"workloadSelector"`
 	Selector      *labelSelector `json:"selector"`
 	TargetRefs    []present      `json:"targetRefs"`
-	ConfigPatches []struct {
-		Match struct {
-			Context string `json:"context"`
-		} `json:"match"`
-	} `json:"configPatches"`
-	Match []struct {
-		Mode string `json:"mode"`
+	ConfigPatches []configPatch  `json:"configPatches"`
+}
+
+type configPatch struct {
+	Match struct {
+		Context string `json:"context"`
 	} `json:"match"`
 }

@@ -167,6 +167,8 @@ type entryEndpoint struct {
 
 type location int
 
+const meshInternal location = 1
+
 // UnmarshalJSON reads the enum Location.
 func (e *location) UnmarshalJSON(b []byte) error {
 	return parseEnum(e, b, "MESH_EXTERNAL", "MESH_INTERNAL")

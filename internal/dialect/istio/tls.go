@@ -1,6 +1,9 @@
 package istio
 
 import (
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
 	"fmt"
 	"strings"
 
@@ -15,6 +18,7 @@ var (
 	certKeys = []string{"tls.crt", "cert"}
 	keyKeys  = []string{"tls.key", "key"}
 	caKeys   = []string{"ca.crt", "cacert"}
+	crlKeys  = []string{"ca.crl", "crl"}
 )
 
 // serverTLS reads what a listener shows to its clients, and asks of them.
@@ -26,24 +30,43 @@ func (p *place) serverTLS(s *serverTLS, namespaces []string) *ir.ServerTLS {
 		return out
 	}
 	if s.Mode == tlsIstioMutual {
-		p.fail("mode", "use MUTUAL with a credentialName", "ISTIO_MUTUAL is not supported; the listener is closed")
+		p.identity(s, out)
 	} else {
 		p.certificates(s, namespaces, out)
 	}
-	p.clientChecks(s)
+	p.clientChecks(s, out)
 	p.versions(s, out)
 	return out
 }
 
+// identity shows the workload's own certificate, and asks clients for theirs,
+// of the same mesh.
+func (p *place) identity(s *serverTLS, out *ir.ServerTLS) {
+	out.Identity, out.ClientIdentity = true, true
+	if s.CredentialName != "" || len(s.CredentialNames) > 0 || s.ServerCertificate != "" || s.PrivateKey != "" || s.CACertificates != "" || s.CACertCredentialName != "" {
+		p.fail("mode", "remove the others, or write MUTUAL", "with ISTIO_MUTUAL the workload shows its own certificate, and none other can be named; the listener is closed")
+	}
+}
+
 // clientChecks reads what is asked of clients' certificates beside their CA.
-func (p *place) clientChecks(s *serverTLS) {
-	for _, c := range []struct {
-		field string
-		list  []string
-	}{{"subjectAltNames", s.SubjectAltNames}, {"verifyCertificateSpki", s.VerifyCertificateSPKI}, {"verifyCertificateHash", s.VerifyCertificateHash}} {
-		if len(c.list) > 0 {
-			p.fail(c.field, "check the client's name by a policy", "%s of clients is not supported; the listener is closed", c.field)
+func (p *place) clientChecks(s *serverTLS, out *ir.ServerTLS) {
+	out.ClientNames = s.SubjectAltNames
+	for i, pin := range s.VerifyCertificateSPKI {
+		b, err := base64.StdEncoding.DecodeString(pin)
+		if err != nil || len(b) != sha256.Size {
+			p.fail(index("verifyCertificateSpki", i), "write a SHA-256 digest in base64", "it is no digest of a public key; the listener is closed")
 		}
+		out.ClientKeys = append(out.ClientKeys, hex.EncodeToString(b))
+	}
+	for i, pin := range s.VerifyCertificateHash {
+		b, err := hex.DecodeString(strings.ReplaceAll(pin, ":", ""))
+		if err != nil || len(b) != sha256.Size {
+			p.fail(index("verifyCertificateHash", i), "write a SHA-256 digest in hexadecimal", "it is no digest of a certificate; the listener is closed")
+		}
+		out.ClientHashes = append(out.ClientHashes, hex.EncodeToString(b))
+	}
+	if s.Mode == tlsSimple && len(out.ClientNames)+len(out.ClientKeys)+len(out.ClientHashes) > 0 {
+		p.fail("mode", "write MUTUAL", "names and digests are demanded of clients' certificates, and SIMPLE asks for none; the listener is closed")
 	}
 	if s.InsecureSkipVerify != nil && *s.InsecureSkipVerify {
 		p.fail("insecureSkipVerify", "remove it", "clients' certificates are verified or not asked for; the listener is closed")
@@ -103,8 +126,7 @@ func (p *place) certificate(at, written string, namespaces []string, out *ir.Ser
 // certificate's own Secret.
 func (p *place) clientCA(s *serverTLS, cert *resource.Object, namespaces []string, out *ir.ServerTLS) {
 	if s.CACertCredentialName != "" {
-		if ca, ok := p.authority(namespaces, s.CACertCredentialName); ok {
-			out.ClientCAs = []ir.Bytes{ca}
+		if p.clientAuthority(namespaces, s.CACertCredentialName, out) {
 			return
 		}
 		p.fail("caCertCredentialName", "put ca.crt into a Secret or ConfigMap of that name", "no Secret or ConfigMap %q with ca.crt in %s; the listener is closed", s.CACertCredentialName, strings.Join(namespaces, " or "))
@@ -114,12 +136,27 @@ func (p *place) clientCA(s *serverTLS, cert *resource.Object, namespaces []strin
 		return
 	}
 	for _, name := range []string{cert.Name + "-cacert", cert.Name} {
-		if ca, ok := p.authority([]string{cert.Namespace}, name); ok {
-			out.ClientCAs = []ir.Bytes{ca}
+		if p.clientAuthority([]string{cert.Namespace}, name, out) {
 			return
 		}
 	}
 	p.fail("credentialName", fmt.Sprintf("put ca.crt into it, or into a Secret %q", cert.Name+"-cacert"), "nothing verifies clients' certificates; the listener is closed")
+}
+
+// clientAuthority takes the CA bundle of an object, and the revocation list
+// beside it, if there is one.
+func (p *place) clientAuthority(namespaces []string, name string, out *ir.ServerTLS) bool {
+	ca, ok := p.authority(namespaces, name)
+	if !ok {
+		return false
+	}
+	out.ClientCAs = []ir.Bytes{ca}
+	if o, data := p.findSecret(namespaces, name); o != nil {
+		if key := pick(data, crlKeys); key != "" {
+			out.ClientCRLs = []ir.Bytes{{Ref: refTo(o, key)}}
+		}
+	}
+	return true
 }
 
 // authority returns the CA bundle of a Secret or ConfigMap.

@@ -19,7 +19,7 @@ func (p *place) virtualService(s *virtualServiceSpec) {
 		}
 		return
 	}
-	b := p.bind("spec.gateways", s.Gateways, p.in("").hostnames("hosts", s.Hosts), s.ExportTo)
+	b := p.bind("gateways", s.Gateways, p.in("").hostnames("hosts", s.Hosts), s.ExportTo)
 	p.tell(b)
 	if len(b.scopes) > 0 && len(s.TCP)+len(s.TLS) > 0 {
 		p.fail("", "write http", "tcp and tls routes are not supported and are not served")
@@ -51,7 +51,7 @@ func (p *place) routes(s *virtualServiceSpec, sc *scope) []*dialect.Route {
 	for i := range s.HTTP {
 		at := p.in(index("http", i))
 		for j, l := range at.leaves(&s.HTTP[i], sc) {
-			rank(l.matches, p.o, rankVirtualService, int64(i), int64(j))
+			rank(l.matches, p.o, rankVirtualService, l.closed, int64(i), int64(j))
 			out = append(out, p.built(l, sc)...)
 			if slices.ContainsFunc(l.matches, func(m ir.Match) bool { return catchAll(&m) }) {
 				return out
@@ -64,7 +64,7 @@ func (p *place) routes(s *virtualServiceSpec, sc *scope) []*dialect.Route {
 // closedRoute answers every request of an object that could not be read.
 func (p *place) closedRoute() *dialect.Route {
 	matches := []ir.Match{{}}
-	rank(matches, p.o, rankVirtualService)
+	rank(matches, p.o, rankVirtualService, faulty(p.o))
 	return &dialect.Route{
 		Route: ir.Route{Name: p.o.Key.String(), Matches: matches, Action: ir.Action{Closed: faulty(p.o)}, Origin: p.o.Origin("")},
 		Owner: p.o.Key,
