@@ -190,10 +190,8 @@ func (e *Exchange) enter(s *Socket, r *http.Request) *Answer {
 		e.Record.RequestID = newUUID()
 	}
 	e.Header.Set("X-Request-Id", e.Record.RequestID)
-	if l.Clients != nil && !e.trace.peer() {
-		if a := e.admit(l, r); a != nil {
-			return a
-		}
+	if a := e.admitted(l, r); a != nil {
+		return a
 	}
 	if tooMany(e.Header, l.Limits.Headers) {
 		return &Answer{Status: http.StatusRequestHeaderFieldsTooLarge, Body: "too many headers", Verdict: Invalid, Cause: "too many headers"}
