@@ -78,11 +78,11 @@ func Kinds() []Kind {
 	return []Kind{
 		{"openai", []string{"api.openai.com"}, func(c ProviderConfig) Provider { return NewOpenAI(c) }},
 		{"huggingface", []string{"api-inference.huggingface.co"}, func(c ProviderConfig) Provider { return NewHuggingFace(c) }},
-		{"dashscope", []string{"dashscope.aliyuncs.com"}, func(c ProviderConfig) Provider { return NewDashScope(c) }},
 		{"oidc", []string{"idp.example.com"}, func(c ProviderConfig) Provider { return NewOIDC(c) }},
 		{"aws-sts", append(regional("sts"), "sts.amazonaws.com"), func(c ProviderConfig) Provider { return NewSTS(c) }},
 		{"bedrock", regional("bedrock-runtime"), func(c ProviderConfig) Provider { return NewBedrock(c) }},
 		{"aws-metadata", []string{"169.254.169.254", "169.254.170.2", "169.254.170.23"}, func(c ProviderConfig) Provider { return NewMetadata(c) }},
+		{"dashscope", []string{"dashscope.aliyuncs.com"}, func(c ProviderConfig) Provider { return NewDashScope(c) }},
 	}
 }
 
