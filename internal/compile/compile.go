@@ -52,14 +52,14 @@ type Deps struct {
 	Clock     func() time.Time
 	Log       *slog.Logger
 	Exposed   Exposure
-	// Identity says whether the Store gets a workload certificate of our own.
-	Identity Identity
 	// Rehearse says that the snapshot is for dataplane.Rehearse: every step
 	// tells what it does. JWKS and Answer are what is known of other servers,
 	// which nobody asks; a set of keys by its URL.
 	Rehearse bool
 	JWKS     map[string]*authn.KeySet
 	Answer   func(m *ir.AuthMethod) *authn.ServerAnswer
+	// Identity says whether the Store gets a workload certificate of our own.
+	Identity Identity
 }
 
 // Compiler turns configurations into snapshots, and uses what did not change

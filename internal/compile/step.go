@@ -111,6 +111,8 @@ func (r *run) stage(s ir.Step, rb *routeBuilder) (dataplane.Stage, error) {
 	switch {
 	case s.Closed != nil:
 		return dataplane.Closed(s.Closed), nil
+	case s.Direct != nil:
+		return filter.NewDirect(s.Direct)
 	case s.Headers != nil:
 		return filter.NewHeaders(s.Headers, r.deps.Store, s.Origin)
 	case s.CORS != nil:

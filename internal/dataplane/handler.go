@@ -220,7 +220,7 @@ func (e *Exchange) route(ctx context.Context) ([]Stage, *Answer) {
 	e.trace.meet(e)
 	router := e.router()
 	if router == nil {
-		return e.unrouted("no route's host fits")
+		return e.otherwise()
 	}
 	req := e.MatchRequest()
 	if g, ok := router.Group(req); ok {
@@ -228,20 +228,18 @@ func (e *Exchange) route(ctx context.Context) ([]Stage, *Answer) {
 	}
 	hit, ok := router.Find(req)
 	if !ok {
-		return e.unrouted("no route matches the host and the rest of the head")
+		return e.otherwise()
 	}
 	return e.settle(ctx, router, hit)
 }
 
-// unrouted leads a request that no route takes to where the listener has such
-// requests go.
-func (e *Exchange) unrouted(cause string) ([]Stage, *Answer) {
-	o := e.Listener.Otherwise
-	if o == nil {
-		return nil, notFound(cause)
+// otherwise takes the listener's route for what no other takes, if it has one.
+func (e *Exchange) otherwise() ([]Stage, *Answer) {
+	if e.Listener.Otherwise == nil {
+		return nil, notFound("no route matches the host and the rest of the head")
 	}
-	e.take(match.Hit[*Route]{Value: o})
-	return o.Stages, nil
+	e.take(match.Hit[*Route]{Value: e.Listener.Otherwise})
+	return e.Route.Stages, nil
 }
 
 // router returns the routes of the exchange's host, or nil.

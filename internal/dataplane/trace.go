@@ -56,9 +56,8 @@ type TracedRule struct {
 	Policy, Rule string
 	Origin       ir.Origin
 	Matched      bool
-	// Aside says that the rule decided nothing although it matched: another one
-	// did, or it only audits.
-	Aside bool
+	// Decides says that the step's outcome is this rule's.
+	Decides bool
 	// Why it did not match, or did.
 	Why string
 }
@@ -162,8 +161,13 @@ func (t *Trace) meet(e *Exchange) {
 	}
 }
 
-// peer reports whether the connection's client certificate was put in.
-func (t *Trace) peer() bool { return t != nil && t.given.Peer }
+// peer returns the identity of a client certificate that was put in, or "".
+func (t *Trace) peer() string {
+	if t == nil {
+		return ""
+	}
+	return t.given.Peer
+}
 
 // client returns the caller's address, unless another was put in.
 func (t *Trace) client(found netip.Addr) netip.Addr {
@@ -193,6 +197,18 @@ type traced struct {
 	stage Stage
 	kind  string
 	from  *ir.Step
+}
+
+// ReadsModel says what the stage itself does.
+func (s *traced) ReadsModel() bool {
+	m, ok := s.stage.(ModelReader)
+	return ok && m.ReadsModel()
+}
+
+// AllowsModel says what the stage itself does.
+func (s *traced) AllowsModel(e *Exchange, model string) bool {
+	m, ok := s.stage.(ModelAllower)
+	return !ok || m.AllowsModel(e, model)
 }
 
 func (s *traced) Run(ctx context.Context, e *Exchange) *Answer {

@@ -70,7 +70,11 @@ type BasicUser struct {
 }
 
 // VerifiedToken lets a caller pass whom a JWT step before has proven.
-type VerifiedToken struct{}
+type VerifiedToken struct {
+	// UserHeader is where other methods name the caller: it is not set, and
+	// what a client sends there goes no further.
+	UserHeader string `json:"userHeader,omitempty"`
+}
 
 // AccessToken validates an OAuth 2.0 bearer token (RFC 6750). Exactly one of
 // Introspection and Keys is set.

@@ -43,6 +43,8 @@ type Step struct {
 	Upgrade       *Upgrade       `json:"upgrade,omitempty"`
 	LLM           *LLMOptions    `json:"llm,omitempty"`
 	BodyEdit      *BodyEdit      `json:"bodyEdit,omitempty"`
+	// Direct answers at this step.
+	Direct *Direct `json:"direct,omitempty"`
 	// Closed ends the request at this step.
 	Closed *Closed `json:"closed,omitempty"`
 }
@@ -56,8 +58,11 @@ type HeaderEdit struct {
 
 // HeaderChanges is what is done to one side's headers.
 type HeaderChanges struct {
-	Remove []string      `json:"remove,omitempty"`
-	Set    []HeaderValue `json:"set,omitempty"`
+	// Sanitize names headers that a client may not send: what it sent is
+	// removed before the first step. For requests alone.
+	Sanitize []string      `json:"sanitize,omitempty"`
+	Remove   []string      `json:"remove,omitempty"`
+	Set      []HeaderValue `json:"set,omitempty"`
 	// Add appends, keeping what is there.
 	Add []HeaderValue `json:"add,omitempty"`
 }

@@ -147,7 +147,7 @@ func (s Step) set() []bool {
 	return []bool{
 		s.JWT != nil, s.AuthSet != nil, s.ClaimRules != nil, s.AccessRules != nil, s.Authorization != nil, s.Transform != nil, s.CORS != nil, s.Headers != nil, s.Path != nil, s.Host != nil,
 		s.Mirror != nil, s.BodyLimit != nil, s.Buffer != nil, s.Timeouts != nil, s.Retry != nil,
-		s.Upgrade != nil, s.LLM != nil, s.BodyEdit != nil, s.Closed != nil,
+		s.Upgrade != nil, s.LLM != nil, s.BodyEdit != nil, s.Direct != nil, s.Closed != nil,
 	}
 }
 
