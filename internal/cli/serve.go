@@ -77,7 +77,7 @@ func (o *runOptions) assemble(ctx context.Context, std Streams) (*serving, error
 		KeyClient: client, Identity: o.identity.given(),
 		Forward: forward.Deps{
 			Store: r.store, Clock: time.Now, Log: s.log, Dial: dialer.Dial, Roots: roots, Upgrades: upgrades,
-			Client: client, Machine: keyClient(&gateway.Dialer{ConnectTo: dialer.ConnectTo}, roots),
+			Client: client, Env: std.Env, Machine: keyClient(&gateway.Dialer{ConnectTo: dialer.ConnectTo}, roots),
 		},
 	})
 	if err != nil {

@@ -56,8 +56,9 @@ type TracedRule struct {
 	Policy, Rule string
 	Origin       ir.Origin
 	Matched      bool
-	// Decides says that the step's outcome is this rule's.
-	Decides bool
+	// Aside says that the rule decided nothing although it matched: another one
+	// did, or it only audits.
+	Aside bool
 	// Why it did not match, or did.
 	Why string
 }

@@ -11,6 +11,7 @@ func (s *Step) Kind() string {
 		{s.AuthSet != nil, "authentication"},
 		{s.ClaimRules != nil, "claim rules"},
 		{s.AccessRules != nil, "access rules"},
+		{s.Authorization != nil, "authorization"},
 		{s.Transform != nil, "transformation"},
 		{s.CORS != nil, "CORS"},
 		{s.Headers != nil, "headers"},

@@ -2,6 +2,7 @@ package filter
 
 import (
 	"errors"
+	"strconv"
 
 	"github.com/postern-gateway/postern/internal/authn"
 	"github.com/postern-gateway/postern/internal/authz"
@@ -32,7 +33,22 @@ func traceAccept(t *dataplane.Trace, r *authn.Result) {
 func traceTried(t *dataplane.Trace, d authz.Decision) {
 	for _, tried := range d.Tried {
 		t.Rule(dataplane.TracedRule{
-			Rule: tried.Rule, Origin: tried.Origin, Matched: tried.Matched, Decides: tried.Matched, Why: tried.Reason,
+			Rule: tried.Rule, Origin: tried.Origin, Matched: tried.Matched, Why: tried.Reason,
 		})
 	}
+}
+
+// tracePolicies tells a rehearsal of every rule of every policy, of which by
+// decided; nil: none did.
+func tracePolicies(t *dataplane.Trace, p *authz.Policies, in *authz.Input, by *authz.RuleRef) {
+	if t == nil {
+		return
+	}
+	p.Explain(in, func(policy *authz.PolicyRef, rule *authz.RuleRef, matched bool, why string) {
+		r := dataplane.TracedRule{Policy: policy.Namespace + "/" + policy.Name, Origin: policy.Origin, Matched: matched, Aside: matched && rule != by, Why: why}
+		if rule != nil {
+			r.Rule, r.Origin = strconv.Itoa(rule.Index), rule.Origin
+		}
+		t.Rule(r)
+	})
 }
