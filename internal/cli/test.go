@@ -95,7 +95,7 @@ type testLoader struct {
 }
 
 func newTestLoader(std Streams) *testLoader {
-	kinds := builtin.Kinds(builtin.Dialects())
+	kinds := builtin.Kinds(builtin.Dialects(builtin.Options{}))
 	return &testLoader{std: std, kinds: kinds, decoder: resource.NewDecoder(kinds, resource.Options{Env: std.Env, EnvMode: resource.EnvPlaceholder})}
 }
 
@@ -111,7 +111,7 @@ func (l *testLoader) load(ctx context.Context, r policytest.Resources) *policyte
 	if len(out.Fatal) > 0 {
 		return out
 	}
-	p := gateway.NewPipeline(builtin.Dialects(), compile.New(out.Deps), "")
+	p := gateway.NewPipeline(builtin.Dialects(builtin.Options{}), compile.New(out.Deps), "")
 	var report status.Report
 	out.Config, report, _ = p.Translate(resource.NewSet(out.Objects, l.kinds))
 	out.Report.Join(report)
@@ -134,7 +134,7 @@ func (l *testLoader) decode(file string, text []byte, store *secret.Store, out *
 
 // files reads files and folders as run does.
 func (l *testLoader) files(ctx context.Context, paths []string, store *secret.Store, out *policytest.Loaded) {
-	source := builtin.Files(builtin.FileConfig{Paths: paths, Dialects: builtin.Dialects(), Store: store, Env: l.std.Env, Placeholders: true})
+	source := builtin.Files(builtin.FileConfig{Paths: paths, Dialects: builtin.Dialects(builtin.Options{}), Store: store, Env: l.std.Env, Placeholders: true})
 	u, err := source.Load(ctx)
 	out.Report.Add(u.Problems...)
 	if err != nil {

@@ -152,7 +152,8 @@ type run struct {
 	used   []*built
 	next   map[*ir.Route]*built
 	hosts  map[hostKey]*builtHost
-	keys   map[any]string // of kept things, by the identity of their configuration
+	open   map[*ir.Route]bool // routes that someone without a client certificate reaches
+	keys   map[any]string     // of kept things, by the identity of their configuration
 	// policies that were made ready for another route of this run.
 	policies map[*ir.Authorization]*authz.Policies
 }
@@ -164,7 +165,7 @@ func (c *Compiler) Compile(cfg *ir.Config) *Compiled {
 		Compiler: c, config: cfg,
 		out:  &Compiled{Snapshot: &dataplane.Snapshot{}},
 		next: map[*ir.Route]*built{}, hosts: map[hostKey]*builtHost{},
-		keys: map[any]string{}, policies: map[*ir.Authorization]*authz.Policies{},
+		open: openRoutes(cfg), keys: map[any]string{}, policies: map[*ir.Authorization]*authz.Policies{},
 	}
 	for _, err := range ir.Validate(cfg) {
 		r.out.Report.Add(status.Errorf(ir.Origin{Kind: "gateway", Name: "model"}, "%v", err))

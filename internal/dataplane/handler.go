@@ -190,12 +190,8 @@ func (e *Exchange) enter(s *Socket, r *http.Request) *Answer {
 		e.Record.RequestID = newUUID()
 	}
 	e.Header.Set("X-Request-Id", e.Record.RequestID)
-	if id := e.trace.peer(); id != "" {
-		e.setPeer(id)
-	} else if l.Clients != nil {
-		if a := e.admit(l, r); a != nil {
-			return a
-		}
+	if a := e.admitted(l, r); a != nil {
+		return a
 	}
 	if tooMany(e.Header, l.Limits.Headers) {
 		return &Answer{Status: http.StatusRequestHeaderFieldsTooLarge, Body: "too many headers", Verdict: Invalid, Cause: "too many headers"}
@@ -224,7 +220,7 @@ func (e *Exchange) route(ctx context.Context) ([]Stage, *Answer) {
 	e.trace.meet(e)
 	router := e.router()
 	if router == nil {
-		return nil, notFound("no route's host fits")
+		return e.otherwise()
 	}
 	req := e.MatchRequest()
 	if g, ok := router.Group(req); ok {
@@ -232,9 +228,18 @@ func (e *Exchange) route(ctx context.Context) ([]Stage, *Answer) {
 	}
 	hit, ok := router.Find(req)
 	if !ok {
-		return nil, notFound("no route matches the host and the rest of the head")
+		return e.otherwise()
 	}
 	return e.settle(ctx, router, hit)
+}
+
+// otherwise takes the listener's route for what no other takes, if it has one.
+func (e *Exchange) otherwise() ([]Stage, *Answer) {
+	if e.Listener.Otherwise == nil {
+		return nil, notFound("no route matches the host and the rest of the head")
+	}
+	e.take(match.Hit[*Route]{Value: e.Listener.Otherwise})
+	return e.Route.Stages, nil
 }
 
 // router returns the routes of the exchange's host, or nil.

@@ -56,9 +56,8 @@ type TracedRule struct {
 	Policy, Rule string
 	Origin       ir.Origin
 	Matched      bool
-	// Aside says that the rule decided nothing although it matched: another one
-	// did, or it only audits.
-	Aside bool
+	// Decides says that the step's outcome is this rule's.
+	Decides bool
 	// Why it did not match, or did.
 	Why string
 }

@@ -74,6 +74,8 @@ type Listener struct {
 	// Targets that the listener stands for, narrowest first: its section,
 	// its Gateway.
 	Targets []Target
+	// Otherwise, if set, has the one route for what no route takes.
+	Otherwise *VirtualHost
 	// Owner and Age decide when two objects want the same host and port.
 	Owner resource.Key
 	Age   time.Time

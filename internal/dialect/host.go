@@ -46,6 +46,9 @@ func (r *merge) addListeners(all []*Listener) {
 		}
 		n := l.Listener
 		n.HTTP, n.TLS = r.settings(l)
+		if h := l.Otherwise; h != nil {
+			n.Otherwise = r.route(h.Routes[0], h, l)
+		}
 		r.listeners[l.Name] = l
 		r.config.Listeners = append(r.config.Listeners, &n)
 	}

@@ -209,7 +209,7 @@ func decidedBy(r *dataplane.Rehearsal) *Decided {
 func passedBy(steps []dataplane.TracedStep) *Decided {
 	for i := len(steps) - 1; i >= 0; i-- {
 		s := &steps[i]
-		decides := slices.ContainsFunc(s.Rules, func(r dataplane.TracedRule) bool { return r.Matched && !r.Aside })
+		decides := slices.ContainsFunc(s.Rules, func(r dataplane.TracedRule) bool { return r.Decides })
 		if decides || len(s.Found) > 0 {
 			d := &Decided{Policy: objectOf(s.Origin), Slot: s.Slot, Origin: s.Origin, Index: -1}
 			d.ruled(s)
@@ -225,7 +225,7 @@ func (d *Decided) ruled(s *dataplane.TracedStep) {
 	for _, r := range s.Rules {
 		at := index[r.Policy]
 		index[r.Policy]++
-		if !r.Matched || r.Aside {
+		if !r.Decides {
 			continue
 		}
 		d.Rule, d.Index = r.Rule, at
