@@ -65,6 +65,9 @@ type policy struct {
 				Labels map[string]string `json:"labels"`
 			} `json:"route"`
 		} `json:"applyToRoutes"`
+		Selector struct {
+			MatchLabels map[string]string `json:"matchLabels"`
+		} `json:"selector"`
 	} `json:"spec"`
 }
 
@@ -81,7 +84,11 @@ type wanted struct {
 	gateways, routes []target
 	labels           map[string]string
 	labelled         bool
-	workload         bool // a policy that is for workloads
+	// workload says that a policy is for workloads; selected are the labels of
+	// one that all of them are for, and namespace is the first's.
+	workload  bool
+	selected  map[string]string
+	namespace string
 }
 
 // ScaffoldFile is where a scaffold's objects are said to be written.
@@ -97,7 +104,7 @@ var errNoTarget = errors.New("the policies name nothing that they are for, so th
 
 // scaffold returns manifests of what the policies are for, as JSON documents.
 func scaffold(objects []*resource.Object, w *Workload) ([]byte, error) {
-	want := &wanted{labels: map[string]string{}}
+	want := &wanted{labels: map[string]string{}, selected: map[string]string{}}
 	for _, o := range objects {
 		if isPolicy(o.GroupKind) {
 			if err := want.add(o); err != nil {
@@ -111,7 +118,7 @@ func scaffold(objects []*resource.Object, w *Workload) ([]byte, error) {
 		docs = append(docs, want.mesh()...)
 	}
 	if want.workload {
-		docs = append(docs, istio(w)...)
+		docs = append(docs, want.istio(w)...)
 	}
 	if len(docs) == 0 {
 		return nil, errNoTarget
@@ -145,6 +152,10 @@ func (w *wanted) add(o *resource.Object) error {
 	if p.Spec.TargetRef != nil {
 		targets = append(targets, *p.Spec.TargetRef)
 	}
+	if o.Group == "security.istio.io" {
+		w.forWorkload(o.Namespace, targets, p.Spec.Selector.MatchLabels)
+		return nil
+	}
 	for _, t := range targets {
 		if t.Namespace == "" {
 			t.Namespace = o.Namespace
@@ -160,8 +171,26 @@ func (w *wanted) add(o *resource.Object) error {
 		w.labelled = true
 		maps.Copy(w.labels, a.Route.Labels)
 	}
-	w.workload = w.workload || o.Group == "security.istio.io" && len(targets) == 0
 	return nil
+}
+
+// gatewayNameLabel is what a workload's pods are labelled with by the Gateway
+// that it was made for.
+const gatewayNameLabel = "gateway.networking.k8s.io/gateway-name"
+
+// forWorkload adds a policy that selects workloads by labels, or by the Gateway
+// that they were made for.
+func (w *wanted) forWorkload(namespace string, targets []target, labels map[string]string) {
+	w.workload = true
+	if w.namespace == "" || w.namespace == istioRoot {
+		w.namespace = namespace
+	}
+	maps.Copy(w.selected, labels)
+	for _, t := range targets {
+		if t.Kind == "Gateway" {
+			w.selected[gatewayNameLabel] = t.Name
+		}
+	}
 }
 
 func with(list []target, t target) []target {
@@ -233,11 +262,18 @@ func (w *wanted) mesh() []any {
 	}
 }
 
+// istioRoot is the namespace of the mesh's own policies, unless it says another.
+const istioRoot = "istio-system"
+
 // istio builds a Gateway that runs on the workload, open to every host, and a
-// mesh configuration that says what the test says of the mesh.
-func istio(w *Workload) []any {
+// mesh configuration that says what the test says of the mesh. Without a
+// workload in the test, it is one that the policies select.
+func (want *wanted) istio(w *Workload) []any {
 	const version = "networking.istio.io/v1"
-	namespace, labels := "default", map[string]string{"app": scaffoldName}
+	namespace, labels := orText(want.namespace, "default"), want.selected
+	if len(labels) == 0 {
+		labels = map[string]string{"app": scaffoldName}
+	}
 	if w != nil {
 		namespace = orText(w.Namespace, namespace)
 		if len(w.Labels) > 0 {

@@ -80,6 +80,7 @@ type translation struct {
 	v      *resource.View
 	f      *dialect.Fragment
 	report status.Report
+	config *meshConfig // nil: not read yet
 }
 
 // translate turns one root into its fragment.
