@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 
+	"go.yaml.in/yaml/v3"
+
 	"github.com/postern-gateway/postern/internal/ir"
 	"github.com/postern-gateway/postern/internal/resource"
 )
@@ -102,8 +104,8 @@ const (
 
 var errNoTarget = errors.New("the policies name nothing that they are for, so there is nothing to try them on: add their target, or a whole configuration")
 
-// scaffold returns manifests of what the policies are for, as JSON documents.
-func scaffold(objects []*resource.Object, w *Workload) ([]byte, error) {
+// scaffold returns manifests of what the policies are for.
+func scaffold(objects []*resource.Object, w *Workload) ([]any, error) {
 	want := &wanted{labels: map[string]string{}, selected: map[string]string{}}
 	for _, o := range objects {
 		if isPolicy(o.GroupKind) {
@@ -123,7 +125,7 @@ func scaffold(objects []*resource.Object, w *Workload) ([]byte, error) {
 	if len(docs) == 0 {
 		return nil, errNoTarget
 	}
-	return written(docs)
+	return docs, nil
 }
 
 // written returns documents as JSON, each of its own.
@@ -265,9 +267,8 @@ func (w *wanted) mesh() []any {
 // istioRoot is the namespace of the mesh's own policies, unless it says another.
 const istioRoot = "istio-system"
 
-// istio builds a Gateway that runs on the workload, open to every host, and a
-// mesh configuration that says what the test says of the mesh. Without a
-// workload in the test, it is one that the policies select.
+// istio builds a Gateway that runs on the workload, open to every host. Without
+// a workload in the test, it is one that the policies select.
 func (want *wanted) istio(w *Workload) []any {
 	const version = "networking.istio.io/v1"
 	namespace, labels := orText(want.namespace, "default"), want.selected
@@ -288,19 +289,25 @@ func (want *wanted) istio(w *Workload) []any {
 			"http": []any{object{"directResponse": object{"status": http.StatusOK}}},
 		}),
 	}
-	if mesh := meshOf(w); mesh != nil {
-		docs = append(docs, mesh)
-	}
 	return docs
 }
 
-// meshOf is the mesh's configuration as the test has it; nil: it says nothing
-// of it.
-func meshOf(w *Workload) any {
+// meshOf is the mesh's configuration among the objects, with what the test says
+// of it; nil: it says nothing.
+func meshOf(w *Workload, objects []*resource.Object) (any, error) {
 	if w == nil || w.RootNamespace == "" && w.TrustDomain == "" && len(w.TrustDomainAliases) == 0 {
-		return nil
+		return nil, nil
 	}
 	mesh := object{}
+	for _, o := range objects {
+		m, ok := o.Spec.(*resource.ConfigMap)
+		if !ok || o.Namespace != istioRoot || o.Name != "istio" {
+			continue
+		}
+		if err := yaml.Unmarshal([]byte(m.Data["mesh"]), &mesh); err != nil {
+			return nil, errors.New("the mesh's configuration, ConfigMap istio-system/istio, is not YAML")
+		}
+	}
 	if w.RootNamespace != "" {
 		mesh["rootNamespace"] = w.RootNamespace
 	}
@@ -312,12 +319,12 @@ func meshOf(w *Workload) any {
 	}
 	text, err := json.Marshal(mesh)
 	if err != nil {
-		return nil
+		return nil, err
 	}
 	return object{
-		"apiVersion": "v1", "kind": "ConfigMap", "metadata": object{"namespace": "istio-system", "name": "istio"},
+		"apiVersion": "v1", "kind": "ConfigMap", "metadata": object{"namespace": istioRoot, "name": "istio"},
 		"data": object{"mesh": string(text)},
-	}
+	}, nil
 }
 
 // openRoutes makes the scaffold's routes answer everybody whom the policies
