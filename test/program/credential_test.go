@@ -194,7 +194,10 @@ func TestCredentialOutlivesAReload(t *testing.T) {
 		t.Error(problem)
 	}
 	p.write("policy.yaml", files["policy.yaml"])
-	p.await("a fetch with the right secret", func() bool { s := p.statusOf().Credentials; return len(s) == 1 && s[0].Refreshes == 2 && s[0].Error == "" })
+	p.await("a fetch with the right secret", func() bool {
+		s := p.statusOf().Credentials
+		return len(s) == 1 && s[0].Refreshes == 2 && s[0].Error == ""
+	})
 }
 
 // TestSecurityRow18NoProgramIsStarted: a credentials file in a Secret that
