@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/postern-gateway/postern/internal/authn"
+	"github.com/postern-gateway/postern/internal/authz"
 	"github.com/postern-gateway/postern/internal/credential"
 	"github.com/postern-gateway/postern/internal/dataplane"
 	"github.com/postern-gateway/postern/internal/dataplane/forward"
@@ -152,6 +153,8 @@ type run struct {
 	next   map[*ir.Route]*built
 	hosts  map[hostKey]*builtHost
 	keys   map[any]string // of kept things, by the identity of their configuration
+	// policies that were made ready for another route of this run.
+	policies map[*ir.Authorization]*authz.Policies
 }
 
 // Compile returns the snapshot of cfg. It never fails as a whole: what cannot
@@ -161,7 +164,7 @@ func (c *Compiler) Compile(cfg *ir.Config) *Compiled {
 		Compiler: c, config: cfg,
 		out:  &Compiled{Snapshot: &dataplane.Snapshot{}},
 		next: map[*ir.Route]*built{}, hosts: map[hostKey]*builtHost{},
-		keys: map[any]string{},
+		keys: map[any]string{}, policies: map[*ir.Authorization]*authz.Policies{},
 	}
 	for _, err := range ir.Validate(cfg) {
 		r.out.Report.Add(status.Errorf(ir.Origin{Kind: "gateway", Name: "model"}, "%v", err))

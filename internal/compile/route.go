@@ -67,6 +67,11 @@ func (r *run) reached(rt *ir.Route) []*ir.Upstream {
 					out = append(out, r.config.Upstreams[name])
 				}
 			}
+			if s.Authorization != nil {
+				for _, name := range s.Authorization.Upstreams() {
+					out = append(out, r.config.Upstreams[name])
+				}
+			}
 			if s.JWT != nil {
 				for _, p := range s.JWT.Providers {
 					if p.Keys.Remote != nil && p.Keys.Remote.Upstream != "" {

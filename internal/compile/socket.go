@@ -62,7 +62,7 @@ func (r *run) sockets() {
 func (r *run) listener(l *ir.Listener) *dataplane.Listener {
 	out := &dataplane.Listener{
 		Name: l.Name, Gateway: l.Gateway, Port: l.Port, Origin: l.Origin,
-		Limits:      limits(l.HTTP),
+		Limits: limits(l.HTTP), Paths: l.HTTP.PathNormalization,
 		TrustedHops: l.HTTP.TrustedHops, Via: l.HTTP.Via,
 		ServerName:    cmp.Or(l.HTTP.ServerName, "envoy"),
 		ForwardedPort: l.HTTP.AppendForwardedPort,

@@ -133,8 +133,9 @@ func (e *Exchange) Peek(most int64) (data []byte, whole bool, a *Answer) {
 		}
 		e.held = most
 	}
+	late := e.hurry()
 	data, err := io.ReadAll(io.LimitReader(b, most+1))
-	if err != nil {
+	if err = late(err); err != nil {
 		return nil, false, BodyAnswer(err)
 	}
 	b.ahead = data
@@ -271,6 +272,17 @@ func (e *Exchange) Hold(n int64) *Answer {
 	}
 	e.held += n
 	return nil
+}
+
+// Held returns how much of the budget the exchange has.
+func (e *Exchange) Held() int64 { return e.held }
+
+// FreeTo gives back what was taken since Held was n.
+func (e *Exchange) FreeTo(n int64) {
+	if e.held > n {
+		e.budget.give(e.held - n)
+		e.held = n
+	}
 }
 
 // release gives the budget back.

@@ -71,7 +71,9 @@ type Listener struct {
 	Stages []Stage
 	// TrustedHops, Via, ServerName, ForwardedPort and KeepRequestID are as in
 	// ir.HTTPSettings, defaults filled in.
-	TrustedHops   int
+	TrustedHops int
+	// Paths says what is made of a request's path.
+	Paths         ir.PathNormalization
 	Via           string
 	ServerName    string
 	ForwardedPort bool

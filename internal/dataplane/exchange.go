@@ -54,6 +54,8 @@ type Exchange struct {
 	Client netip.Addr
 	// Peer is the address and port of the connection's other end.
 	Peer string
+	// Local is this end of the connection; the zero value: unknown.
+	Local netip.AddrPort
 	// TLS is the client's connection state; nil for plain HTTP.
 	TLS *tls.ConnectionState
 	// PeerID is the SPIFFE ID of the verified client certificate; empty without one.
@@ -88,6 +90,7 @@ type Exchange struct {
 	// Proto is the HTTP major version of the client's request.
 	Proto int
 
+	paths     ir.PathNormalization
 	trace     *Trace // nil, unless it is rehearsed
 	query     url.Values
 	collected *[]byte
@@ -179,7 +182,7 @@ func (e *Exchange) OnRead(f func()) { e.onRead = f }
 // left out, and changes to the answer's headers.
 type Mark struct {
 	outbound          Outbound
-	consumed          []string
+	consumed, cookies []string
 	onAnswer, onReply int
 }
 
@@ -190,13 +193,13 @@ func (m *Mark) Outbound() Outbound { return m.outbound }
 func (e *Exchange) Mark() Mark {
 	m := Mark{outbound: e.Outbound, onAnswer: len(e.onAnswer), onReply: len(e.onReply)}
 	m.outbound.Secrets, m.outbound.carried = slices.Clip(m.outbound.Secrets), slices.Clip(m.outbound.carried)
-	m.consumed = slices.Clip(e.Record.consumedHeaders)
+	m.consumed, m.cookies = slices.Clip(e.Record.consumedHeaders), slices.Clip(e.Record.consumedCookies)
 	return m
 }
 
 // Rewind goes back to m.
 func (e *Exchange) Rewind(m Mark) {
-	e.Outbound, e.Record.consumedHeaders = m.outbound, m.consumed
+	e.Outbound, e.Record.consumedHeaders, e.Record.consumedCookies = m.outbound, m.consumed, m.cookies
 	e.onAnswer, e.onReply = e.onAnswer[:m.onAnswer], e.onReply[:m.onReply]
 }
 
@@ -237,6 +240,9 @@ func (e *Exchange) consume(where []authn.Location) {
 		if l.Header != "" {
 			e.Record.consumedHeaders = append(e.Record.consumedHeaders, http.CanonicalHeaderKey(l.Header))
 		}
+		if l.Cookie != "" {
+			e.Record.consumedCookies = append(e.Record.consumedCookies, l.Cookie)
+		}
 		if l.Query != "" {
 			e.Outbound.RawQuery = cutQuery(e.OutQuery(), l.Query)
 			e.Outbound.HasQuery = true
@@ -248,6 +254,9 @@ func (e *Exchange) consume(where []authn.Location) {
 // attempt. Of the well-known credential headers it removes what the client
 // sent, and leaves what a stage has put in its place.
 func (e *Exchange) DropConsumed(h http.Header) {
+	for _, name := range e.Record.consumedCookies {
+		cutCookie(h, name)
+	}
 	for _, name := range e.Record.consumedHeaders {
 		sent, known := e.Caller[name]
 		left := h[name]

@@ -198,7 +198,7 @@ func (e *Exchange) save() checkpoint {
 	if b, ok := e.Body.(*boundedBody); ok {
 		c.left = b.left
 	}
-	e.Header, e.Caller = e.Header.Clone(), maps.Clone(e.Caller)
+	e.Header, e.Caller, e.Brought = e.Header.Clone(), maps.Clone(e.Caller), maps.Clone(e.Brought)
 	e.metadata = slices.Clone(e.metadata)
 	e.Identities, e.left, e.keep = slices.Clip(e.Identities), slices.Clip(e.left), slices.Clip(e.keep)
 	e.onEnd, e.onAnswer, e.onReply = slices.Clip(e.onEnd), slices.Clip(e.onAnswer), slices.Clip(e.onReply)

@@ -58,6 +58,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // begin returns the exchange of a request that has come.
 func (h *Handler) begin(w http.ResponseWriter, r *http.Request) *Exchange {
 	e := &Exchange{Response: w, Method: r.Method, Length: r.ContentLength, rest: r.Body, expects: r.Header["Expect"] != nil, Proto: r.ProtoMajor, TLS: r.TLS, Peer: r.RemoteAddr}
+	e.Local = localAddr(r.Context())
 	e.Record = Record{Start: h.clock(), Decision: newID(), Method: r.Method, Protocol: r.Proto}
 	return e
 }
@@ -85,7 +86,7 @@ func (h *Handler) serve(ctx context.Context, e *Exchange, r *http.Request) *Answ
 	if socket == nil {
 		return &Answer{Status: http.StatusServiceUnavailable, Body: "no configuration is served here", Verdict: NoRoute, Cause: "socket has no snapshot"}
 	}
-	if err := e.normalize(r); err != nil {
+	if err := e.normalize(r, socket); err != nil {
 		return BadRequest(err.Error())
 	}
 	if a := e.enter(socket, r); a != nil {
@@ -116,8 +117,9 @@ func run(ctx context.Context, e *Exchange, stages []Stage) *Answer {
 	return nil
 }
 
-// normalize fills in what matching and policies look at.
-func (e *Exchange) normalize(r *http.Request) error {
+// normalize fills in what matching and policies look at. The listener that the
+// host leads to says in which form they see the path.
+func (e *Exchange) normalize(r *http.Request, socket *Socket) error {
 	if r.Method == http.MethodConnect {
 		return errConnect
 	}
@@ -128,16 +130,19 @@ func (e *Exchange) normalize(r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if e.Path, err = normalizePath(raw); err != nil {
+	if e.Host, e.Authority, err = normalizeHost(r.Host); err != nil {
+		return err
+	}
+	if l, ok := socket.Hosts.Find(e.Host); ok {
+		e.paths = l.Paths
+	}
+	if e.Path, err = NormalizePathAs(e.paths, raw); err != nil {
 		return err
 	}
 	if err := checkQuery(query); err != nil {
 		return err
 	}
 	e.RawQuery = query
-	if e.Host, e.Authority, err = normalizeHost(r.Host); err != nil {
-		return err
-	}
 	e.Scheme = "http"
 	if r.TLS != nil {
 		e.Scheme = "https"

@@ -56,6 +56,9 @@ type TracedRule struct {
 	Policy, Rule string
 	Origin       ir.Origin
 	Matched      bool
+	// Aside says that the rule decided nothing although it matched: another one
+	// did, or it only audits.
+	Aside bool
 	// Why it did not match, or did.
 	Why string
 }

@@ -174,6 +174,10 @@ type Attachment struct {
 	// no route: its fields that are not zero replace theirs, and its steps run
 	// before a route is chosen.
 	Listener *ir.HTTPSettings
+	// ListenerTLS goes with Listener: its fields that are not zero replace
+	// those of TLS listeners. One that asks for client certificates closes
+	// listeners without TLS.
+	ListenerTLS *ir.ServerTLS
 	// Closed is set where the policy could not be built. The attachment keeps
 	// its slot, and the routes where it wins are closed.
 	Closed *ir.Closed

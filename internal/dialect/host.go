@@ -45,7 +45,7 @@ func (r *merge) addListeners(all []*Listener) {
 			taken[socket{a, l.Port}] = append(taken[socket{a, l.Port}], l)
 		}
 		n := l.Listener
-		n.HTTP = r.settings(l)
+		n.HTTP, n.TLS = r.settings(l)
 		r.listeners[l.Name] = l
 		r.config.Listeners = append(r.config.Listeners, &n)
 	}

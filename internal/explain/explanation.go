@@ -210,7 +210,7 @@ func (d *Decided) ruled(s *dataplane.TracedStep) {
 	for _, r := range s.Rules {
 		at := index[r.Policy]
 		index[r.Policy]++
-		if !r.Matched {
+		if !r.Matched || r.Aside {
 			continue
 		}
 		d.Rule, d.Index = r.Rule, at

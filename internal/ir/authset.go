@@ -70,7 +70,11 @@ type BasicUser struct {
 }
 
 // VerifiedToken lets a caller pass whom a JWT step before has proven.
-type VerifiedToken struct{}
+type VerifiedToken struct {
+	// UserHeader is where other methods name the caller: it is not set, and
+	// what a client sends there goes no further.
+	UserHeader string `json:"userHeader,omitempty"`
+}
 
 // AccessToken validates an OAuth 2.0 bearer token (RFC 6750). Exactly one of
 // Introspection and Keys is set.
@@ -125,7 +129,8 @@ type ExternalAuth struct {
 }
 
 // ExternalHTTP is a check over HTTP: any 2xx lets the request pass, any other
-// answer below 500 is given to the client.
+// answer below 500 is given to the client. Names of headers, but those that are
+// added, may have a "*" at one end.
 type ExternalHTTP struct {
 	// URL of the server; the request's path and query are appended to its path
 	// if AppendPath, and the server is asked under the request's host then.

@@ -10,6 +10,7 @@ func (s *Step) Kind() string {
 		{s.JWT != nil, "JWT"},
 		{s.AuthSet != nil, "authentication"},
 		{s.ClaimRules != nil, "claim rules"},
+		{s.Authorization != nil, "authorization"},
 		{s.Transform != nil, "transformation"},
 		{s.CORS != nil, "CORS"},
 		{s.Headers != nil, "headers"},

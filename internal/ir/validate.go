@@ -71,6 +71,11 @@ func (v *validator) steps(owner string, steps []Step) {
 				v.upstreamNamed(owner, name)
 			}
 		}
+		if s.Authorization != nil {
+			for _, name := range s.Authorization.Upstreams() {
+				v.upstreamNamed(owner, name)
+			}
+		}
 		if s.Path != nil {
 			v.one(place{owner, "path of step", i, s.Slot}, s.Path.set()...)
 		}
@@ -134,9 +139,9 @@ func (a Action) set() []bool {
 
 func (s Step) set() []bool {
 	return []bool{
-		s.JWT != nil, s.AuthSet != nil, s.ClaimRules != nil, s.AccessRules != nil, s.Transform != nil, s.CORS != nil, s.Headers != nil, s.Path != nil, s.Host != nil,
+		s.JWT != nil, s.AuthSet != nil, s.ClaimRules != nil, s.AccessRules != nil, s.Authorization != nil, s.Transform != nil, s.CORS != nil, s.Headers != nil, s.Path != nil, s.Host != nil,
 		s.Mirror != nil, s.BodyLimit != nil, s.Buffer != nil, s.Timeouts != nil, s.Retry != nil,
-		s.Upgrade != nil, s.LLM != nil, s.BodyEdit != nil, s.Closed != nil,
+		s.Upgrade != nil, s.LLM != nil, s.BodyEdit != nil, s.Direct != nil, s.Closed != nil,
 	}
 }
 

@@ -35,7 +35,7 @@ type authenticate struct {
 }
 
 func (s *authenticate) Run(ctx context.Context, e *dataplane.Exchange) *dataplane.Answer {
-	result, err := s.authenticator.Authenticate(ctx, &authn.Request{Header: e.Header, Sealed: e, Query: e.Query(), Given: e.Trace().Claims()})
+	result, err := s.authenticator.Authenticate(ctx, &authn.Request{Method: e.Method, Header: e.Header, Sealed: e, Query: e.Query(), Given: e.Trace().Claims()})
 	if err != nil {
 		return s.refuse(e, err)
 	}

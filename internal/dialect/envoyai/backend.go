@@ -63,6 +63,9 @@ func (p *place) upstream(v variant) *ir.Upstream {
 		v.at.mutations(u, v.headers, v.body)
 	}
 	p.checkDuration("timeouts", f.timeouts)
+	if c := p.quotaFor(); c != nil {
+		notReady = c
+	}
 	switch {
 	case faulty(p.o) != nil:
 		u.Closed = faulty(p.o)
@@ -187,6 +190,19 @@ func (p *place) isTarget(policy *resource.Object) bool {
 		}
 	}
 	return false
+}
+
+// quotaFor says that a backend is under a quota, which we do not have; nil: it
+// is not.
+func (p *place) quotaFor() *ir.Closed {
+	for _, o := range p.t.v.In(quotaPolicyKind, p.o.Namespace) {
+		for _, t := range o.Spec.(*quotaPolicy).Spec.TargetRefs {
+			if targetKey(t, o.Namespace) == p.o.Key {
+				return &ir.Closed{Reason: "QuotaPolicy is not supported", Origin: o.Origin("spec")}
+			}
+		}
+	}
+	return nil
 }
 
 // maxMutations bounds each list of a mutation, as the CRD does.

@@ -74,6 +74,16 @@ func translate(v *resource.View, root resource.Key) (*dialect.Fragment, status.R
 		p.backendSecurity(&spec.Spec)
 	case *securityPolicy:
 		p.securityPolicy(&spec.Spec)
+	case *backendTrafficPolicy:
+		p.backendTraffic(&spec.Spec)
+	case *clientTrafficPolicy:
+		p.clientTraffic(&spec.Spec)
+	case *httpRouteFilter:
+		p.routeFilter(&spec.Spec)
+	case *guardPolicy:
+		p.guard(&spec.Spec.targeting)
+	case *quotaPolicy:
+		p.quota(spec.Spec.TargetRefs)
 	case *notBuilt:
 		p.warn("", "remove it", "%s is not supported and has no effect", o.Kind)
 	}

@@ -82,9 +82,10 @@ func (w *ruleWork) member(at *place, ref *routeBackend, index int) member {
 		request, attempt := w.quiet(o).checkDuration("timeouts", t)
 		w.steps = append(w.steps, timeoutStep(ir.Timeouts{Request: request, Attempt: attempt}, o.Origin("spec.timeouts")))
 	}
-	if ref.ModelNameOverride != "" || ref.HeaderMutation != nil || ref.BodyMutation != nil {
+	if ref.ModelNameOverride != "" || ref.HeaderMutation != nil || ref.BodyMutation != nil || !w.tuned.isZero() {
 		m.upstream = fmt.Sprintf("%s#%s.%d:%s/%s", upstreamName(w.o.Key), w.label(), index, key.Namespace, key.Name)
 		u := w.quiet(o).upstream(variant{name: m.upstream, model: ref.ModelNameOverride, headers: ref.HeaderMutation, body: ref.BodyMutation, at: at})
+		w.tuned.apply(u)
 		w.t.f.Upstreams = append(w.t.f.Upstreams, u)
 	}
 	return m

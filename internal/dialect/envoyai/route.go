@@ -34,6 +34,7 @@ func (p *place) route() {
 	if r.closed = faulty(p.o); r.closed == nil {
 		r.closed = p.since(mark)
 	}
+	r.tuned = r.upstreamTuning()
 	rules := r.rules()
 	parents := parent.Attach(p.t.v, parent.Route{
 		Object: p.o, Kinds: []resource.GroupKind{p.o.GroupKind, parent.HTTPRouteKind},
@@ -56,6 +57,7 @@ type routeWork struct {
 	form   routeForm
 	closed *ir.Closed // every rule answers so
 	listed []ir.ListedModel
+	tuned  tuning
 }
 
 // bounds checks what the CRDs count.
