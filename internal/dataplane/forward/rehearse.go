@@ -59,7 +59,7 @@ func (x *exchange) share(at *attempt) string {
 
 // name is inject for a rehearsal: it puts on what is secret by name, and
 // fetches nothing. It fails where inject would, as far as can be told.
-func (x *exchange) name(ctx context.Context, at *attempt, o *outgoing, out *dataplane.Outbound) error {
+func (x *exchange) name(ctx context.Context, at *attempt, o *outgoing, out *dataplane.Outbound, brought http.Header) error {
 	in, cfg := at.ep.upstream.injector, at.ep.upstream.cfg.Credential
 	at.from = map[string]string{}
 	var keep []string
@@ -87,7 +87,14 @@ func (x *exchange) name(ctx context.Context, at *attempt, o *outgoing, out *data
 		c := &credential.Outbound{Method: o.Method, Scheme: o.URL.Scheme, Host: o.Host, URL: o.URL, Header: o.Header, Caller: x.unaccepted(), Keep: keep}
 		return in.Inject(ctx, c)
 	}
-	if c, ok := in.(credential.Checker); ok && inStore(cfg) {
+	own := false
+	if b, ok := in.(credential.Bringer); ok {
+		var err error
+		if own, err = b.Brought(&credential.Outbound{Caller: x.unaccepted(), Override: brought, Metadata: x.metadata}); err != nil {
+			return err
+		}
+	}
+	if c, ok := in.(credential.Checker); ok && !own {
 		if err := c.Check(); err != nil {
 			return err
 		}
@@ -99,21 +106,18 @@ func (x *exchange) name(ctx context.Context, at *attempt, o *outgoing, out *data
 	}
 	for _, name := range in.Headers() {
 		name = http.CanonicalHeaderKey(name)
-		at.from[name] = reference(cfg)
+		at.from[name] = reference(cfg, own)
 		o.Header[name] = []string{dataplane.Redacted}
 	}
 	return nil
 }
 
-// inStore reports whether a credential is made of nothing but secrets that are
-// at hand.
-func inStore(c *ir.Credential) bool {
-	return c.Header != nil || c.AWS != nil && c.AWS.Keys.Static != nil && c.AWS.Keys.Role == nil
-}
-
-// reference says where a credential comes from.
-func reference(c *ir.Credential) string {
+// reference says where a credential comes from; own, that the request brings
+// it.
+func reference(c *ir.Credential, own bool) string {
 	switch {
+	case own:
+		return "the credential that the request brings"
 	case c.Header != nil:
 		return c.Header.Secret.String()
 	case c.AWS != nil && c.AWS.Keys.Static != nil:
