@@ -61,6 +61,15 @@ func walkthroughs() []walkthrough {
 				{"a caller with a key: 200", `curl -i {base}/huggingface -H "api-key: mysecretkey" -H 'Content-Type: application/json'` + prompt},
 			},
 		},
+		{
+			folder: "envoy-ai-gateway/today-api-key", title: "Envoy AI Gateway: an AIGatewayRoute to OpenAI by the model, whose BackendSecurityPolicy holds the key",
+			port: 8080, local: 8084,
+			tries: []try{
+				{"the model of the route: 200", "curl -i {base}/v1/chat/completions" + strings.Replace(chat, "gpt-3.5-turbo", "gpt-4o-mini", 1)},
+				{"another model: 404, No matching route", "curl -i {base}/v1/chat/completions" + chat},
+				{"the models that there are: 200, gpt-4o-mini", "curl -i {base}/v1/models"},
+			},
+		},
 	}
 }
 

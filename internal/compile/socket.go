@@ -79,6 +79,9 @@ func (r *run) listener(l *ir.Listener) *dataplane.Listener {
 		}
 		out.Stages = append(out.Stages, r.traced(stage, &l.HTTP.Steps[i]))
 	}
+	if l.Otherwise != nil {
+		out.Otherwise = r.route(l.Otherwise).route
+	}
 	var hosts []match.HostEntry[*dataplane.VirtualHost]
 	for _, h := range l.Hosts {
 		hosts = append(hosts, match.HostEntry[*dataplane.VirtualHost]{Pattern: h.Hostname, Value: r.virtualHost(l, h)})

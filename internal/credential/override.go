@@ -100,7 +100,7 @@ func OverrideHeaders(cfg *ir.Credential) []string {
 // credential, if that is allowed. A part of a credential is never made whole
 // from the configured one.
 func (v *override) Inject(ctx context.Context, o *Outbound) error {
-	own, err := v.Brought(o)
+	own, err := v.brings(o)
 	for _, name := range v.headers {
 		delete(o.Header, name)
 	}
@@ -117,15 +117,9 @@ func (v *override) Inject(ctx context.Context, o *Outbound) error {
 	return v.taker.give(ctx, o, b)
 }
 
-// Bringer is what an Injector may be besides: Brought tells whether the request
-// brings a credential of its own, and why it would be refused for that, or for
-// want of one.
-type Bringer interface {
-	Brought(o *Outbound) (bool, error)
-}
-
-// Brought tells whether o brings a credential.
-func (v *override) Brought(o *Outbound) (bool, error) {
+// brings tells whether o brings a credential, and why it is refused for that,
+// or for want of one.
+func (v *override) brings(o *Outbound) (bool, error) {
 	b, err := v.find(o)
 	switch {
 	case err != nil:

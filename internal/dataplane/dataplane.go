@@ -69,6 +69,8 @@ type Listener struct {
 	Limits Limits
 	// Stages run before a route is chosen.
 	Stages []Stage
+	// Otherwise takes what no route takes; nil: 404.
+	Otherwise *Route
 	// TrustedHops, Via, ServerName, ForwardedPort and KeepRequestID are as in
 	// ir.HTTPSettings, defaults filled in.
 	TrustedHops int

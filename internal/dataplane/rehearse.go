@@ -23,8 +23,9 @@ type Given struct {
 	// Proven says that Claims prove a caller also where no step verifies
 	// tokens: where policies are tried without what comes before them.
 	Proven bool
-	// Peer says that the TLS state's client certificate counts as verified.
-	Peer bool
+	// Peer is the SPIFFE ID in a client certificate, which counts as verified;
+	// empty: what the connection proves.
+	Peer string
 	// Remote is the caller's address behind trusted proxies; zero: what the
 	// request says of it.
 	Remote netip.Addr

@@ -25,8 +25,11 @@ type Listener struct {
 	Redirect *Redirect      `json:"redirect,omitempty"`
 	HTTP     HTTPSettings   `json:"http,omitzero"`
 	Hosts    []*VirtualHost `json:"hosts,omitempty"`
-	Closed   *Closed        `json:"closed,omitempty"`
-	Origin   Origin         `json:"origin,omitzero"`
+	// Otherwise takes what no route takes: where callers must prove something
+	// before they are told that there is nothing. Nil: 404.
+	Otherwise *Route  `json:"otherwise,omitempty"`
+	Closed    *Closed `json:"closed,omitempty"`
+	Origin    Origin  `json:"origin,omitzero"`
 }
 
 // KeyPair names a certificate chain and its private key, both PEM.

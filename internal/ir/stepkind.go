@@ -11,6 +11,7 @@ func (s *Step) Kind() string {
 		{s.AuthSet != nil, "authentication"},
 		{s.ClaimRules != nil, "claim rules"},
 		{s.Authorization != nil, "authorization"},
+		{s.AccessRules != nil, "access rules"},
 		{s.Transform != nil, "transformation"},
 		{s.CORS != nil, "CORS"},
 		{s.Headers != nil, "headers"},
@@ -24,6 +25,7 @@ func (s *Step) Kind() string {
 		{s.Upgrade != nil, "upgrade"},
 		{s.LLM != nil, "LLM options"},
 		{s.BodyEdit != nil, "body"},
+		{s.Direct != nil, "direct answer"},
 	} {
 		if k.is {
 			return k.name

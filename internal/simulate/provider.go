@@ -82,6 +82,7 @@ func Kinds() []Kind {
 		{"aws-sts", append(regional("sts"), "sts.amazonaws.com"), func(c ProviderConfig) Provider { return NewSTS(c) }},
 		{"bedrock", regional("bedrock-runtime"), func(c ProviderConfig) Provider { return NewBedrock(c) }},
 		{"aws-metadata", []string{"169.254.169.254", "169.254.170.2", "169.254.170.23"}, func(c ProviderConfig) Provider { return NewMetadata(c) }},
+		{"dashscope", []string{"dashscope.aliyuncs.com"}, func(c ProviderConfig) Provider { return NewDashScope(c) }},
 	}
 }
 

@@ -347,7 +347,7 @@ func TestCredentialThatTheRequestBringsIsExplained(t *testing.T) {
 		headers []string
 		want    string
 	}{
-		"whole": {[]string{id, key}, "the credential that the request brings"},
+		"whole": {[]string{id, key}, "what the request brings"},
 		"none":  {nil, "401"},
 		"part":  {[]string{id}, "400"},
 	} {

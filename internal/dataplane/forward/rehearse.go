@@ -2,6 +2,7 @@ package forward
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net"
@@ -82,48 +83,63 @@ func (x *exchange) name(ctx context.Context, at *attempt, o *outgoing, out *data
 	if in == nil {
 		return nil
 	}
-	if cfg.Passthrough != nil { // it has nothing of its own to fetch
-		at.from[http.CanonicalHeaderKey(cfg.Passthrough.Name)] = "the caller's own token"
-		c := &credential.Outbound{Method: o.Method, Scheme: o.URL.Scheme, Host: o.Host, URL: o.URL, Header: o.Header, Caller: x.unaccepted(), Keep: keep}
-		return in.Inject(ctx, c)
-	}
-	own := false
-	if b, ok := in.(credential.Bringer); ok {
-		var err error
-		if own, err = b.Brought(&credential.Outbound{Caller: x.unaccepted(), Override: brought, Metadata: x.metadata}); err != nil {
+	if cfg.Override != nil || atHand(cfg) {
+		c := &credential.Outbound{
+			Method: o.Method, Scheme: o.URL.Scheme, Host: o.Host, URL: o.URL, Header: o.Header.Clone(), Body: o.data,
+			Caller: x.unaccepted(), Keep: keep, Override: brought, Metadata: x.metadata,
+		}
+		err := in.Inject(ctx, c)
+		if callers := (*credential.CallerError)(nil); err != nil && (atHand(cfg) || errors.As(err, &callers)) {
 			return err
 		}
-	}
-	if c, ok := in.(credential.Checker); ok && !own {
-		if err := c.Check(); err != nil {
-			return err
+		if err == nil {
+			o.Host, o.URL, o.Header = c.Host, c.URL, c.Header
+			x.named(at, o, in, reference(cfg, len(brought) > 0))
+			return nil
 		}
 	}
-	for _, name := range credential.WellKnown() {
+	for _, name := range credential.WellKnown() { // it would be fetched
 		if !slices.Contains(keep, name) {
 			delete(o.Header, name)
 		}
 	}
 	for _, name := range in.Headers() {
-		name = http.CanonicalHeaderKey(name)
-		at.from[name] = reference(cfg, own)
-		o.Header[name] = []string{dataplane.Redacted}
+		o.Header[http.CanonicalHeaderKey(name)] = []string{dataplane.Redacted}
 	}
+	x.named(at, o, in, reference(cfg, false))
 	return nil
 }
 
-// reference says where a credential comes from; own, that the request brings
-// it.
-func reference(c *ir.Credential, own bool) string {
+// named notes where the headers of an Injector come from.
+func (x *exchange) named(at *attempt, o *outgoing, in credential.Injector, from string) {
+	for _, name := range in.Headers() {
+		if name = http.CanonicalHeaderKey(name); o.Header[name] != nil {
+			at.from[name] = from
+		}
+	}
+}
+
+// atHand reports whether a credential is made of nothing but what the request
+// brings and secrets that are at hand.
+func atHand(c *ir.Credential) bool {
+	return c.Header != nil || c.Passthrough != nil || c.AWS != nil && c.AWS.Keys.Static != nil && c.AWS.Keys.Role == nil
+}
+
+// reference says where a credential comes from.
+func reference(c *ir.Credential, brought bool) string {
 	switch {
-	case own:
-		return "the credential that the request brings"
+	case brought:
+		return "what the request brings"
 	case c.Header != nil:
 		return c.Header.Secret.String()
+	case c.Passthrough != nil:
+		return "the caller's own token"
 	case c.AWS != nil && c.AWS.Keys.Static != nil:
 		return "signed with " + c.AWS.Keys.Static.SecretAccessKey.String()
+	case c.AWS != nil && c.AWS.Keys.Role == nil && c.AWS.Keys.File != nil:
+		return "signed with the keys in " + c.AWS.Keys.File.Contents.String()
 	case c.AWS != nil:
-		return "signed with keys that are fetched"
+		return "signed with keys that are fetched, as " + c.Origin.String() + " says"
 	}
 	return "a token that is fetched, as " + c.Origin.String() + " says"
 }
