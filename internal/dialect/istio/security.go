@@ -97,6 +97,9 @@ func (p *place) security() {
 			ours = append(ours, w)
 		}
 	}
+	if len(ours) == 0 && p.t.holdsForAPIGateway(p.o, &mesh) {
+		return
+	}
 	if len(ours) == 0 {
 		p.fail("", p.selectable(), "it applies to no workload that the gateway is, so it protects nothing here")
 		return
