@@ -66,6 +66,7 @@ func (d *definition) roots(v *resource.View) []resource.Key {
 	if d.opts.Mesh != nil {
 		keys = append(keys, meshRoot)
 	}
+	keys = append(keys, apiRoots(v)...)
 	for _, k := range d.kinds() {
 		for _, o := range v.All(k.GroupKind) {
 			keys = append(keys, o.Key)
@@ -88,6 +89,10 @@ func (d *definition) translate(v *resource.View, root resource.Key) (*dialect.Fr
 	t := &translation{opts: d.opts, v: v, f: &dialect.Fragment{}}
 	if root == meshRoot {
 		t.meshListener()
+		return t.f, t.report
+	}
+	if root.GroupKind == apiGateways {
+		t.apiGateway(root)
 		return t.f, t.report
 	}
 	o := v.Get(root.GroupKind, root.Namespace, root.Name)

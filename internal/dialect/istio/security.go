@@ -68,7 +68,7 @@ func (t *translation) protect(d *door, l *dialect.Listener) {
 
 // forPolicies is a workload as istioauth knows it.
 func (w *Workload) forPolicies() istioauth.Workload {
-	return istioauth.Workload{Namespace: w.Namespace, Labels: w.Labels}
+	return istioauth.Workload{Namespace: w.Namespace, Labels: w.Labels, Gateway: w.gateway}
 }
 
 // authEnv leads the questions of CUSTOM policies to the upstreams of the mesh.
@@ -92,7 +92,7 @@ func (p *place) security() {
 		return
 	}
 	var ours []*Workload
-	for _, w := range p.t.workloads() {
+	for _, w := range p.t.policed() {
 		if (w.Namespace == p.o.Namespace || p.o.Namespace == mesh.RootNamespace) && istioauth.Applies(p.o, w.forPolicies()) {
 			ours = append(ours, w)
 		}
