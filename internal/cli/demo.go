@@ -79,10 +79,19 @@ func walkthroughs() []walkthrough {
 			},
 		},
 		{
+			folder: "envoy-ai-gateway/today-api-key", title: "Envoy AI Gateway: an AIGatewayRoute to OpenAI by the model, whose BackendSecurityPolicy holds the key",
+			port: 8080, local: 8084,
+			tries: []try{
+				{"the model of the route: 200", "curl -i {base}/v1/chat/completions" + strings.Replace(chat, "gpt-3.5-turbo", "gpt-4o-mini", 1)},
+				{"another model: 404, No matching route", "curl -i {base}/v1/chat/completions" + chat},
+				{"the models that there are: 200, gpt-4o-mini", "curl -i {base}/v1/models"},
+			},
+		},
+		{
 			folder: "asm-egress-gateway", title: "ASM: workloads call DashScope by way of an egress gateway, which knows them by their certificates",
-			port: 80, local: 8084,
+			port: 80, local: 8085,
 			identity: "spiffe://cluster.local/ns/istio-system/sa/istio-egressgateway",
-			callers:  []caller{{"default", "curl", 8085}, {"default", "sleep", 8086}},
+			callers:  []caller{{"default", "curl", 8086}, {"default", "sleep", 8087}},
 			tries: []try{
 				{"the workload curl, by its own side of the mesh: 200", "curl -i {curl}" + tellMe},
 				{"the workload sleep, which a policy denies: 403, RBAC: access denied", "curl -i {sleep}" + tellMe},

@@ -25,6 +25,7 @@ func (s *Step) Kind() string {
 		{s.Upgrade != nil, "upgrade"},
 		{s.LLM != nil, "LLM options"},
 		{s.BodyEdit != nil, "body"},
+		{s.Direct != nil, "direct answer"},
 	} {
 		if k.is {
 			return k.name

@@ -60,13 +60,17 @@ func New(opts Options) dialect.Dialect {
 // definition is what New was told.
 type definition struct{ opts Options }
 
-// roots lists every object of the dialect's kinds.
+// roots lists every object of the dialect's kinds, and the Gateway API's
+// Gateways, for which its policies hold.
 func (d *definition) roots(v *resource.View) []resource.Key {
 	var keys []resource.Key
 	if d.opts.Mesh != nil {
 		keys = append(keys, meshRoot)
+	} else {
+		for _, o := range v.All(apiGatewayKind) {
+			keys = append(keys, o.Key)
+		}
 	}
-	keys = append(keys, apiRoots(v)...)
 	for _, k := range d.kinds() {
 		for _, o := range v.All(k.GroupKind) {
 			keys = append(keys, o.Key)
@@ -91,12 +95,12 @@ func (d *definition) translate(v *resource.View, root resource.Key) (*dialect.Fr
 		t.meshListener()
 		return t.f, t.report
 	}
-	if root.GroupKind == apiGateways {
-		t.apiGateway(root)
-		return t.f, t.report
-	}
 	o := v.Get(root.GroupKind, root.Namespace, root.Name)
 	if o == nil {
+		return t.f, t.report
+	}
+	if o.GroupKind == apiGatewayKind {
+		t.protectAPIGateway(o)
 		return t.f, t.report
 	}
 	p := &place{t: t, o: o, at: "spec"}

@@ -68,7 +68,7 @@ func (t *translation) protect(d *door, l *dialect.Listener) {
 
 // forPolicies is a workload as istioauth knows it.
 func (w *Workload) forPolicies() istioauth.Workload {
-	return istioauth.Workload{Namespace: w.Namespace, Labels: w.Labels, Gateway: w.gateway}
+	return istioauth.Workload{Namespace: w.Namespace, Labels: w.Labels}
 }
 
 // authEnv leads the questions of CUSTOM policies to the upstreams of the mesh.
@@ -92,10 +92,13 @@ func (p *place) security() {
 		return
 	}
 	var ours []*Workload
-	for _, w := range p.t.policed() {
+	for _, w := range p.t.workloads() {
 		if (w.Namespace == p.o.Namespace || p.o.Namespace == mesh.RootNamespace) && istioauth.Applies(p.o, w.forPolicies()) {
 			ours = append(ours, w)
 		}
+	}
+	if len(ours) == 0 && p.t.holdsForAPIGateway(p.o, &mesh) {
+		return
 	}
 	if len(ours) == 0 {
 		p.fail("", p.selectable(), "it applies to no workload that the gateway is, so it protects nothing here")

@@ -16,8 +16,6 @@ type Workload struct {
 	Labels          map[string]string
 	// root is the namespace with what is meant for the whole mesh.
 	root string
-	// gateway is the Gateway of the Gateway API that it serves, if it is one's.
-	gateway string
 }
 
 // String returns "namespace/name" where there is a name, else the labels.
