@@ -49,6 +49,9 @@ func openRoutes(c *ir.Config) map[*ir.Route]bool {
 		if l.TLS.AsksClients() {
 			continue
 		}
+		if l.Otherwise != nil {
+			open[l.Otherwise] = true
+		}
 		for _, h := range l.Hosts {
 			for _, rt := range h.Routes {
 				open[rt] = true

@@ -27,6 +27,16 @@ type StageFunc func(ctx context.Context, e *Exchange) *Answer
 // Run calls f.
 func (f StageFunc) Run(ctx context.Context, e *Exchange) *Answer { return f(ctx, e) }
 
+// As returns what a stage can do besides running, if it can: the stage itself,
+// or the one that it stands for.
+func As[T any](s Stage) (T, bool) {
+	if u, ok := s.(interface{ Unwrap() Stage }); ok {
+		s = u.Unwrap()
+	}
+	t, ok := s.(T)
+	return t, ok
+}
+
 // Exchange gathers what one request brings and what happens to it. Stages
 // read and change it in turn; it belongs to one goroutine at a time.
 type Exchange struct {

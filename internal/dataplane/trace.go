@@ -2,8 +2,10 @@ package dataplane
 
 import (
 	"context"
+	"maps"
 	"net/http"
 	"net/netip"
+	"slices"
 
 	"github.com/postern-gateway/postern/internal/authn"
 	"github.com/postern-gateway/postern/internal/dataplane/match"
@@ -199,16 +201,27 @@ type traced struct {
 	from  *ir.Step
 }
 
-// ReadsModel says what the stage itself does.
-func (s *traced) ReadsModel() bool {
-	m, ok := s.stage.(ModelReader)
-	return ok && m.ReadsModel()
+// Unwrap returns the stage that is told of.
+func (s *traced) Unwrap() Stage { return s.stage }
+
+// save returns a copy that restore goes back to: of routes that were only
+// tried, nothing is told.
+func (t *Trace) save() *Trace {
+	if t == nil {
+		return nil
+	}
+	c := *t
+	c.Steps, c.made = slices.Clone(t.Steps), maps.Clone(t.made)
+	c.Copies, c.Unasked, c.open = slices.Clip(t.Copies), slices.Clip(t.Unasked), slices.Clone(t.open)
+	return &c
 }
 
-// AllowsModel says what the stage itself does.
-func (s *traced) AllowsModel(e *Exchange, model string) bool {
-	m, ok := s.stage.(ModelAllower)
-	return !ok || m.AllowsModel(e, model)
+func (t *Trace) restore(saved *Trace) {
+	if t != nil {
+		met := t.Met
+		*t = *saved.save()
+		t.Met = met
+	}
 }
 
 func (s *traced) Run(ctx context.Context, e *Exchange) *Answer {

@@ -24,8 +24,8 @@ func (t *Target) passedOver(r *dataplane.Rehearsal) []Candidate {
 	var near, far []Candidate
 	for _, m := range t.matches(r) {
 		why := objection(m.match, r.Trace.Met, r.Record.Model)
-		if why == "" {
-			break
+		if why == "" || r.Route != nil && m.route.Name == r.Route.Name && r.Record.Model == "" && objection(headOnly(m.match), r.Trace.Met, "") == "" {
+			break // or refused before its body was read for the model
 		}
 		c := Candidate{Route: m.route.Name, Match: matchText(m.match), Why: why, Origin: m.route.Origin}
 		if takes(ir.Match{Path: m.match.Path}, r.Trace.Met) {
@@ -36,6 +36,12 @@ func (t *Target) passedOver(r *dataplane.Rehearsal) []Candidate {
 	}
 	all := append(near, far...)
 	return all[:min(len(all), mostPassedOver)]
+}
+
+// headOnly is what a match asks of everything but the model.
+func headOnly(m ir.Match) ir.Match {
+	m.Model = nil
+	return m
 }
 
 type ranked struct {

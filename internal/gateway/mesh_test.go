@@ -22,11 +22,12 @@ const egressHost = "istio-egressgateway.istio-system.svc.cluster.local"
 
 // workloadSide is a plain listener that carries everything to the gateway at
 // addr over mutual TLS; who answers there must prove to be want.
-func workloadSide(t testing.TB, addr, want string) *node {
+func workloadSide(t testing.TB, addr, want string, protocol ...ir.Protocol) *node {
 	t.Helper()
 	return newNode(t, forwarding(nil, &ir.Upstream{
-		Name: "egress", Endpoints: []ir.Endpoint{{Host: egressHost, Port: 80}},
-		TLS: &ir.ClientTLS{Identity: true, AutoSNI: true, SubjectAltNames: []string{want}},
+		Name: "egress", Protocol: append(protocol, ir.ProtocolHTTP1)[0],
+		Endpoints: []ir.Endpoint{{Host: egressHost, Port: 80}},
+		TLS:       &ir.ClientTLS{Identity: true, AutoSNI: true, SubjectAltNames: []string{want}},
 	}), egressHost+":80="+addr)
 }
 
@@ -120,9 +121,15 @@ func TestMeshRefuses(t *testing.T) {
 // TestSecurityRow23MeshRotates renews the certificates and the roots of both
 // sides, again and again, while requests go through: none fails.
 func TestSecurityRow23MeshRotates(t *testing.T) {
+	for _, protocol := range []ir.Protocol{ir.ProtocolHTTP1, ir.ProtocolHTTP2} {
+		t.Run("upstream"+string(protocol), func(t *testing.T) { rotate(t, protocol) })
+	}
+}
+
+func rotate(t *testing.T, protocol ir.Protocol) {
 	ca := newCA(t)
 	egress := identified(t, ca, nil)
-	side := workloadSide(t, egress.addr(), egressID)
+	side := workloadSide(t, egress.addr(), egressID, protocol)
 	side.identify(t, workload(t, ca, callerID), ca.PEM())
 	var (
 		stop atomic.Bool
@@ -166,4 +173,28 @@ func TestSecurityRow23MeshRotates(t *testing.T) {
 	stop.Store(true)
 	work.Wait()
 	t.Logf("%d requests went through 15 rotations", sent.Load())
+}
+
+// TestMeshShowsTheNewIdentity gives the workload's side another identity while
+// its connections are open: the next call is made under the new one.
+func TestMeshShowsTheNewIdentity(t *testing.T) {
+	for _, protocol := range []ir.Protocol{ir.ProtocolHTTP1, ir.ProtocolHTTP2} {
+		t.Run("upstream"+string(protocol), func(t *testing.T) {
+			ca := newCA(t)
+			egress := identified(t, ca, nil)
+			side := workloadSide(t, egress.addr(), egressID, protocol)
+			c := client(t, nil)
+			for _, id := range []string{callerID, callerID + "2", callerID} {
+				side.identify(t, workload(t, ca, id), ca.PEM())
+				for range 2 {
+					if status, body := get(c, "http://"+side.addr()+"/x"); status != 200 {
+						t.Fatalf("%d %s; %s", status, body, side.seen.last().Cause)
+					}
+					if r := egress.seen.last(); r.Peer != id {
+						t.Errorf("%s: called as %q, want %q", r.Protocol, r.Peer, id)
+					}
+				}
+			}
+		})
+	}
 }
