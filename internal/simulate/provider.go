@@ -82,6 +82,9 @@ func Kinds() []Kind {
 		{"aws-sts", append(regional("sts"), "sts.amazonaws.com"), func(c ProviderConfig) Provider { return NewSTS(c) }},
 		{"bedrock", regional("bedrock-runtime"), func(c ProviderConfig) Provider { return NewBedrock(c) }},
 		{"aws-metadata", []string{"169.254.169.254", "169.254.170.2", "169.254.170.23"}, func(c ProviderConfig) Provider { return NewMetadata(c) }},
+		{"entra", []string{"login.microsoftonline.com"}, func(c ProviderConfig) Provider { return NewEntra(c) }},
+		{"gcp", []string{"oauth2.googleapis.com", "sts.googleapis.com", "iamcredentials.googleapis.com"}, func(c ProviderConfig) Provider { return NewGCP(c) }},
+		{"gcp-metadata", []string{"metadata.google.internal"}, func(c ProviderConfig) Provider { return NewGCPMachine(c) }},
 		{"dashscope", []string{"dashscope.aliyuncs.com"}, func(c ProviderConfig) Provider { return NewDashScope(c) }},
 	}
 }
