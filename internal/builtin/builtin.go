@@ -56,9 +56,17 @@ func Names() []string {
 	return out
 }
 
-// Select returns the dialects with the given names; no names mean all of them.
+// MeshNames returns what the dialects are called that have rules for the
+// workload's side of a mesh.
+func MeshNames() []string { return []string{istio.New(istio.Options{}).Name} }
+
+// Select returns the dialects with the given names; no names mean all of them,
+// and on the workload's side of a mesh those of MeshNames.
 func Select(names []string, o Options) ([]dialect.Dialect, error) {
 	all := Dialects(o)
+	if o.Mesh != nil && len(names) == 0 {
+		names = MeshNames()
+	}
 	if len(names) == 0 {
 		return all, nil
 	}
@@ -105,11 +113,18 @@ type FileConfig struct {
 	// Placeholders stand in for variables that are not set, which is
 	// otherwise an error.
 	Placeholders bool
+	// NoSecrets leaves the bytes of every Secret unread: the workload's side
+	// of a mesh holds nobody's keys.
+	NoSecrets bool
 }
 
 // Files returns the source of resources in files and folders.
 func Files(c FileConfig) Loader {
 	kinds := Kinds(c.Dialects)
+	if c.NoSecrets {
+		i := slices.IndexFunc(kinds, func(k resource.Kind) bool { return k.GroupKind == resource.SecretKind })
+		kinds[i].KeepSecrets = func(*resource.Object) bool { return false }
+	}
 	opts := resource.Options{Env: c.Env}
 	if c.Placeholders {
 		opts.EnvMode = resource.EnvPlaceholder

@@ -167,7 +167,7 @@ func TestExitCodes(t *testing.T) {
 
 		{"simulate now", 2, "takes none"},
 		{"simulate --addr 9000", 2, `address "9000": want HOST:PORT`},
-		{"simulate --default-provider nope", 2, `--default-provider "nope": want openai or huggingface or dashscope`},
+		{"simulate --default-provider nope", 2, `--default-provider "nope": want openai or huggingface or `},
 		{"simulate --fault nope", 2, "want reset, half, hang, garbage or early-close"},
 		{"simulate --status 99", 2, "want 200 to 599"},
 

@@ -31,6 +31,7 @@ type resourceOptions struct {
 	gateway  string
 	exposed  string
 	workload workloadOptions
+	mesh     *builtin.Mesh // nil: a gateway
 }
 
 func (o *resourceOptions) flags(f *pflag.FlagSet) {
@@ -47,7 +48,7 @@ func (o *resourceOptions) selected() ([]dialect.Dialect, error) {
 	if err != nil {
 		return nil, err
 	}
-	dialects, err := builtin.Select(o.dialects, builtin.Options{Workload: w})
+	dialects, err := builtin.Select(o.dialects, builtin.Options{Workload: w, Mesh: o.mesh})
 	if err != nil {
 		return nil, usageError{err}
 	}
@@ -81,7 +82,7 @@ func (o *resourceOptions) load(ctx context.Context, std Streams, placeholders bo
 	r := &read{store: secret.NewStore()}
 	r.source = builtin.Files(builtin.FileConfig{
 		Paths: o.paths, Stdin: std.In, Dialects: dialects, Store: r.store,
-		Env: std.Env, Placeholders: placeholders,
+		Env: std.Env, Placeholders: placeholders, NoSecrets: o.mesh != nil,
 	})
 	r.update, r.fatal = r.source.Load(ctx)
 	return r, nil

@@ -103,19 +103,28 @@ func newTestLoader(std Streams) *testLoader {
 func (l *testLoader) load(ctx context.Context, r policytest.Resources) *policytest.Loaded {
 	store := secret.NewStore()
 	out := &policytest.Loaded{Deps: offline(store)}
+	l.decode(policytest.ScaffoldFile, r.Scaffold, store, out) // the first of a name counts
 	if len(r.Paths) > 0 {
 		l.files(ctx, r.Paths, store, out)
 	}
 	l.decode(r.File, r.Inline, store, out)
-	l.decode(policytest.ScaffoldFile, r.Scaffold, store, out)
 	if len(out.Fatal) > 0 {
 		return out
 	}
-	p := gateway.NewPipeline(builtin.Dialects(builtin.Options{}), compile.New(out.Deps), "")
+	p := gateway.NewPipeline(builtin.Dialects(gatewayOf(r.Workload)), compile.New(out.Deps), "")
 	var report status.Report
 	out.Config, report, _ = p.Translate(resource.NewSet(out.Objects, l.kinds))
 	out.Report.Join(report)
 	return out
+}
+
+// gatewayOf is what a test says of the gateway, as --workload does. Without
+// labels it says too little to select by.
+func gatewayOf(w *policytest.Workload) builtin.Options {
+	if w == nil || w.Namespace == "" || len(w.Labels) == 0 {
+		return builtin.Options{}
+	}
+	return builtin.Options{Workload: &builtin.Workload{Namespace: w.Namespace, Labels: w.Labels}}
 }
 
 // decode takes documents as a file's.

@@ -12,6 +12,7 @@ import (
 	"github.com/postern-gateway/postern/internal/authn"
 	"github.com/postern-gateway/postern/internal/dataplane/match"
 	"github.com/postern-gateway/postern/internal/ir"
+	"github.com/postern-gateway/postern/internal/secret"
 )
 
 // Stage is one step of a route. It returns nil to go on, and an Answer to end
@@ -26,6 +27,16 @@ type StageFunc func(ctx context.Context, e *Exchange) *Answer
 
 // Run calls f.
 func (f StageFunc) Run(ctx context.Context, e *Exchange) *Answer { return f(ctx, e) }
+
+// As returns what a stage can do besides running, if it can: the stage itself,
+// or the one that it stands for.
+func As[T any](s Stage) (T, bool) {
+	if u, ok := s.(interface{ Unwrap() Stage }); ok {
+		s = u.Unwrap()
+	}
+	t, ok := s.(T)
+	return t, ok
+}
 
 // Exchange gathers what one request brings and what happens to it. Stages
 // read and change it in turn; it belongs to one goroutine at a time.
@@ -133,8 +144,16 @@ type Outbound struct {
 type SecretHeader struct {
 	Name  string
 	Value func() (string, error)
-	// From names the secret, for people; empty: it has no name.
-	From string
+	// Ref is the secret that the value is; nil: it was written or made.
+	Ref *secret.Ref
+}
+
+// Source says where the value comes from, for people.
+func (s *SecretHeader) Source() string {
+	if s.Ref == nil {
+		return "what a step wrote or made of a credential"
+	}
+	return s.Ref.String()
 }
 
 // Query returns the parsed query. Pairs that do not parse are left out.

@@ -58,7 +58,6 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // begin returns the exchange of a request that has come.
 func (h *Handler) begin(w http.ResponseWriter, r *http.Request) *Exchange {
 	e := &Exchange{Response: w, Method: r.Method, Length: r.ContentLength, rest: r.Body, expects: r.Header["Expect"] != nil, Proto: r.ProtoMajor, TLS: r.TLS, Peer: r.RemoteAddr}
-	e.Local = localAddr(r.Context())
 	e.Record = Record{Start: h.clock(), Decision: newID(), Method: r.Method, Protocol: r.Proto}
 	return e
 }
@@ -86,6 +85,7 @@ func (h *Handler) serve(ctx context.Context, e *Exchange, r *http.Request) *Answ
 	if socket == nil {
 		return &Answer{Status: http.StatusServiceUnavailable, Body: "no configuration is served here", Verdict: NoRoute, Cause: "socket has no snapshot"}
 	}
+	e.Local = localAddr(ctx)
 	if err := e.normalize(r, socket); err != nil {
 		return BadRequest(err.Error())
 	}
@@ -190,10 +190,8 @@ func (e *Exchange) enter(s *Socket, r *http.Request) *Answer {
 		e.Record.RequestID = newUUID()
 	}
 	e.Header.Set("X-Request-Id", e.Record.RequestID)
-	if l.Clients != nil && !e.trace.peer() {
-		if a := e.admit(l, r); a != nil {
-			return a
-		}
+	if a := e.admitted(l, r); a != nil {
+		return a
 	}
 	if tooMany(e.Header, l.Limits.Headers) {
 		return &Answer{Status: http.StatusRequestHeaderFieldsTooLarge, Body: "too many headers", Verdict: Invalid, Cause: "too many headers"}

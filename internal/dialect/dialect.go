@@ -180,6 +180,9 @@ type Attachment struct {
 	// those of TLS listeners. One that asks for client certificates closes
 	// listeners without TLS.
 	ListenerTLS *ir.ServerTLS
+	// Implied says that the attachment only keeps its slot empty, as a policy
+	// does that replaces others as a whole: nobody is told what becomes of it.
+	Implied bool
 	// Closed is set where the policy could not be built. The attachment keeps
 	// its slot, and the routes where it wins are closed.
 	Closed *ir.Closed

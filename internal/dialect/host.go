@@ -235,7 +235,7 @@ func (r *merge) referableNames(t Target) []string {
 // keysText returns what a message calls several objects.
 func keysText(keys []resource.Key) string {
 	names := make([]string, len(keys))
-	for i, k := range keys {
+	for i, k := range slices.SortedFunc(slices.Values(keys), resource.Key.Compare) {
 		names[i] = k.String()
 	}
 	return strings.Join(names, ", ")
@@ -284,6 +284,9 @@ func (a *Attachment) bearers() string {
 func (r *merge) tellAttachments(fragments []*Fragment) {
 	for _, f := range fragments {
 		for _, a := range f.Attachments {
+			if a.Implied {
+				continue
+			}
 			t := r.tally[a]
 			o := status.Outcome{Object: a.Owner.Status(), About: a.Slot + " on " + a.Target.String(), Condition: "Attached", OK: true, Reason: "Attached"}
 			switch {

@@ -29,8 +29,11 @@ type AuthMethod struct {
 
 // APIKey authenticates by a key in a header, compared with those in Secrets.
 type APIKey struct {
-	// Headers that may hold the key, in order; the whole value is the key.
-	Headers []string `json:"headers"`
+	// Headers that may hold the key, in order, then QueryParams, then Cookies;
+	// the whole value is the key.
+	Headers     []string `json:"headers,omitempty"`
+	QueryParams []string `json:"queryParams,omitempty"`
+	Cookies     []string `json:"cookies,omitempty"`
 	// Entries, of which the oldest serves where two have the same key.
 	Entries APIKeyEntries `json:"entries"`
 	// Digest says that the Secrets hold digests in hexadecimal in place of
@@ -54,9 +57,13 @@ type MetadataHeader struct {
 // BasicAuth authenticates by user name and password (RFC 7617).
 type BasicAuth struct {
 	Realm string      `json:"realm,omitempty"`
-	Users []BasicUser `json:"users"`
+	Users []BasicUser `json:"users,omitempty"`
+	// File holds further users, one on each line as htpasswd writes them: with
+	// {SHA} or $apr1$ hashes. Of two of one name the first counts.
+	File secret.Ref `json:"file,omitzero"`
 	// UserHeader gets the user's name; empty: none does.
 	UserHeader string `json:"userHeader,omitempty"`
+	Origin     Origin `json:"origin,omitzero"`
 }
 
 // BasicUser is one user with a salted hash of the password.

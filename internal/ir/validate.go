@@ -17,6 +17,9 @@ func Validate(c *Config) []error {
 			v.fail("listener %q: name is used twice", l.Name)
 		}
 		names[l.Name] = true
+		if l.TLS != nil && l.TLS.Identity && len(l.TLS.Certificates) > 0 {
+			v.fail("listener %q: it shows either the workload certificate or others", l.Name)
+		}
 		v.steps(l.Name, l.HTTP.Steps)
 		if l.Otherwise != nil {
 			v.route(l.Otherwise)

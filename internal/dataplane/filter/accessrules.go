@@ -29,6 +29,9 @@ func (s *accessRules) Run(_ context.Context, e *dataplane.Exchange) *dataplane.A
 		}
 	}
 	d := s.decide(e, e.Model)
+	if t := e.Trace(); t != nil {
+		traceTried(t, s.rules.Explain(s.input(e, e.Model)))
+	}
 	if !d.Allowed {
 		return dataplane.Refuse(http.StatusForbidden, denied, s.slot, s.origin, d.Reason)
 	}
@@ -46,8 +49,12 @@ func (s *accessRules) AllowsModel(e *dataplane.Exchange, model string) bool {
 }
 
 func (s *accessRules) decide(e *dataplane.Exchange, model string) authz.Decision {
-	return s.rules.Decide(&authz.AccessInput{
+	return s.rules.Decide(s.input(e, model))
+}
+
+func (s *accessRules) input(e *dataplane.Exchange, model string) *authz.AccessInput {
+	return &authz.AccessInput{
 		Identities: e.Identities, Method: e.Method, Path: e.Path, Client: e.Client, Header: e.Header, Model: model,
 		ModelLess: e.Method == http.MethodGet || e.Method == http.MethodHead || e.Method == http.MethodOptions,
-	})
+	}
 }

@@ -29,13 +29,12 @@ func traceAccept(t *dataplane.Trace, r *authn.Result) {
 	}
 }
 
-// traceRules tells a rehearsal of every rule that was looked at.
-func traceRules(t *dataplane.Trace, r *authz.Rules, in *authz.Input) {
-	if t == nil {
-		return
-	}
-	for _, tried := range r.Explain(in).Tried {
-		t.Rule(dataplane.TracedRule{Rule: tried.Rule, Origin: tried.Origin, Matched: tried.Matched, Why: tried.Reason})
+// traceTried tells a rehearsal of every rule that was looked at.
+func traceTried(t *dataplane.Trace, d authz.Decision) {
+	for _, tried := range d.Tried {
+		t.Rule(dataplane.TracedRule{
+			Rule: tried.Rule, Origin: tried.Origin, Matched: tried.Matched, Decides: tried.Matched, Why: tried.Reason,
+		})
 	}
 }
 
@@ -46,7 +45,7 @@ func tracePolicies(t *dataplane.Trace, p *authz.Policies, in *authz.Input, by *a
 		return
 	}
 	p.Explain(in, func(policy *authz.PolicyRef, rule *authz.RuleRef, matched bool, why string) {
-		r := dataplane.TracedRule{Policy: policy.Namespace + "/" + policy.Name, Origin: policy.Origin, Matched: matched, Aside: matched && rule != by, Why: why}
+		r := dataplane.TracedRule{Policy: policy.Namespace + "/" + policy.Name, Origin: policy.Origin, Matched: matched, Decides: matched && rule != nil && rule == by, Why: why}
 		if rule != nil {
 			r.Rule, r.Origin = strconv.Itoa(rule.Index), rule.Origin
 		}

@@ -135,7 +135,7 @@ func (x *exchange) frame(o *outgoing) {
 func (x *exchange) inject(ctx context.Context, at *attempt, o *outgoing, out *dataplane.Outbound) error {
 	brought := x.takeBrought(o.Header)
 	if x.e.Trace() != nil {
-		return x.name(ctx, at, o, out)
+		return x.name(ctx, at, o, out, brought)
 	}
 	in := at.ep.upstream.injector
 	var keep []string

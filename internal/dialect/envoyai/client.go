@@ -215,7 +215,7 @@ func (p *place) clientValidation(v *clientValidation, out *ir.ServerTLS) {
 		p.fail("caCertificateRefs", "name a ConfigMap with ca.crt", "no certificate authority to verify clients by")
 	}
 	cas := &ir.ClientTLS{}
-	p.authorities(v.CACertificateRefs, cas)
+	p.authorities(v.CACertificateRefs, "Secret", cas)
 	out.ClientCAs = cas.CAs
 	p.refuse("allowExpiredCertificate", v.AllowExpiredCertificate)
 	for i, h := range v.SPKIHashes {

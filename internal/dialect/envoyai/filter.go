@@ -120,7 +120,7 @@ func (p *place) direct(s *directResponse) *ir.Direct {
 
 // guard closes what a policy targets whose protection we do not have.
 func (p *place) guard(s *targeting) {
-	p.attach(s, []string{gatewayKindName, routeKindName}, []field{
+	p.attach(s, targetKinds, []field{
 		p.build("spec", true, func(*place) []ir.Step {
 			p.fail("", "remove it to serve these routes without it", "%s is not supported; what it would guard is closed", p.o.Kind)
 			return nil

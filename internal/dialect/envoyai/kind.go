@@ -25,6 +25,7 @@ var (
 	aiServiceBackendKind      = resource.GroupKind{Group: aiGroup, Kind: "AIServiceBackend"}
 	llmBackendKind            = resource.GroupKind{Group: aiGroup, Kind: "LLMBackend"}
 	backendSecurityPolicyKind = resource.GroupKind{Group: aiGroup, Kind: "BackendSecurityPolicy"}
+	securityPolicyKind        = resource.GroupKind{Group: envoyGroup, Kind: "SecurityPolicy"}
 	quotaPolicyKind           = resource.GroupKind{Group: aiGroup, Kind: "QuotaPolicy"}
 	backendTrafficPolicyKind  = resource.GroupKind{Group: envoyGroup, Kind: "BackendTrafficPolicy"}
 	backendKind               = resource.GroupKind{Group: envoyGroup, Kind: "Backend"}

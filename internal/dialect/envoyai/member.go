@@ -65,12 +65,12 @@ func (w *ruleWork) member(at *place, ref *routeBackend, index int) member {
 	w.refusePools(at, ref)
 	key := resource.Key{GroupKind: w.form.backends, Namespace: cmp.Or(ref.Namespace, w.o.Namespace), Name: ref.Name}
 	if !parent.Granted(w.t.v, w.o.GroupKind, w.o.Namespace, key) {
-		at.fail("namespace", parent.GrantRemedy(w.o.GroupKind, w.o.Namespace, key), "%v may not be used from %s", key, w.o.Namespace)
+		at.unresolved("namespace", parent.GrantRemedy(w.o.GroupKind, w.o.Namespace, key), "%v may not be used from %s", key, w.o.Namespace)
 		return m
 	}
 	o := w.t.v.Get(key.GroupKind, key.Namespace, key.Name)
 	if o == nil {
-		at.fail("name", w.t.suggest(key), "no %s %q in %s; requests for it get 500", key.Kind, key.Name, key.Namespace)
+		at.unresolved("name", w.t.suggest(key), "no %s %q in %s; requests for it get 500", key.Kind, key.Name, key.Namespace)
 		return m
 	}
 	f := w.quiet(o).backendForm()

@@ -35,7 +35,7 @@ func (q *quantity) UnmarshalJSON(b []byte) error {
 // backendTraffic reads a BackendTrafficPolicy, field by field. What concerns
 // connections and health is put on the upstreams of AIGatewayRoutes by these.
 func (p *place) backendTraffic(s *backendTrafficPolicySpec) {
-	p.attach(&s.targeting, []string{gatewayKindName, routeKindName}, []field{
+	p.attach(&s.targeting, targetKinds, []field{
 		p.build("retry", s.Retry != nil, func(at *place) []ir.Step { return at.retry(s.Retry) }),
 		p.build("timeout", s.Timeout != nil, func(at *place) []ir.Step { return at.timeouts(s.Timeout) }),
 		p.build("requestBuffer", s.RequestBuffer != nil, func(at *place) []ir.Step {
@@ -55,9 +55,9 @@ func (p *place) backendTraffic(s *backendTrafficPolicySpec) {
 			}
 			return []ir.Step{{Phase: ir.PhaseForward, Upgrade: up}}
 		}),
-		p.unsupported("rateLimit", s.RateLimit, "remove it: a limit"),
-		p.unsupported("admissionControl", s.AdmissionControl, "remove it: such control"),
-		p.unsupported("bandwidthLimit", s.BandwidthLimit, "remove it: a limit"),
+		p.unsupported("rateLimit", s.RateLimit, "remove it to serve these routes without it"),
+		p.unsupported("admissionControl", s.AdmissionControl, "remove it to serve these routes without it"),
+		p.unsupported("bandwidthLimit", s.BandwidthLimit, "remove it to serve these routes without it"),
 	})
 	p.tuning(&tuning{}, s)
 	for _, f := range []struct {
@@ -273,7 +273,7 @@ func (r *routeWork) upstreamTuning() tuning {
 // wholes lists the targets of a policy that are no sections.
 func (p *place) wholes(s *backendTrafficPolicySpec) []resource.Key {
 	var out []resource.Key
-	for _, t := range p.targets(&s.targeting, []string{gatewayKindName, routeKindName}) {
+	for _, t := range p.targets(&s.targeting, targetKinds) {
 		if t.Section == "" {
 			out = append(out, resource.Key{GroupKind: t.GroupKind, Namespace: t.Namespace, Name: t.Name})
 		}

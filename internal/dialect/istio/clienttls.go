@@ -27,7 +27,7 @@ func (t *translation) clientTLS(p *policy, to tlsTarget) (*ir.ClientTLS, *ir.Clo
 	case p.TLS == nil || p.TLS.Mode == clientDisable:
 		return nil, nil
 	}
-	quiet := &place{t: &translation{opts: t.opts, v: t.v}, o: p.rule, at: "spec.trafficPolicy.tls"}
+	quiet := &place{t: t.quiet(), o: p.rule, at: "spec.trafficPolicy.tls"}
 	out := quiet.readClientTLS(p.TLS)
 	if out.SNI == "" {
 		out.SNI = to.host
@@ -150,4 +150,9 @@ func (t *translation) clientNamespaces(o *resource.Object) []string {
 		}
 	}
 	return out
+}
+
+// quiet is a translation that reports nothing, for what another root reports.
+func (t *translation) quiet() *translation {
+	return &translation{opts: t.opts, v: t.v, config: t.config}
 }

@@ -48,9 +48,10 @@ type target struct {
 // upstream returns the name of the upstream that a target means: a Service, a
 // ServiceEntry or an LLMProvider, in this order.
 func (t *translation) upstream(g target) (string, *trouble) {
-	provider := t.providerOf(g.host, g.workload)
-	if provider != nil && g.llm {
-		return t.provider(g, provider)
+	if g.llm {
+		if o := t.providerOf(g.host, g.workload); o != nil {
+			return t.provider(g, o)
+		}
 	}
 	if ns, name, ok := serviceOf(g.host); ok && t.v.Get(resource.ServiceKind, ns, name) != nil {
 		return t.service(g, ns, name)
@@ -58,8 +59,8 @@ func (t *translation) upstream(g target) (string, *trouble) {
 	if o := t.entryOf(g.host, g.workload); o != nil {
 		return t.serviceEntry(g, o)
 	}
-	if provider != nil {
-		return t.provider(g, provider)
+	if o := t.providerOf(g.host, g.workload); o != nil {
+		return t.provider(g, o)
 	}
 	if _, _, ok := serviceOf(g.host); ok && t.opts.Mesh != nil {
 		return t.unseen(g), nil

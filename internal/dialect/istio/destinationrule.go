@@ -98,7 +98,7 @@ func (tp *trafficPolicy) of(port int, all portPolicy) portPolicy {
 // else of the service's, else of the root namespace. In one namespace the
 // closest host wins, then one that selects the workload, then the oldest.
 func (t *translation) ruleFor(host, serviceNamespace string, w *Workload) *resource.Object {
-	for i, ns := range []string{w.Namespace, serviceNamespace, rootNamespace} {
+	for i, ns := range []string{w.Namespace, serviceNamespace, t.root()} {
 		if i > 0 && ns == w.Namespace {
 			continue
 		}

@@ -107,10 +107,11 @@ func (p *place) open(d *door) {
 // beside its pods. Where nobody said which workload we are, the pods of a
 // Gateway may just as well be in the root namespace.
 func (t *translation) secretNamespaces(w *Workload) []string {
-	if t.opts.Workload != nil || w.Namespace == rootNamespace {
+	root := t.root()
+	if t.opts.Workload != nil || w.Namespace == root {
 		return []string{w.Namespace}
 	}
-	return []string{w.Namespace, rootNamespace}
+	return []string{w.Namespace, root}
 }
 
 // toHTTPS sends the requests of a server to the same URL over TLS.

@@ -60,11 +60,16 @@ func New(opts Options) dialect.Dialect {
 // definition is what New was told.
 type definition struct{ opts Options }
 
-// roots lists every object of the dialect's kinds.
+// roots lists every object of the dialect's kinds, and the Gateway API's
+// Gateways, for which its policies hold.
 func (d *definition) roots(v *resource.View) []resource.Key {
 	var keys []resource.Key
 	if d.opts.Mesh != nil {
 		keys = append(keys, meshRoot)
+	} else {
+		for _, o := range v.All(apiGatewayKind) {
+			keys = append(keys, o.Key)
+		}
 	}
 	for _, k := range d.kinds() {
 		for _, o := range v.All(k.GroupKind) {
@@ -80,6 +85,7 @@ type translation struct {
 	v      *resource.View
 	f      *dialect.Fragment
 	report status.Report
+	config *meshConfig // nil: not read yet
 }
 
 // translate turns one root into its fragment.
@@ -91,6 +97,10 @@ func (d *definition) translate(v *resource.View, root resource.Key) (*dialect.Fr
 	}
 	o := v.Get(root.GroupKind, root.Namespace, root.Name)
 	if o == nil {
+		return t.f, t.report
+	}
+	if o.GroupKind == apiGatewayKind {
+		t.protectAPIGateway(o)
 		return t.f, t.report
 	}
 	p := &place{t: t, o: o, at: "spec"}

@@ -94,7 +94,7 @@ func (p *place) selectable() string {
 	if len(out) == 0 {
 		return "write a Gateway, which says what workload it runs on"
 	}
-	return "select " + strings.Join(out, " or ") + ", from that namespace or " + rootNamespace
+	return "select " + strings.Join(out, " or ") + ", from that namespace or " + p.t.root()
 }
 
 // checkRules reports configurations for rules that no LLMRoute has.
@@ -167,7 +167,7 @@ func (t *translation) provider(g target, o *resource.Object) (string, *trouble) 
 	if problem != nil {
 		return "", problem
 	}
-	quiet := &place{t: &translation{opts: t.opts, v: t.v}, o: o, at: "spec"}
+	quiet := &place{t: t.quiet(), o: o, at: "spec"}
 	u := quiet.providerUpstream(rule, pol)
 	if u.Closed == nil && pol.TLS != nil {
 		u.TLS, u.Closed = t.clientTLS(pol, tlsTarget{host: strings.ToLower(s.Host)})

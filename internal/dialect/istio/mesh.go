@@ -22,12 +22,12 @@ func (t *translation) meshDoor() *door {
 	if t.opts.Mesh == nil {
 		return nil
 	}
-	return &door{name: meshGateway, workload: t.opts.Workload, port: meshPort, server: &server{Port: &serverPort{Number: meshPort, Protocol: "HTTP"}}}
+	return &door{name: meshGateway, workload: t.rooted(*t.opts.Workload), port: meshPort, server: &server{Port: &serverPort{Number: meshPort, Protocol: "HTTP"}}}
 }
 
 // meshListener opens the listener of the workload's side.
 func (t *translation) meshListener() {
-	m, w := t.opts.Mesh, t.opts.Workload
+	m, w := t.opts.Mesh, t.rooted(*t.opts.Workload)
 	l := &dialect.Listener{Targets: []dialect.Target{dialect.TargetOf(meshRoot)}, Owner: meshRoot}
 	l.Name, l.Gateway, l.Port, l.Addresses = meshGateway, w.String(), m.Port, []string{m.Address}
 	l.Origin = ir.Origin{Kind: "--mesh", Name: net.JoinHostPort(m.Address, strconv.Itoa(m.Port))}

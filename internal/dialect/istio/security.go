@@ -22,9 +22,19 @@ type peerAuthentication struct {
 	} `json:"spec"`
 }
 
-// mesh reads the mesh's configuration.
+// meshConfig is what was read of the mesh's configuration.
+type meshConfig struct {
+	istioauth.Mesh
+	problems []status.Problem
+}
+
+// mesh reads the mesh's configuration, once.
 func (t *translation) mesh() (istioauth.Mesh, []status.Problem) {
-	return istioauth.ReadMesh(t.v, rootNamespace)
+	if t.config == nil {
+		mesh, problems := istioauth.ReadMesh(t.v, istioauth.RootNamespace)
+		t.config = &meshConfig{mesh, problems}
+	}
+	return t.config.Mesh, t.config.problems
 }
 
 // protect puts the policies that apply to a door's workload on its listener:
@@ -64,7 +74,7 @@ func (w *Workload) forPolicies() istioauth.Workload {
 // authEnv leads the questions of CUSTOM policies to the upstreams of the mesh.
 func (t *translation) authEnv(mesh istioauth.Mesh, w *Workload) *istioauth.Env {
 	return &istioauth.Env{Mesh: mesh, Dialect: name, Upstream: func(host string, port int) string {
-		upstream, problem := t.upstream(target{host: hostIn(host, rootNamespace), port: port, workload: w})
+		upstream, problem := t.upstream(target{host: hostIn(host, mesh.RootNamespace), port: port, workload: w})
 		if problem != nil {
 			return "" // dialled as it is written
 		}
@@ -86,6 +96,9 @@ func (p *place) security() {
 		if (w.Namespace == p.o.Namespace || p.o.Namespace == mesh.RootNamespace) && istioauth.Applies(p.o, w.forPolicies()) {
 			ours = append(ours, w)
 		}
+	}
+	if len(ours) == 0 && p.t.holdsForAPIGateway(p.o, &mesh) {
+		return
 	}
 	if len(ours) == 0 {
 		p.fail("", p.selectable(), "it applies to no workload that the gateway is, so it protects nothing here")

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/postern-gateway/postern/internal/dialect/istioauth"
 	"github.com/postern-gateway/postern/internal/resource"
 )
 
@@ -13,10 +14,9 @@ import (
 type Workload struct {
 	Namespace, Name string
 	Labels          map[string]string
+	// root is the namespace with what is meant for the whole mesh.
+	root string
 }
-
-// rootNamespace holds what is meant for the whole mesh.
-const rootNamespace = "istio-system"
 
 // String returns "namespace/name" where there is a name, else the labels.
 func (w *Workload) String() string {
@@ -47,7 +47,7 @@ func (w *Workload) has(labels map[string]string) bool {
 
 // inScope reports whether what is written in a namespace can concern w at all.
 func (w *Workload) inScope(namespace string) bool {
-	return namespace == rootNamespace || namespace == w.Namespace
+	return namespace == w.Namespace || namespace == cmp.Or(w.root, istioauth.RootNamespace)
 }
 
 // visible reports whether an object is exported to w's namespace.
@@ -71,16 +71,28 @@ func (t *translation) workloadOf(o *resource.Object) *Workload {
 		if t.opts.Mesh != nil || !w.has(labels) {
 			return nil
 		}
-		return w
+		return t.rooted(*w)
 	}
-	return &Workload{Namespace: o.Namespace, Labels: labels}
+	return t.rooted(Workload{Namespace: o.Namespace, Labels: labels})
+}
+
+// rooted returns a workload of the mesh.
+func (t *translation) rooted(w Workload) *Workload {
+	w.root = t.root()
+	return &w
+}
+
+// root returns the namespace with what is meant for the whole mesh.
+func (t *translation) root() string {
+	mesh, _ := t.mesh()
+	return mesh.RootNamespace
 }
 
 // workloads returns every workload that the gateway is, each once, in a fixed
 // order.
 func (t *translation) workloads() []*Workload {
 	if t.opts.Workload != nil {
-		return []*Workload{t.opts.Workload}
+		return []*Workload{t.rooted(*t.opts.Workload)}
 	}
 	var out []*Workload
 	for _, o := range t.v.All(gatewayKind) {

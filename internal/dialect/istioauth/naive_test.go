@@ -167,6 +167,16 @@ func (e *evaluation) port(v string) bool {
 	return v == e.f.port
 }
 
+// expressions are those that were compiled before.
+var expressions = map[string]*regexp.Regexp{}
+
+func compiled(expr string) *regexp.Regexp {
+	if expressions[expr] == nil {
+		expressions[expr] = regexp.MustCompile(expr)
+	}
+	return expressions[expr]
+}
+
 // simple is the comparison of every text.
 func simple(v, s string) bool {
 	quoted := regexp.QuoteMeta
@@ -181,7 +191,7 @@ func simple(v, s string) bool {
 	default:
 		expr = quoted(v)
 	}
-	return s != "" && regexp.MustCompile(`(?s)^(?:`+expr+`)$`).MatchString(s)
+	return s != "" && compiled(`(?s)^(?:`+expr+`)$`).MatchString(s)
 }
 
 func (e *evaluation) principal(v string) bool {
@@ -215,7 +225,7 @@ func (e *evaluation) trustDomain(v string) bool {
 
 func (e *evaluation) namespace(v string) bool {
 	expr := strings.ReplaceAll(regexp.QuoteMeta(v), `\*`, `.*`)
-	return e.f.ns != "" && regexp.MustCompile(`^(?:`+expr+`)$`).MatchString(e.f.ns)
+	return e.f.ns != "" && compiled(`^(?:`+expr+`)$`).MatchString(e.f.ns)
 }
 
 func (e *evaluation) serviceAccount(v string) bool {
@@ -277,7 +287,7 @@ func pathFits(v, path string) bool {
 	expr := regexp.QuoteMeta(v)
 	expr = strings.ReplaceAll(expr, `\{\*\*\}`, strings.TrimSuffix(segment, "]")+`/]*`)
 	expr = strings.ReplaceAll(expr, `\{\*\}`, segment+`+`)
-	return regexp.MustCompile(`^` + expr + `$`).MatchString(path)
+	return compiled(`^` + expr + `$`).MatchString(path)
 }
 
 func (e *evaluation) condition(c *istioauth.Condition) bool {

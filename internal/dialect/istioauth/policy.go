@@ -36,6 +36,7 @@ func authorization(env *Env, objects []*resource.Object) []ir.Step {
 	var steps []ir.Step
 	own := &ir.Authorization{}
 	var origin ir.Origin
+	allows := false
 	asks := map[string]*ir.Authorization{}
 	for _, o := range objects {
 		r := &reader{o: o, mesh: &env.Mesh}
@@ -61,9 +62,10 @@ func authorization(env *Env, objects []*resource.Object) []ir.Step {
 				Phase: ir.PhaseAuthenticate, Order: OrderCustom, Slot: env.slot("authorization.custom"), Origin: p.Origin, Authorization: a,
 			})
 		default:
-			if len(own.Policies) == 0 {
-				origin = p.Origin
+			if len(own.Policies) == 0 || p.Action == ir.AccessAllow && !p.DryRun && !allows {
+				origin = p.Origin // where nothing matches, the first ALLOW decides
 			}
+			allows = allows || p.Action == ir.AccessAllow && !p.DryRun
 			own.Policies = append(own.Policies, p)
 		}
 	}

@@ -19,7 +19,7 @@ import (
 // documentation says, for random policies and requests that have much in
 // common with them.
 func TestNaive(t *testing.T) {
-	worlds := 600
+	worlds := 300
 	if testing.Short() {
 		worlds = 100
 	}

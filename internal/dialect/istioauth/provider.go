@@ -173,6 +173,9 @@ func (r *meshReader) common(at string, s *extAuth, out *ir.ExternalAuth) {
 	}
 }
 
+// credentialHeaders hold secrets as a rule.
+var credentialHeaders = [...]string{"authorization", "proxy-authorization", "cookie", "x-api-key", "api-key", "x-goog-api-key"}
+
 // sentAnyway are headers of the request that Envoy sends along in any case.
 var sentAnyway = [...]string{"authorization"}
 
@@ -205,6 +208,9 @@ func (r *meshReader) http(at string, s *extAuthHTTP) *ir.ExternalHTTP {
 		}
 	}
 	for name, value := range out.AddHeaders {
+		if slices.Contains(credentialHeaders[:], strings.ToLower(name)) {
+			r.fail(at+".includeAdditionalHeadersInCheck", "let the server know this gateway by its network", "a credential is written in %q, and a ConfigMap is no place for a secret", name)
+		}
 		if !isHeader(name) || strings.ContainsAny(value, "\r\n\x00") {
 			r.fail(at+".includeAdditionalHeadersInCheck", "correct it", "%q is no header name, or its value holds a line break", name)
 		}
