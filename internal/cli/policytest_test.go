@@ -64,6 +64,14 @@ func TestPolicyTestsOfExamples(t *testing.T) {
 	}
 }
 
+// TestPolicyTestsOfIstio runs what decides how Istio's policies are read.
+func TestPolicyTestsOfIstio(t *testing.T) {
+	std, out, errs := streams(nil)
+	if code := Main(t.Context(), []string{"test", "../../test/policy"}, std); code != exitGood {
+		t.Errorf("exit code %d:\n%s%s", code, out, errs)
+	}
+}
+
 func TestPolicyTest(t *testing.T) {
 	const good = "  - {name: a may, request: {path: /x, claims: {sub: ann, team: a}}, expect: {decision: allow, status: 200, policy: default/opt, rule: 0, identity: {subject: ann}}}\n"
 	tests := []struct {

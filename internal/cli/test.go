@@ -103,11 +103,11 @@ func newTestLoader(std Streams) *testLoader {
 func (l *testLoader) load(ctx context.Context, r policytest.Resources) *policytest.Loaded {
 	store := secret.NewStore()
 	out := &policytest.Loaded{Deps: offline(store)}
+	l.decode(policytest.ScaffoldFile, r.Scaffold, store, out) // the first of a name counts
 	if len(r.Paths) > 0 {
 		l.files(ctx, r.Paths, store, out)
 	}
 	l.decode(r.File, r.Inline, store, out)
-	l.decode(policytest.ScaffoldFile, r.Scaffold, store, out)
 	if len(out.Fatal) > 0 {
 		return out
 	}

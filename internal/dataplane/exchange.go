@@ -12,6 +12,7 @@ import (
 	"github.com/postern-gateway/postern/internal/authn"
 	"github.com/postern-gateway/postern/internal/dataplane/match"
 	"github.com/postern-gateway/postern/internal/ir"
+	"github.com/postern-gateway/postern/internal/secret"
 )
 
 // Stage is one step of a route. It returns nil to go on, and an Answer to end
@@ -143,8 +144,16 @@ type Outbound struct {
 type SecretHeader struct {
 	Name  string
 	Value func() (string, error)
-	// From names the secret, for people; empty: it has no name.
-	From string
+	// Ref is the secret that the value is; nil: it was written or made.
+	Ref *secret.Ref
+}
+
+// Source says where the value comes from, for people.
+func (s *SecretHeader) Source() string {
+	if s.Ref == nil {
+		return "what a step wrote or made of a credential"
+	}
+	return s.Ref.String()
 }
 
 // Query returns the parsed query. Pairs that do not parse are left out.

@@ -58,7 +58,7 @@ const rehearsedBody = 64 << 20
 func Rehearse(ctx context.Context, s *Socket, r *http.Request, g Given, now time.Time) (out *Rehearsal, err error) {
 	h := NewHandler(nil, NewBudget(rehearsedBody), slog.New(slog.DiscardHandler), func() time.Time { return now })
 	h.Swap(s)
-	e := h.begin(&nowhere{header: http.Header{}}, r)
+	e := h.begin(&nowhere{header: http.Header{}}, r.WithContext(ctx))
 	e.trace = &Trace{given: g}
 	if g.Claims != nil && g.Proven {
 		id, err := authn.GivenIdentity(g.Claims)

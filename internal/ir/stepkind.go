@@ -7,6 +7,7 @@ func (s *Step) Kind() string {
 		name string
 	}{
 		{s.Closed != nil, "closed"},
+		{s.Direct != nil, "answer"},
 		{s.JWT != nil, "JWT"},
 		{s.AuthSet != nil, "authentication"},
 		{s.ClaimRules != nil, "claim rules"},

@@ -74,7 +74,7 @@ func (x *exchange) name(ctx context.Context, at *attempt, o *outgoing, out *data
 		if _, err := s.Value(); err != nil {
 			return err
 		}
-		at.from[http.CanonicalHeaderKey(s.Name)] = s.From
+		at.from[http.CanonicalHeaderKey(s.Name)] = s.Source()
 	}
 	keep = slices.AppendSeq(keep, maps.Keys(at.from))
 	for name := range at.from {
