@@ -48,7 +48,7 @@ func (r *run) sockets() {
 			r.problem(list[0].Origin, "correct the hostname", "%v; port %d is not served", err, k.port)
 			continue
 		}
-		if list[0].TLS != nil {
+		if list[0].Secure() {
 			s.TLS = r.serverTLS(list, s.Hosts, compiled)
 		}
 		r.out.Snapshot.Sockets = append(r.out.Snapshot.Sockets, s)
@@ -68,6 +68,9 @@ func (r *run) listener(l *ir.Listener) *dataplane.Listener {
 		ForwardedPort: l.HTTP.AppendForwardedPort,
 		KeepRequestID: l.HTTP.KeepRequestID,
 		Closed:        l.Closed,
+	}
+	if l.Passthrough != nil {
+		r.passthrough(l, out)
 	}
 	if l.Redirect != nil {
 		out.Stages = append(out.Stages, r.redirectAll(l))

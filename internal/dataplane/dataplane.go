@@ -83,7 +83,10 @@ type Listener struct {
 	// Clients are the listener's rules for client certificates; nil: it has
 	// none.
 	Clients Clients
-	// Closed answers every request.
+	// Carrier carries the listener's connections without ending their TLS; nil:
+	// they are served here.
+	Carrier Carrier
+	// Closed answers every request, and closes what would be carried.
 	Closed *ir.Closed
 }
 

@@ -39,6 +39,7 @@ type Dialect struct {
 type Fragment struct {
 	Listeners   []*Listener
 	Hosts       []*VirtualHost
+	SNIRoutes   []*SNIRoute
 	Upstreams   []*ir.Upstream
 	Attachments []*Attachment
 	// Referable are the things that routes of any dialect may refer to, also
@@ -95,6 +96,16 @@ type VirtualHost struct {
 	Owner   resource.Key
 	Age     time.Time
 	Origin  ir.Origin
+}
+
+// SNIRoute is an ir.SNIRoute for listeners that pass TLS through.
+type SNIRoute struct {
+	ir.SNIRoute
+	// Listeners by ir.Listener.Name.
+	Listeners []string
+	// Owner and Age decide when two objects want the same server name.
+	Owner resource.Key
+	Age   time.Time
 }
 
 // Route is an ir.Route with what Merger must know of it.

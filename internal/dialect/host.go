@@ -56,7 +56,7 @@ func (r *merge) addListeners(all []*Listener) {
 
 // conflict says why a cannot share a socket with b, or "".
 func conflict(a, b *Listener) string {
-	if (a.TLS == nil) != (b.TLS == nil) {
+	if a.Secure() != b.Secure() {
 		return "ProtocolConflict"
 	}
 	if a.Hostname == b.Hostname {

@@ -57,6 +57,7 @@ func (m *Merger) Merge(fragments []*Fragment) (*ir.Config, status.Report) {
 	}
 	var hosts []*VirtualHost
 	var listeners []*Listener
+	var sni []*SNIRoute
 	for _, f := range fragments {
 		for _, u := range f.Upstreams {
 			if r.config.Upstreams[u.Name] == nil {
@@ -71,9 +72,11 @@ func (m *Merger) Merge(fragments []*Fragment) (*ir.Config, status.Report) {
 		}
 		hosts = append(hosts, f.Hosts...)
 		listeners = append(listeners, f.Listeners...)
+		sni = append(sni, f.SNIRoutes...)
 	}
 	r.addListeners(listeners)
 	r.addHosts(hosts)
+	r.addSNIRoutes(sni)
 	r.tellAttachments(fragments)
 	m.memo = r.memo
 	return r.config, r.report

@@ -10,6 +10,8 @@ import (
 	"runtime"
 	"sync/atomic"
 	"time"
+
+	"github.com/postern-gateway/postern/internal/dataplane"
 )
 
 // mostHandshakes bounds the handshakes of one port that are under way, waiting
@@ -40,33 +42,36 @@ func newHandshakes(log *slog.Logger, port net.Addr, t *tally) *handshakes {
 	}
 }
 
-// do returns the TLS connection over c, or nil after it has told why there is
-// none and closed c.
-func (h *handshakes) do(ctx context.Context, c net.Conn, config *tls.Config, limit time.Duration) *tls.Conn {
+// do returns the TLS connection over c, or what is to be carried on unread. It
+// returns neither after it has told why and closed c.
+func (h *handshakes) do(ctx context.Context, c net.Conn, config *tls.Config, limit time.Duration) (*tls.Conn, *dataplane.Connection) {
 	defer h.now.Add(-1)
 	if h.now.Add(1) > mostHandshakes {
 		h.refused(c, "", errTooManyHandshakes)
 		_ = c.Close()
-		return nil
+		return nil, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	turns := &turns{Conn: c, ctx: ctx, places: h.places}
 	if turns.take() != nil {
 		_ = c.Close()
-		return nil
+		return nil, nil
 	}
 	t := tls.Server(turns, config)
 	err := t.HandshakeContext(ctx)
 	turns.end()
 	if err == nil {
 		h.tally.made.Add(1)
-		return t
+		return t, nil
+	}
+	if carried := turns.carried(c, err); carried != nil {
+		return nil, carried
 	}
 	h.refused(c, turns.serverName, err)
 	answerPlain(err)
 	_ = c.Close()
-	return nil
+	return nil, nil
 }
 
 var errTooManyHandshakes = errors.New("too many handshakes are under way")
@@ -140,6 +145,7 @@ type turns struct {
 	holds  bool
 	// serverName is what the client asks for, as soon as that is known.
 	serverName string
+	hello      hello
 }
 
 func (t *turns) take() error {
@@ -173,6 +179,7 @@ func (t *turns) Read(p []byte) (int, error) {
 	}
 	t.give()
 	n, err := t.Conn.Read(p)
+	t.hello.keep(p[:n])
 	if err != nil {
 		return n, err
 	}
@@ -183,6 +190,9 @@ func (t *turns) Read(p []byte) (int, error) {
 func (t *turns) Write(p []byte) (int, error) {
 	if t.ended {
 		return t.Conn.Write(p)
+	}
+	if t.hello.silent {
+		return len(p), nil
 	}
 	t.give()
 	n, err := t.Conn.Write(p)

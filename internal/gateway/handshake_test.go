@@ -38,7 +38,7 @@ func TestHandshakesAreBounded(t *testing.T) {
 	a, b := net.Pipe()
 	h := newHandshakes(slog.New(slog.NewTextHandler(&log, nil)), a.LocalAddr(), new(tally))
 	h.now.Store(mostHandshakes)
-	if c := h.do(context.Background(), a, &tls.Config{}, time.Second); c != nil {
+	if c, _ := h.do(context.Background(), a, &tls.Config{}, time.Second); c != nil {
 		t.Error("one more is made")
 	}
 	if _, err := b.Read(make([]byte, 1)); err == nil {
@@ -76,7 +76,7 @@ func TestHandshakeTimeout(t *testing.T) {
 	defer func() { _ = b.Close() }()
 	h := newHandshakes(slog.New(slog.DiscardHandler), a.LocalAddr(), new(tally))
 	began := time.Now()
-	if c := h.do(context.Background(), a, &tls.Config{}, 20*time.Millisecond); c != nil || time.Since(began) > patience {
+	if c, _ := h.do(context.Background(), a, &tls.Config{}, 20*time.Millisecond); c != nil || time.Since(began) > patience {
 		t.Errorf("%v after %v", c, time.Since(began))
 	}
 	if len(h.places) > 0 {

@@ -97,10 +97,25 @@ func (s *socket) hand(c net.Conn) {
 		return
 	}
 	s.shaking.Go(func() {
-		if t := s.shakes.do(srv.base, c, srv.tls, srv.patience); t != nil {
+		t, carried := s.shakes.do(srv.base, c, srv.tls, srv.patience)
+		switch {
+		case t != nil:
 			s.put(t, srv)
+		case carried != nil:
+			s.carry(carried, srv)
 		}
 	})
+}
+
+// carry hands a connection on unread. It counts among the server's requests,
+// so that draining waits for it; a server that has ended cuts it at once.
+func (s *socket) carry(c *dataplane.Connection, srv *server) {
+	if next := s.current(); next != nil { // srv may have been replaced
+		srv = next
+	}
+	srv.active.Add(1)
+	defer srv.active.Add(-1)
+	s.handler.Carry(srv.base, c)
 }
 
 // put gives a connection to a server; if that was just replaced, to the one

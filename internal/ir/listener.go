@@ -20,6 +20,9 @@ type Listener struct {
 	Hostname string `json:"hostname,omitempty"`
 	// TLS is nil for plain HTTP.
 	TLS *ServerTLS `json:"tls,omitempty"`
+	// Passthrough, if set, carries connections on without ending their TLS.
+	// TLS is then nil, and there are no hosts.
+	Passthrough *Passthrough `json:"passthrough,omitempty"`
 	// Redirect, if set, answers every request of the listener, whatever its
 	// routes: the plain side of a listener that is served over TLS alone.
 	Redirect *Redirect      `json:"redirect,omitempty"`

@@ -20,6 +20,9 @@ func Validate(c *Config) []error {
 		if l.TLS != nil && l.TLS.Identity && len(l.TLS.Certificates) > 0 {
 			v.fail("listener %q: it shows either the workload certificate or others", l.Name)
 		}
+		if l.Passthrough != nil {
+			v.passthrough(l)
+		}
 		v.steps(l.Name, l.HTTP.Steps)
 		if l.Otherwise != nil {
 			v.route(l.Otherwise)
@@ -53,6 +56,27 @@ func (v *validator) route(r *Route) {
 			if len(b.Steps) > 0 {
 				v.steps(fmt.Sprintf("%s: backend %d", r.Name, i), b.Steps)
 			}
+			if b.Closed == nil {
+				v.upstreamNamed(r.Name, b.Upstream)
+			}
+		}
+	}
+}
+
+func (v *validator) passthrough(l *Listener) {
+	if l.TLS != nil || len(l.Hosts) > 0 {
+		v.fail("listener %q: its TLS is either passed through or ended", l.Name)
+	}
+	v.steps(l.Name, l.Passthrough.Policies)
+	names := map[string]bool{}
+	for _, r := range l.Passthrough.Routes {
+		for _, n := range r.ServerNames {
+			if names[n] {
+				v.fail("listener %q: server name %q is used twice", l.Name, n)
+			}
+			names[n] = true
+		}
+		for _, b := range r.Forward.Backends {
 			if b.Closed == nil {
 				v.upstreamNamed(r.Name, b.Upstream)
 			}

@@ -46,22 +46,27 @@ func AuthorizationInput(e *dataplane.Exchange) authz.Input {
 
 func (s *authorization) Run(_ context.Context, e *dataplane.Exchange) *dataplane.Answer {
 	in := AuthorizationInput(e)
-	r := s.policies.Decide(&in)
-	tracePolicies(e.Trace(), s.policies, &in, r.By)
+	return s.decide(&in, &e.Record, e.Trace())
+}
+
+// decide asks the policies and notes in record what they said; nil lets pass.
+func (s *authorization) decide(in *authz.Input, record *dataplane.Record, trace *dataplane.Trace) *dataplane.Answer {
+	r := s.policies.Decide(in)
+	tracePolicies(trace, s.policies, in, r.By)
 	if r.Audit != nil {
-		e.Record.Passed = append(e.Record.Passed, "audit: "+r.Audit.Label)
+		record.Passed = append(record.Passed, "audit: "+r.Audit.Label)
 	}
 	if r.DryRun.Decided {
-		e.Record.Passed = append(e.Record.Passed, dryRun(&r.DryRun))
+		record.Passed = append(record.Passed, dryRun(&r.DryRun))
 	}
 	switch {
 	case !r.Allowed && r.By != nil:
 		return refused(s.slot, r.By, r.By.Label+" denies")
 	case !r.Allowed:
-		cause := detail(nil) + ": " + s.policies.Objections(&in)
+		cause := detail(nil) + ": " + s.policies.Objections(in)
 		return dataplane.Refuse(http.StatusForbidden, denied, s.slot, s.origin, cause)
 	case r.By != nil:
-		e.Record.Passed = append(e.Record.Passed, r.By.Label)
+		record.Passed = append(record.Passed, r.By.Label)
 	}
 	return nil
 }

@@ -213,3 +213,6 @@ func (t *tunnel) CloseWrite() error {
 	}
 	return fmt.Errorf("half-close: %w", errors.ErrUnsupported)
 }
+
+// hangUp closes the connection under the tunnel.
+func (t *tunnel) hangUp() { _ = t.c.base.Close() }

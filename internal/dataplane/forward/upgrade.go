@@ -84,11 +84,19 @@ func (x *exchange) admitUpgrade() *dataplane.Answer {
 	return nil
 }
 
+// farEnd is the upstream's side of two connections that are copied.
+type farEnd interface {
+	io.ReadWriter
+	CloseWrite() error
+	// hangUp closes the connection.
+	hangUp()
+}
+
 // upgraded is two connections that are copied into one another.
 type upgraded struct {
 	client net.Conn
 	in     io.Reader // what the client sent already, and then the connection
-	up     *tunnel
+	up     farEnd
 	idle   time.Duration
 	timer  *time.Timer
 
@@ -221,5 +229,5 @@ func (u *upgraded) end(why string) {
 	}
 	u.mu.Unlock()
 	_ = u.client.Close()
-	_ = u.up.c.base.Close()
+	u.up.hangUp()
 }

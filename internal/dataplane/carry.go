@@ -1,0 +1,68 @@
+package dataplane
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"runtime/debug"
+)
+
+// Carrier takes over connections whose TLS is not ended here.
+type Carrier interface {
+	// Takes reports whether connections for a server name, in canonical form,
+	// are carried anywhere.
+	Takes(serverName string) bool
+	// Carry copies between c and an upstream until both have ended or ctx has,
+	// and fills in the record.
+	Carry(ctx context.Context, c *Connection)
+}
+
+// Connection is a client's connection of which nothing was answered.
+type Connection struct {
+	// Conn reads from the ClientHello on.
+	net.Conn
+	// ServerName that the client asks for, in canonical form.
+	ServerName string
+	Listener   *Listener
+	Record     Record
+}
+
+// Peer returns the other end of the connection, if it has one of TCP.
+func (c *Connection) Peer() netip.AddrPort { return addrPort(c.RemoteAddr()) }
+
+// Local returns this end of the connection, if it has one of TCP.
+func (c *Connection) Local() netip.AddrPort { return addrPort(c.LocalAddr()) }
+
+func addrPort(a net.Addr) netip.AddrPort {
+	t, ok := a.(*net.TCPAddr)
+	if !ok {
+		return netip.AddrPort{}
+	}
+	ap := t.AddrPort()
+	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+}
+
+// Carry hands a connection to its listener's Carrier, and records and closes
+// it. It returns when it is closed.
+func (h *Handler) Carry(ctx context.Context, c *Connection) {
+	r := &c.Record
+	*r = Record{
+		Start: h.clock(), Decision: newID(), Client: c.Peer().Addr().String(), Protocol: "TLS",
+		Authority: c.ServerName, Listener: c.Listener.Name,
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			h.log.Error("panic while carrying", "decision", r.Decision, "panic", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
+			r.Cause, r.Verdict = "panic", Failed
+		}
+		_ = c.Close()
+		r.Duration = h.clock().Sub(r.Start)
+		h.recorder.Record(r)
+	}()
+	if closed := c.Listener.Closed; closed != nil {
+		r.Verdict, r.Cause, r.Origin = Broken, closed.Reason, closed.Origin
+		return
+	}
+	c.Listener.Carrier.Carry(ctx, c)
+}
