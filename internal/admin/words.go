@@ -13,6 +13,9 @@ func address(l *ir.Listener) string {
 	if l.TLS != nil {
 		scheme = "https"
 	}
+	if l.Passthrough != nil {
+		scheme = "tls"
+	}
 	host := l.Hostname
 	if host == "" {
 		host = "*"

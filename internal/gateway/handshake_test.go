@@ -93,7 +93,8 @@ func TestHandshakeOfOneWhoDoesNotRead(t *testing.T) {
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan *tls.Conn, 1)
 	go func() {
-		done <- h.do(ctx, a, &tls.Config{Certificates: []tls.Certificate{*workload(t, ca, egressID)}}, patience)
+		c, _ := h.do(ctx, a, &tls.Config{Certificates: []tls.Certificate{*workload(t, ca, egressID)}}, patience)
+		done <- c
 	}()
 	hello := make(chan struct{})
 	go func() { // the client's first flight, and nothing after it

@@ -44,10 +44,12 @@ func (s *server) fit() *trouble {
 		return &trouble{"bind", "a Unix socket cannot be listened on; the server is not opened", "write an IP address, or remove it"}
 	case s.Bind != "" && net.ParseIP(s.Bind) == nil:
 		return &trouble{"bind", fmt.Sprintf("%q is no address; the server is not opened", s.Bind), "write an IP address, or remove it"}
-	case s.TLS != nil && s.secure() && (s.TLS.Mode == tlsPassthrough || s.TLS.Mode == tlsAutoPassthrough):
-		return &trouble{"tls.mode", "TLS is passed through to nobody here: the gateway looks into every request; the port stays shut", "end TLS here: write SIMPLE, MUTUAL or ISTIO_MUTUAL"}
+	case s.secure() && s.TLS != nil && s.TLS.Mode == tlsAutoPassthrough:
+		return &trouble{"tls.mode", "AUTO_PASSTHROUGH takes the upstream from the server name itself, which is not supported; the port stays shut", "write PASSTHROUGH, and tls routes in a VirtualService"}
+	case strings.EqualFold(s.Port.Protocol, "TLS") && !s.passes():
+		return &trouble{"port.protocol", "protocol TLS ends TLS and carries on what it hides as TCP, which is not supported; the port stays shut", "write HTTPS, or tls.mode: PASSTHROUGH"}
 	case !s.secure() && !s.plain():
-		return &trouble{"port.protocol", fmt.Sprintf("protocol %q is not served; the port stays shut", s.Port.Protocol), "write HTTP, HTTPS, HTTP2 or GRPC"}
+		return &trouble{"port.protocol", fmt.Sprintf("protocol %q is not served; the port stays shut", s.Port.Protocol), "write HTTP, HTTPS, HTTP2 or GRPC, or TLS to pass it through"}
 	}
 	return nil
 }
@@ -61,7 +63,9 @@ func (s *server) plain() bool {
 	return false
 }
 
-func (s *server) secure() bool { return strings.EqualFold(s.Port.Protocol, "HTTPS") }
+func (s *server) secure() bool {
+	return strings.EqualFold(s.Port.Protocol, "HTTPS") || strings.EqualFold(s.Port.Protocol, "TLS")
+}
 
 // trouble is a problem with something that is read in several places and
 // reported in one.

@@ -89,11 +89,17 @@ func (p *place) open(d *door) {
 	switch {
 	case d.server.plain() && d.server.TLS.serves():
 		l.Closed = &ir.Closed{Reason: "tls is written for a plain port", Origin: p.origin("tls")}
+	case d.server.passes():
+		l.Passthrough = p.passthrough(d.server)
 	case d.server.secure():
 		l.TLS = p.in("tls").serverTLS(d.server.TLS, p.t.secretNamespaces(d.workload))
 	}
 	p.t.guard(d, l)
-	p.t.protect(d, l)
+	if l.Passthrough != nil {
+		p.t.protectConnections(d, l)
+	} else {
+		p.t.protect(d, l)
+	}
 	if closed := p.since(mark); closed != nil {
 		l.Closed = closed
 	}

@@ -20,6 +20,9 @@ func (p *place) llmRoute(s *llmRouteSpec) {
 	}
 	b := p.bind("gateways", s.Gateways, []string{host}, nil)
 	p.tell(b)
+	if len(b.passes) > 0 {
+		p.warn("gateways", "end TLS there: write mode: SIMPLE", "a server of its Gateways passes TLS through, and requests that nobody reads are not routed there")
+	}
 	p.checkGateways(s)
 	if len(s.Rules) == 0 {
 		p.warn("rules", "write rules", "there are no rules; every request gets 404")

@@ -50,6 +50,8 @@ func gatewayName(written, namespace string) string {
 // bound is what came of a list of gateways.
 type bound struct {
 	scopes []*scope
+	// passes are those where TLS is passed through.
+	passes []*scope
 	// mesh says that sidecars are among them, elsewhere that a Gateway is
 	// another workload's, told that a name that is not there was reported.
 	mesh, elsewhere, told bool
@@ -100,11 +102,15 @@ func (b *bound) join(entries []*entry, gateway, namespace string, hosts []string
 		if len(names) == 0 {
 			continue
 		}
-		i := slices.IndexFunc(b.scopes, func(sc *scope) bool { return sc.name == e.name })
-		if i < 0 {
-			b.scopes, i = append(b.scopes, &scope{door: e.door}), len(b.scopes)
+		list := &b.scopes
+		if e.server.passes() {
+			list = &b.passes
 		}
-		sc := b.scopes[i]
+		i := slices.IndexFunc(*list, func(sc *scope) bool { return sc.name == e.name })
+		if i < 0 {
+			*list, i = append(*list, &scope{door: e.door}), len(*list)
+		}
+		sc := (*list)[i]
 		sc.hosts = append(sc.hosts, names...)
 		slices.Sort(sc.hosts)
 		sc.hosts = slices.Compact(sc.hosts)
@@ -116,7 +122,7 @@ func (b *bound) join(entries []*entry, gateway, namespace string, hosts []string
 
 // tell reports an object that is served nowhere.
 func (p *place) tell(b *bound) {
-	if len(b.scopes) > 0 || b.told || p.t.opts.Mesh != nil {
+	if len(b.scopes)+len(b.passes) > 0 || b.told || p.t.opts.Mesh != nil {
 		return
 	}
 	switch {

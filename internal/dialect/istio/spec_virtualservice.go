@@ -11,9 +11,23 @@ type virtualServiceSpec struct {
 	Hosts    []string    `json:"hosts"`
 	Gateways []string    `json:"gateways"`
 	HTTP     []httpRoute `json:"http"`
-	TLS      []present   `json:"tls"`
+	TLS      []tlsRoute  `json:"tls"`
 	TCP      []present   `json:"tcp"`
 	ExportTo []string    `json:"exportTo"`
+}
+
+type tlsRoute struct {
+	Match []tlsMatch    `json:"match"`
+	Route []routeWeight `json:"route"`
+}
+
+type tlsMatch struct {
+	SNIHosts           []string          `json:"sniHosts"`
+	DestinationSubnets []string          `json:"destinationSubnets"`
+	Port               int               `json:"port"`
+	SourceLabels       map[string]string `json:"sourceLabels"`
+	Gateways           []string          `json:"gateways"`
+	SourceNamespace    string            `json:"sourceNamespace"`
 }
 
 type httpRoute struct {

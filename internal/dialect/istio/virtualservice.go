@@ -21,10 +21,14 @@ func (p *place) virtualService(s *virtualServiceSpec) {
 	}
 	b := p.bind("gateways", s.Gateways, p.in("").hostnames("hosts", s.Hosts), s.ExportTo)
 	p.tell(b)
-	if len(b.scopes) > 0 && len(s.TCP)+len(s.TLS) > 0 {
-		p.fail("", "write http", "tcp and tls routes are not supported and are not served")
+	if len(b.scopes)+len(b.passes) > 0 && len(s.TCP) > 0 {
+		p.fail("tcp", "write http, or tls", "tcp routes are not supported and are not served")
 	}
-	if len(b.scopes) > 0 && len(s.HTTP) == 0 {
+	if len(b.scopes) > 0 && len(b.passes) == 0 && len(s.TLS) > 0 {
+		p.fail("tls", "write http, or tls.mode: PASSTHROUGH on a server", "tls routes are for servers that pass TLS through, and none of these serves its hosts; they are not served")
+	}
+	p.carry(s, b.passes)
+	if len(b.scopes) > 0 && len(s.HTTP) == 0 && len(b.passes) == 0 {
 		p.warn("http", "write routes", "there are no http routes; every request gets 404")
 	}
 	for _, sc := range b.scopes {
