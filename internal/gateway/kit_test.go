@@ -111,6 +111,11 @@ func (u *updates) said() dialect.Dialect {
 				own := *l
 				own.Hosts = nil
 				f.Listeners = append(f.Listeners, &dialect.Listener{Listener: own, Owner: root})
+				if l.Passthrough != nil {
+					for _, r := range l.Passthrough.Routes {
+						f.SNIRoutes = append(f.SNIRoutes, &dialect.SNIRoute{SNIRoute: *r, Listeners: []string{l.Name}, Owner: root})
+					}
+				}
 				for _, h := range l.Hosts {
 					vh := &dialect.VirtualHost{Listeners: []string{l.Name}, Hostnames: []string{h.Hostname}, Owner: root}
 					for _, r := range h.Routes {

@@ -1,0 +1,93 @@
+package program
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/postern-gateway/postern/internal/simulate"
+)
+
+const passthroughGateway = `
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: gw, namespace: istio-system}
+spec:
+  selector: {istio: egressgateway}
+  servers:
+  - hosts: ['*']
+    port: {name: tls, number: 8443, protocol: TLS}
+    tls: {mode: PASSTHROUGH}
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: openai, namespace: istio-system}
+spec:
+  hosts: [api.openai.com]
+  ports: [{number: 443, name: tls, protocol: TLS}]
+  resolution: DNS
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: openai, namespace: istio-system}
+spec:
+  hosts: [api.openai.com]
+  gateways: [gw]
+  tls:
+  - match: [{port: 8443, sniHosts: [api.openai.com]}]
+    route: [{destination: {host: api.openai.com, port: {number: 443}}}]
+`
+
+// carriedBy returns a client whose connections all go to addr.
+func carriedBy(t *testing.T, addr string, roots *x509.CertPool) *http.Client {
+	tr := &http.Transport{
+		TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
+		Dial:            func(network, _ string) (net.Conn, error) { return net.Dial(network, addr) },
+	}
+	t.Cleanup(tr.CloseIdleConnections)
+	return &http.Client{Transport: tr, Timeout: 20 * time.Second}
+}
+
+// TestIstioPassthrough asks a provider through the gateway, with a key of the
+// client's own, and verifies the provider's certificate.
+func TestIstioPassthrough(t *testing.T) {
+	all, flags := providers(t, func(*simulate.Config) {})
+	p := run(t, map[string]string{"gw.yaml": passthroughGateway}, settings{args: flags})
+	addr := p.addr("8443")
+	c := carriedBy(t, addr, all.CA().Pool())
+	r, err := http.NewRequest("POST", "https://api.openai.com/v1/chat/completions", strings.NewReader(`{"model":"gpt-4o","messages":[{"role":"user","content":"hi"}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer "+openAIKey)
+	r.Header.Set("Content-Type", "application/json")
+	resp, err := c.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, _ := io.ReadAll(resp.Body)
+	_ = resp.Body.Close()
+	if resp.StatusCode != 200 || !strings.Contains(string(body), "chat.completion") || resp.Header.Get("X-Postern-Decision") != "" {
+		t.Errorf("%d %s %v", resp.StatusCode, body, resp.Header)
+	}
+	if n := len(all.Requests()); n != 1 {
+		t.Errorf("the provider saw %d requests", n)
+	}
+	c.CloseIdleConnections()
+	line := p.lastLog("the connection", func(m map[string]any) bool { return m["authority"] == "api.openai.com" })
+	if line["verdict"] != "allow" || line["protocol"] != "TLS" || line["route"] != "VirtualService istio-system/openai/tls[0]" ||
+		line["endpoint"] != "api.openai.com:443" || line["bytes_in"] == nil || line["bytes_out"] == nil || line["client"] != "127.0.0.1" {
+		t.Errorf("access log: %v", line)
+	}
+	if _, err := carriedBy(t, addr, all.CA().Pool()).Get("https://other.example/"); err == nil {
+		t.Error("an unknown server name is carried")
+	}
+	p.await("line about the unknown server name", func() bool {
+		return strings.Contains(p.err.String(), "no route carries the server name") && strings.Contains(p.err.String(), "other.example")
+	})
+}
