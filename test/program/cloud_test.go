@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -172,6 +174,45 @@ func TestCloudMachineFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.await("service", func() bool { return ask() == 200 })
+}
+
+// TestSecurityRow18NoProgramOfGoogles: credential files of Google's that name a
+// program, in a Secret and where the environment says, close and start nothing.
+func TestSecurityRow18NoProgramOfGoogles(t *testing.T) {
+	dir := t.TempDir()
+	marker, script := filepath.Join(dir, "started"), filepath.Join(dir, "program")
+	if err := os.WriteFile(script, []byte("#!/bin/sh\ntouch "+marker+"\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	v := newVendors(t, simulate.CloudConfig{})
+	file := fmt.Sprintf(`{"type":"external_account","audience":"%s","subject_token_type":"urn:ietf:params:oauth:token-type:jwt","token_url":"https://sts.googleapis.com/v1/token","credential_source":{"executable":{"command":"%s"}}}`,
+		v.Config().GCPProvider, script)
+	named := filepath.Join(dir, "file.json")
+	if err := os.WriteFile(named, []byte(file), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name, policy string
+		status       int
+	}{
+		{"Secret", "    credentialsFile: {secretRef: {name: gcp}}\n" + vendorSecret("gcp", "service_account.json", "'"+file+"'"), 500},
+		{"environment", "", 503},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := v.settings()
+			s.env["GOOGLE_APPLICATION_CREDENTIALS"] = named
+			s.env["GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES"] = "1"
+			p := run(t, backendOf(vertexHost, "{name: GCPVertexAI}", gcpPolicy(tt.policy)), s)
+			got := send(t, request{method: "POST", url: "http://" + p.addr("8080") + geminiPath, body: generateOf, header: map[string]string{"Content-Type": "application/json"}})
+			if got.status != tt.status || len(v.providers.Requests()) != 0 {
+				t.Errorf("answers %v", got)
+			}
+			p.problem("it would start a program")
+			if _, err := os.Stat(marker); !errors.Is(err, os.ErrNotExist) {
+				t.Error("security row 18: the program was started")
+			}
+		})
+	}
 }
 
 // anthropicBy returns Anthropic's own client of the gateway, with a key that is
