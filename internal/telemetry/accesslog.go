@@ -20,6 +20,9 @@ import (
 //	upstream, endpoint, attempts, upstream_status, model
 //	status, bytes_in, bytes_out, duration_ms, first_byte_ms, cut
 //
+// A connection whose TLS is passed through has a line of its own when it ends,
+// with protocol "TLS", the server name as authority, and status 0.
+//
 // A member that would be empty or zero is left out; time, decision, verdict,
 // status and duration_ms never are. An origin reads "kind namespace/name:
 // field, file:line". The path comes without its query, since a query may hold
