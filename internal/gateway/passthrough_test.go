@@ -154,7 +154,7 @@ func TestPassthroughHalfClose(t *testing.T) {
 	}
 }
 
-// records rewrites what is said: each write as records of TLS of few bytes,
+// fragments rewrites what is said: each write as records of TLS of few bytes,
 // which are sent one by one.
 type fragments struct {
 	net.Conn
@@ -417,5 +417,31 @@ func TestPassthroughDrain(t *testing.T) {
 		if r := n.seen.last(); r.Verdict != dataplane.Allowed || r.Cut != want {
 			t.Errorf("ends %v: record %+v", ends, r)
 		}
+	}
+}
+
+// TestPassthroughReload takes a route away under a connection, which goes on,
+// while a new one is closed.
+func TestPassthroughReload(t *testing.T) {
+	ca := newCA(t)
+	one, two := newBackend(t, ca, "one.example"), newBackend(t, ca, "two.example")
+	n := newNode(t, passing(map[string]*backend{"one.example": one}, nil))
+	c := n.dial(t)
+	s := tls.Client(c, &tls.Config{ServerName: "one.example", RootCAs: ca.Pool(), MinVersion: tls.VersionTLS12})
+	if err := s.Handshake(); err != nil {
+		t.Fatal(err)
+	}
+	n.up.next <- passing(map[string]*backend{"two.example": two}, nil)
+	await(t, "new route", func() bool {
+		got, err := exchangeOver(n.dial(t), ca, "two.example", "x")
+		return err == nil && got == "two.example x"
+	})
+	if _, err := exchangeOver(n.dial(t), ca, "one.example", "x"); err == nil {
+		t.Error("the old route is served")
+	}
+	_, _ = io.WriteString(s, "bye")
+	_ = s.CloseWrite()
+	if b, err := io.ReadAll(s); err != nil || string(b) != "one.example bye" {
+		t.Errorf("%q %v", b, err)
 	}
 }
