@@ -96,7 +96,8 @@ func (g *google) external(ctx context.Context, e *gcpExternal) (secret.Value, ti
 		return fail(err)
 	}
 	if e.Impersonate != "" {
-		account, ok := strings.CutPrefix(e.Impersonate, gcpIAM)
+		account, _ := strings.CutPrefix(e.Impersonate, gcpIAM)
+		var ok bool
 		if x.account, ok = strings.CutSuffix(account, gcpGenerate); !ok || strings.HasPrefix(account, "https:") {
 			return fail(errors.New("service_account_impersonation_url is not " + gcpIAM + "ACCOUNT" + gcpGenerate))
 		}
