@@ -279,8 +279,8 @@ func disagree(x *explain.Explanation, answer *served, line *explain.Past, up *he
 }
 
 // decidersDiffer compares the policy and the rule that decided: of a refusal
-// with the log's policy, and where that is written; of a pass with the policies
-// that let the request through.
+// with the log's policy, the file that it is in, and the cause; of a pass with
+// the policies that let the request through.
 func decidersDiffer(x *explain.Explanation, line *explain.Past) []string {
 	d := x.Decided
 	switch {
@@ -289,8 +289,10 @@ func decidersDiffer(x *explain.Explanation, line *explain.Past) []string {
 	case d == nil:
 		return nil
 	case x.Decision == explain.Deny:
-		if d.Slot != line.Policy || !strings.Contains(line.PolicyOrigin, d.Origin.Position()) || !strings.Contains(line.PolicyOrigin, d.Origin.Object()) {
-			return []string{fmt.Sprintf("policy: explained %s of %+v, served %s of %s", d.Slot, d.Origin, line.Policy, line.PolicyOrigin)}
+		fits := d.Slot == line.Policy && strings.Contains(line.PolicyOrigin, d.Origin.Object()) &&
+			strings.Contains(line.PolicyOrigin, d.Origin.File) && strings.Contains(line.Cause, d.Rule)
+		if !fits {
+			return []string{fmt.Sprintf("policy: explained %s, rule %q of %+v, served %s of %s", d.Slot, d.Rule, d.Origin, line.Policy, line.PolicyOrigin)}
 		}
 		return nil
 	}
