@@ -33,8 +33,10 @@ spec:
     - type: RequestHeaderModifier
       requestHeaderModifier: {set: [{name: X-Set, value: set}, {name: X-Forged, value: mine}], add: [{name: X-Added, value: more}], remove: [X-Gone]}
   - backendRefs: [{group: gloo.solo.io, kind: Upstream, name: up}]
-    matches: [{path: {value: /chat}, queryParams: [{name: model, value: large}]}, {path: {type: RegularExpression, value: "/[a-c]+/x"}}]
+    matches: [{path: {value: /chat}, queryParams: [{name: model, value: large}]}]
     filters: [{type: URLRewrite, urlRewrite: {hostname: inner.example.com, path: {type: ReplacePrefixMatch, replacePrefixMatch: /v1}}}]
+  - backendRefs: [{group: gloo.solo.io, kind: Upstream, name: up}]
+    matches: [{path: {type: RegularExpression, value: "/[a-c]+/x"}}]
   - backendRefs: [{group: gloo.solo.io, kind: Upstream, name: up}]
     matches: [{path: {value: /cut}}]
     filters: [{type: URLRewrite, urlRewrite: {path: {type: ReplacePrefixMatch, replacePrefixMatch: /}}}]

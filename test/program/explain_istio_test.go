@@ -71,7 +71,7 @@ spec:
 ---
 apiVersion: security.istio.io/v1
 kind: AuthorizationPolicy
-metadata: {name: no, namespace: istio-system}
+metadata: {name: never, namespace: istio-system}
 spec:
   action: DENY
   rules:

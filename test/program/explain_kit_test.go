@@ -244,7 +244,14 @@ func disagree(x *explain.Explanation, answer *served, line *explain.Past, up *he
 	same("verdict", x.Verdict, line.Verdict)
 	same("cause", x.Reason, line.Cause)
 	same("model", x.Model, line.Model)
-	same("peer", q.peer, line.Peer)
+	callers := x.Identities
+	if i := slices.IndexFunc(callers, func(id explain.Identity) bool { return id.Method == "mtls" }); i == 0 {
+		same("peer", callers[0].Subject, line.Peer)
+		callers = callers[1:]
+	}
+	if line.Listener != "" { // else it was malformed, and nobody asked who sent it
+		same("peer of the connection", q.peer, line.Peer)
+	}
 	var place, route explain.Place
 	if x.Listener != nil {
 		place = *x.Listener
@@ -255,8 +262,8 @@ func disagree(x *explain.Explanation, answer *served, line *explain.Past, up *he
 	same("listener", place.Name, line.Listener)
 	same("route", route.Name, line.Route)
 	var caller explain.Identity
-	if len(x.Identities) > 0 {
-		caller = x.Identities[0]
+	if len(callers) > 0 {
+		caller = callers[0]
 	}
 	same("subject", caller.Subject, line.Subject)
 	same("issuer", caller.Issuer, line.Issuer)
