@@ -146,6 +146,10 @@ func (d *drawer) istio(i int, callers map[string]*tls.Certificate, ids []string)
 	if d.IntN(3) == 0 {
 		q.target += pick(d, "?q=12", "?q=a", "?q=12&q=a", "?", "?a=%zz", "?token="+pick(d, d.tokens...), "?q=1&token="+pick(d, d.tokens...))
 	}
+	if d.IntN(10) == 0 {
+		q.host, q.target = "api.example.com:"+q.port, "/gold/x?q=12"
+		q.add("x-tier", "gold")
+	}
 	if d.IntN(3) > 0 {
 		q.add(pick(d, "Authorization", "authorization"), "Bearer "+pick(d, d.tokens...))
 	}
@@ -188,5 +192,5 @@ func TestExplainAgreesOnTheMesh(t *testing.T) {
 	p := run(t, map[string]string{"all.yaml": fmt.Sprintf(explainedMesh, up.port, keys)}, settings{args: []string{"--identity", identityOf(t, ca, egressID)}})
 	callers := meshCallers(t, ca)
 	ids := slices.Sorted(maps.Keys(callers))
-	agree(t, p, up, d.list(800, func(i int) *asked { return d.istio(i, callers, ids) }), 20)
+	agree(t, p, up, d.list(600, func(i int) *asked { return d.istio(i, callers, ids) }), 20)
 }
