@@ -96,9 +96,9 @@ func (g *google) external(ctx context.Context, e *gcpExternal) (secret.Value, ti
 		return fail(err)
 	}
 	if e.Impersonate != "" {
-		account, _ := strings.CutPrefix(e.Impersonate, gcpIAM)
-		var ok bool
-		if x.account, ok = strings.CutSuffix(account, gcpGenerate); !ok || strings.HasPrefix(account, "https:") {
+		rest, begins := strings.CutPrefix(e.Impersonate, gcpIAM)
+		account, ends := strings.CutSuffix(rest, gcpGenerate)
+		if x.account = account; !begins || !ends || account == "" {
 			return fail(errors.New("service_account_impersonation_url is not " + gcpIAM + "ACCOUNT" + gcpGenerate))
 		}
 	}

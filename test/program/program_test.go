@@ -70,7 +70,7 @@ type settings struct {
 // stopped, and everything it showed searched for markers, when the test ends.
 func run(t *testing.T, files map[string]string, s settings) *program {
 	t.Helper()
-	p := &program{t: t, dir: t.TempDir(), out: &buffer{}, err: &buffer{}, code: make(chan int, 1), admin: freeAddr(t)}
+	p := &program{t: t, dir: t.TempDir(), out: &buffer{}, err: &buffer{}, code: make(chan int, 1)}
 	for name, text := range files {
 		p.write(name, text)
 	}
@@ -80,7 +80,7 @@ func run(t *testing.T, files map[string]string, s settings) *program {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	p.stop = cancel
-	args := append([]string{"run", "-f", p.dir, "--admin", p.admin, "--port", "8080=127.0.0.1:0", "--port", "8443=127.0.0.1:0"}, s.args...)
+	args := append([]string{"run", "-f", p.dir, "--admin", "127.0.0.1:0", "--port", "8080=127.0.0.1:0", "--port", "8443=127.0.0.1:0"}, s.args...)
 	go func() {
 		p.code <- cli.Main(ctx, args, cli.Streams{
 			In: strings.NewReader(""), Out: p.out, Err: p.err,
@@ -88,8 +88,19 @@ func run(t *testing.T, files map[string]string, s settings) *program {
 		})
 	}()
 	t.Cleanup(p.finish)
-	p.await("postern: ready", func() bool { return strings.Contains(p.err.String(), "postern: ready\n") })
+	p.awaitReady()
 	return p
+}
+
+var adminLine = regexp.MustCompile(`postern: admin at http://(\S+)\n`)
+
+// awaitReady waits until the program serves, and learns its admin address.
+func (p *program) awaitReady() {
+	p.t.Helper()
+	p.await("postern: ready", func() bool { return strings.Contains(p.err.String(), "postern: ready\n") })
+	if m := adminLine.FindStringSubmatch(p.err.String()); m != nil {
+		p.admin = m[1]
+	}
 }
 
 // finish stops the program and searches what it showed.
