@@ -47,7 +47,8 @@ bench:
 # Long runs: streams, reloads under load, leaks, fuzzing.
 soak:
 	POSTERN_SOAK=1 CGO_ENABLED=1 $(GO) test -race -timeout 60m -count 1 ./test/...
-	POSTERN_SOAK=1 $(GO) test -timeout 30m -count 1 -v -run 'ManyKeys|Soak|Handshake' ./internal/authn ./internal/gateway
+	POSTERN_SOAK=1 $(GO) test -timeout 30m -count 1 -v -run 'ManyKeys|ManyAPIKeys|Thousand|HalfWritten|Timing|Soak|Handshake' \
+	  ./internal/authn ./internal/gateway ./internal/compile ./internal/source/file ./internal/cli
 	$(MAKE) fuzz FUZZ=2m
 
 clean:

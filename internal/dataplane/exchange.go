@@ -65,7 +65,8 @@ type Exchange struct {
 	Client netip.Addr
 	// Peer is the address and port of the connection's other end.
 	Peer string
-	// Local is this end of the connection; the zero value: unknown.
+	// Local is this end of the connection, its port that of the listener as it
+	// is configured; the zero value: unknown.
 	Local netip.AddrPort
 	// TLS is the client's connection state; nil for plain HTTP.
 	TLS *tls.ConnectionState

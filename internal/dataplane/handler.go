@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
+	"net/netip"
 	"runtime/debug"
 	"strconv"
 	"sync/atomic"
@@ -86,6 +87,9 @@ func (h *Handler) serve(ctx context.Context, e *Exchange, r *http.Request) *Answ
 		return &Answer{Status: http.StatusServiceUnavailable, Body: "no configuration is served here", Verdict: NoRoute, Cause: "socket has no snapshot"}
 	}
 	e.Local = localAddr(ctx)
+	if e.trace == nil && socket.Port != 0 && e.Local.IsValid() { // policies name the listener's port, wherever it is bound
+		e.Local = netip.AddrPortFrom(e.Local.Addr(), uint16(socket.Port))
+	}
 	if err := e.normalize(r, socket); err != nil {
 		return BadRequest(err.Error())
 	}

@@ -32,6 +32,7 @@ type Past struct {
 	Passed         []string `json:"passed,omitempty"`
 	Subject        string   `json:"subject,omitempty"`
 	Issuer         string   `json:"issuer,omitempty"`
+	Peer           string   `json:"peer,omitempty"`
 	Authenticator  string   `json:"authenticator,omitempty"`
 	Upstream       string   `json:"upstream,omitempty"`
 	Endpoint       string   `json:"endpoint,omitempty"`
@@ -96,6 +97,7 @@ func (d *Past) Text(w io.Writer) error {
 	p.some("when", d.Time)
 	p.some("from", d.Client)
 	p.some("caller", d.caller())
+	p.some("peer", d.Peer)
 	p.some("listener", d.Listener)
 	p.some("route", d.Route)
 	p.some("", d.RouteOrigin)

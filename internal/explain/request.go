@@ -218,7 +218,7 @@ func (q *Request) secure(r *http.Request, u *url.URL) error {
 	}
 	state := &tls.ConnectionState{Version: tls.VersionTLS13, HandshakeComplete: true, ServerName: q.SNI, NegotiatedProtocol: "http/1.1"}
 	if state.ServerName == "" && net.ParseIP(u.Hostname()) == nil {
-		state.ServerName = strings.ToLower(u.Hostname())
+		state.ServerName = strings.TrimSuffix(strings.ToLower(u.Hostname()), ".") // RFC 6066 3
 	}
 	if q.Peer != "" {
 		id, err := url.Parse(q.Peer)

@@ -1,24 +1,9 @@
 package program
 
 import (
-	"bufio"
-	"bytes"
-	"cmp"
-	"encoding/json"
 	"fmt"
-	"maps"
-	"math/rand/v2"
-	"net"
-	"net/http"
-	"slices"
 	"strconv"
-	"strings"
-	"sync"
 	"testing"
-	"time"
-
-	"github.com/postern-gateway/postern/internal/cli"
-	"github.com/postern-gateway/postern/internal/explain"
 )
 
 // explained is a configuration in which much can become of a request. %[1]s is
@@ -105,65 +90,10 @@ spec:
       routeAction: {single: {upstream: {name: up, namespace: default}}}
 `
 
-// received is a request as the upstream got it.
-type received struct {
-	method, target, host string
-	header               http.Header
-	body                 int64
-}
-
-// headKeeper is an upstream that keeps what it gets, by user agent.
-type headKeeper struct {
-	mu  sync.Mutex
-	got map[string]received
-}
-
-func (h *headKeeper) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	var body bytes.Buffer
-	_, _ = body.ReadFrom(r.Body)
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.got[r.UserAgent()] = received{r.Method, r.RequestURI, r.Host, r.Header.Clone(), int64(body.Len())}
-	_, _ = w.Write([]byte("up"))
-}
-
-// asked is a random request.
-type asked struct {
-	agent, method, host, target, body string
-	headers                           [][2]string
-}
-
-func (q *asked) raw() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: %s\r\nConnection: close\r\n", q.method, q.target, q.host, q.agent)
-	for _, h := range q.headers {
-		fmt.Fprintf(&b, "%s: %s\r\n", h[0], h[1])
-	}
-	if q.body != "" {
-		fmt.Fprintf(&b, "Content-Length: %d\r\n", len(q.body))
-	}
-	return b.String() + "\r\n" + q.body
-}
-
-func (q *asked) args() []string {
-	args := []string{q.method, "http://" + q.host + q.target, "-o", "json", "-H", "User-Agent: " + q.agent, "-d", q.body}
-	for _, h := range q.headers {
-		args = append(args, "-H", h[0]+": "+h[1])
-	}
-	return args
-}
-
-// drawer draws random requests.
-type drawer struct {
-	*rand.Rand
-	tokens []string
-}
-
-func pick[T any](d *drawer, list ...T) T { return list[d.IntN(len(list))] }
-
-func (d *drawer) draw(i int) *asked {
+func (d *drawer) gloo(i int) *asked {
 	q := &asked{
 		agent:  "explained/" + strconv.Itoa(i),
+		port:   "8080",
 		method: pick(d, "GET", "POST", "POST", "DELETE"),
 		host: pick(d, "tokens.example.com:8080", "tokens.example.com:8080", "TOKENS.example.com.:8080",
 			"a.keys.example.com:8080", "b.a.keys.example.com:8080", "tokens.example.com:8080", "c.keys.example.com:8080", "keys.example.com:8080"),
@@ -193,173 +123,14 @@ func (d *drawer) draw(i int) *asked {
 	return q
 }
 
-// serve sends q and returns the status, and the decision id of an answer that
-// the gateway made itself.
-func (q *asked) serve(t *testing.T, addr string) (status int, decision string) {
-	t.Helper()
-	conn, err := net.Dial("tcp", addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = conn.Close() }()
-	_ = conn.SetDeadline(time.Now().Add(patience))
-	if _, err := conn.Write([]byte(q.raw())); err != nil {
-		t.Fatal(err)
-	}
-	resp, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: q.method})
-	if err != nil {
-		t.Fatalf("%s: %v", q.raw(), err)
-	}
-	_ = resp.Body.Close()
-	return resp.StatusCode, resp.Header.Get("X-Postern-Decision")
-}
-
-// logged returns the access log's first n lines, by decision and by user agent.
-func logged(p *program, n int) map[string]explain.Past {
-	p.t.Helper()
-	out := map[string]explain.Past{}
-	p.await("access log", func() bool { return strings.Count(p.out.String(), "\n") >= n })
-	for _, text := range strings.Split(p.out.String(), "\n")[:n] {
-		var line struct {
-			explain.Past
-			Agent string `json:"user_agent"`
-		}
-		if err := json.Unmarshal([]byte(text), &line); err != nil {
-			p.t.Fatalf("%q: %v", text, err)
-		}
-		out[line.Decision] = line.Past
-		out[line.Agent] = line.Past
-	}
-	return out
-}
-
-// explain asks the command what would become of q.
-func (q *asked) explain(t *testing.T, dir string) *explain.Explanation {
-	t.Helper()
-	var out, errs bytes.Buffer
-	env := map[string]string{"OPENAI_API_KEY": openAIKey, "HF_API_TOKEN": huggingFaceKey}
-	code := cli.Main(t.Context(), append([]string{"explain", "-f", dir}, q.args()...), cli.Streams{
-		In: strings.NewReader(""), Out: &out, Err: &errs, Env: func(name string) (string, bool) { v, ok := env[name]; return v, ok },
-	})
-	if strings.Contains(out.String()+errs.String(), "MARKER") {
-		t.Fatalf("a secret is shown:\n%s%s", &out, &errs)
-	}
-	var x explain.Explanation
-	if err := json.Unmarshal(out.Bytes(), &x); code != 0 || err != nil {
-		t.Fatalf("explain %q: code %d, %v: %s", q.args(), code, err, &errs)
-	}
-	return &x
-}
-
-// TestExplainAgreesWithTheDataPlane sends random requests, and asks explain of
-// each what would become of it.
+// TestExplainAgreesWithTheDataPlane sends random requests through Gloo's
+// features, and asks explain of each what would become of it.
 func TestExplainAgreesWithTheDataPlane(t *testing.T) {
-	up := &headKeeper{got: map[string]received{}}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := &http.Server{Handler: up}
-	go func() { _ = server.Serve(ln) }()
-	t.Cleanup(func() { _ = server.Close() })
-	text := fmt.Sprintf(explained, jwtOf(rsaKey(), ", claimsToHeaders: [{claim: team, header: X-Claimed}]"), ln.Addr().(*net.TCPAddr).Port)
+	up := keepHeads(t)
+	text := fmt.Sprintf(explained, jwtOf(rsaKey(), ", claimsToHeaders: [{claim: team, header: X-Claimed}]"), up.port)
 	p := run(t, map[string]string{"all.yaml": text}, settings{})
-
-	good := func(claims string) string { return caller(claims) }
-	d := &drawer{Rand: rand.New(rand.NewPCG(8, 15)), tokens: []string{
-		good(`,"team":"a"`), good(`,"team":"b"`), good(`,"role":"admin"`), good(`,"team":"a","exp":1`), good(""),
+	d := newDrawer(caller(`,"team":"a"`), caller(`,"team":"b"`), caller(`,"role":"admin"`), caller(`,"team":"a","exp":1`), caller(""),
 		mint(`{"alg":"RS256"}`, `{"iss":"others","sub":"eve","team":"a"}`, rsaKey()),
-		mint(`{"alg":"RS256"}`, `{"iss":"tests","sub":"eve","team":"a"}`, otherRSA()), "nonsense",
-	}}
-	const n = 500
-	requests, statuses, ids := make([]*asked, n), make([]int, n), make([]string, n)
-	for i := range requests {
-		requests[i] = d.draw(i)
-		statuses[i], ids[i] = requests[i].serve(t, p.addr("8080"))
-	}
-	seen := map[string]int{}
-	lines := logged(p, n)
-	for i, q := range requests {
-		line, ok := lines[cmp.Or(ids[i], q.agent)]
-		if !ok {
-			t.Fatalf("%s has no line in the access log", q.raw())
-		}
-		x := q.explain(t, p.dir)
-		for _, diff := range disagree(x, statuses[i], &line, up, q.agent) {
-			t.Errorf("%s\n%s\nlogged %+v\nexplained %+v", q.raw(), diff, line, x)
-		}
-		seen[fmt.Sprintf("%s %d", x.Verdict, statuses[i])]++
-		if t.Failed() {
-			return
-		}
-	}
-	if len(seen) < 8 {
-		t.Errorf("the requests had too few outcomes: %v", seen)
-	}
-	t.Log(seen)
-}
-
-// disagree lists in what an explanation is not what came of the request.
-func disagree(x *explain.Explanation, status int, line *explain.Past, up *headKeeper, agent string) []string {
-	var out []string
-	same := func(what string, explained, served any) {
-		if explained != served {
-			out = append(out, fmt.Sprintf("%s: explained %v, served %v", what, explained, served))
-		}
-	}
-	if x.Status != 0 {
-		same("status", x.Status, status)
-	}
-	same("allowed", x.Decision == explain.Allow, line.Verdict == "allow")
-	same("verdict", x.Verdict, line.Verdict)
-	same("cause", x.Reason, line.Cause)
-	route, policy, subject := "", "", ""
-	if x.Route != nil {
-		route = x.Route.Name
-	}
-	if x.Decided != nil && x.Decision == explain.Deny {
-		policy = x.Decided.Slot
-	}
-	if len(x.Identities) > 0 {
-		subject = x.Identities[0].Subject
-	}
-	same("route", route, line.Route)
-	same("policy", policy, line.Policy)
-	same("subject", subject, line.Subject)
-	up.mu.Lock()
-	got, reached := up.got[agent]
-	up.mu.Unlock()
-	same("reaches the upstream", x.Upstream != nil, reached)
-	if x.Upstream == nil || !reached {
-		return out
-	}
-	same("method", x.Upstream.Method, got.method)
-	same("host", x.Upstream.Host, got.host)
-	same("URL", x.Upstream.URL, "http://"+x.Upstream.Endpoint+got.target)
-	same("body", x.Upstream.BodyBytes, got.body)
-	return append(out, headersDiffer(x.Upstream, got.header)...)
-}
-
-// headersDiffer compares the open headers by value, and credentials by name.
-func headersDiffer(u *explain.Upstream, got http.Header) []string {
-	var out []string
-	delete(got, "Content-Length")
-	names := slices.Concat(slices.Collect(maps.Keys(u.Headers)), slices.Collect(maps.Keys(u.Credentials)))
-	for name := range got {
-		if !slices.Contains(names, name) {
-			out = append(out, "header "+name+" was sent, and not explained")
-		}
-	}
-	for _, name := range names {
-		values, ok := got[name]
-		_, secret := u.Credentials[name]
-		switch {
-		case !ok:
-			out = append(out, "header "+name+" was explained, and not sent")
-		case secret || name == "X-Request-Id" || u.Headers.Get(name) == "[redacted]":
-		case !slices.Equal(u.Headers[name], values):
-			out = append(out, fmt.Sprintf("header %s: explained %q, sent %q", name, u.Headers[name], values))
-		}
-	}
-	return out
+		mint(`{"alg":"RS256"}`, `{"iss":"tests","sub":"eve","team":"a"}`, otherRSA()), "nonsense")
+	agree(t, p, up, d.list(500, d.gloo), 8)
 }

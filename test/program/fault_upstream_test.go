@@ -71,7 +71,7 @@ func faults(t *testing.T) []fault {
 		{target: slow("dribbled-head", dribble), status: 504, text: timeout},
 		{target: slow("never-reads", func(c net.Conn, _ *bufio.Reader) {
 			_ = c.(*net.TCPConn).SetReadBuffer(4 << 10)
-			time.Sleep(time.Second)
+			time.Sleep(3 * time.Second) // longer than the gateway waits
 		}), method: "POST", body: 12 << 20, status: 504, text: timeout},
 		{target: slow("silent-after-post", silent), method: "POST", body: 400, status: 504, text: timeout},
 		{target: at("early-413", func(c net.Conn, br *bufio.Reader) {

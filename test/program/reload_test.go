@@ -206,7 +206,11 @@ func underReloads(t *testing.T, d, every time.Duration) {
 	reloads := strings.Count(p.err.String(), "postern: reloaded")
 	t.Logf("%d requests and %d events of 4 streams through %d reloads, %d failed; heap and stacks grew by %d kB",
 		l.requests.Load(), l.events.Load(), reloads, l.failures.Load(), grown>>10)
-	if least := int(d/every) / 5; reloads < least {
+	least := 3
+	if timed() {
+		least = int(d/every) / 5
+	}
+	if reloads < least {
 		t.Errorf("%d reloads, want %d at least", reloads, least)
 	}
 	if grown > 32<<20 {
@@ -277,7 +281,7 @@ func TestChangedFileIsServedSoon(t *testing.T) {
 		}
 		most, text := times(all)
 		t.Logf("%s: %s", name, text)
-		if most >= time.Second {
+		if timed() && most >= time.Second {
 			t.Errorf("%s: a change was served after %v", name, most)
 		}
 	}

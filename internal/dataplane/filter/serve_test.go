@@ -31,6 +31,8 @@ type sent struct {
 type gateway struct {
 	*httptest.Server
 	mu      sync.Mutex
+	written *sync.Cond // of mu
+	asked   int        // requests that were sent
 	records []dataplane.Record
 }
 
@@ -38,11 +40,17 @@ func (g *gateway) Record(r *dataplane.Record) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.records = append(g.records, *r)
+	g.written.Broadcast()
 }
 
+// last returns the record of the request that was sent last. A client can have
+// its answer before the gateway has written the record.
 func (g *gateway) last() dataplane.Record {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	for len(g.records) < g.asked {
+		g.written.Wait()
+	}
 	return g.records[len(g.records)-1]
 }
 
@@ -99,6 +107,7 @@ func serve(t testing.TB, m ir.PathMatch, stages ...dataplane.Stage) *gateway {
 		t.Fatal(err)
 	}
 	g := &gateway{}
+	g.written = sync.NewCond(&g.mu)
 	clock := func() time.Time { return time.Date(2026, 1, 2, 3, 4, 5, 678901234, time.UTC) }
 	h := dataplane.NewHandler(g, dataplane.NewBudget(1<<20), slog.New(slog.DiscardHandler), clock)
 	h.Swap(&dataplane.Socket{Hosts: listeners, Port: 8080})
@@ -129,6 +138,9 @@ func (g *gateway) send(t testing.TB, line, body string, header ...string) *http.
 		}
 		req.Header.Add(name, value)
 	}
+	g.mu.Lock()
+	g.asked++
+	g.mu.Unlock()
 	res, err := http.DefaultTransport.RoundTrip(req)
 	if err != nil {
 		t.Fatal(err)

@@ -103,8 +103,8 @@ func appendHead(b []byte, o *outgoing) []byte {
 			b = appendLine(b, name, v)
 		}
 	}
-	if o.Header["Te"] != nil && o.Header["Connection"] == nil {
-		b = appendLine(b, "Connection", "TE") // RFC 9110 10.1.4
+	if namesTE(o.Header) {
+		b = appendLine(b, "Connection", "TE")
 	}
 	switch {
 	case o.ContentLength > 0, o.ContentLength == 0 && expectsBody(o.Method):
@@ -193,3 +193,7 @@ func (c *http1Conn) endChunks(o *outgoing) error {
 	_, err := c.Write(append(b, "\r\n"...))
 	return err
 }
+
+// namesTE reports whether Connection must name the TE that goes with a request:
+// RFC 9110 10.1.4.
+func namesTE(h http.Header) bool { return h["Te"] != nil && h["Connection"] == nil }

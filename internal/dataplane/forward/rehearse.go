@@ -22,6 +22,9 @@ func (x *exchange) rehearse(at *attempt, o *outgoing) *failure {
 		Method: o.Method, Host: o.Host, Header: o.Header.Clone(), Secrets: at.from,
 		BodyBytes: o.ContentLength,
 	}
+	if at.ep.upstream.cfg.Protocol != ir.ProtocolHTTP2 && namesTE(u.Header) {
+		u.Header["Connection"] = []string{"TE"}
+	}
 	where := *o.URL
 	where.Host = bare(where.Scheme, at.ep.address)
 	u.URL = where.String()
