@@ -5,7 +5,7 @@ package examples
 import "embed"
 
 // Files are the manifests and the callers' tokens: a folder for each
-// walk-through.
+// walk-through, or for each form of one.
 //
-//go:embed */*.yaml */*.jwt
+//go:embed */*.yaml */*.jwt */*/*.yaml
 var Files embed.FS

@@ -15,6 +15,7 @@ import (
 	"encoding/json"
 	"net/http"
 
+	"github.com/postern-gateway/postern/internal/credential"
 	"github.com/postern-gateway/postern/internal/ir"
 	"github.com/postern-gateway/postern/internal/status"
 )
@@ -29,6 +30,9 @@ type Deps struct {
 	// Config returns what is served. It is not changed.
 	Config  func() *ir.Config
 	Metrics http.Handler
+	// Credentials tells how the credentials are that are fetched; nil: there
+	// are none.
+	Credentials func() []credential.Status
 	// Version of the program, for the page.
 	Version string
 }
@@ -37,7 +41,7 @@ type Deps struct {
 func New(d Deps) http.Handler {
 	mux := http.NewServeMux()
 	probes(mux, d, true)
-	mux.HandleFunc("/status", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, d.Report()) })
+	mux.HandleFunc("/status", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, statusOf(d)) })
 	mux.HandleFunc("/config", func(w http.ResponseWriter, _ *http.Request) {
 		text, err := Redacted(d.Config())
 		if err != nil {
@@ -49,6 +53,20 @@ func New(d Deps) http.Handler {
 	})
 	mux.Handle("/{$}", page(d))
 	return hardened(local(readOnly(mux)))
+}
+
+// fullStatus is what /status shows.
+type fullStatus struct {
+	status.Report
+	Credentials []credential.Status `json:"credentials,omitempty"`
+}
+
+func statusOf(d Deps) fullStatus {
+	s := fullStatus{Report: d.Report()}
+	if d.Credentials != nil {
+		s.Credentials = d.Credentials()
+	}
+	return s
 }
 
 // NewHealth returns the part for probes and scrapes from elsewhere: nothing

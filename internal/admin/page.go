@@ -76,7 +76,7 @@ func page(d Deps) http.Handler {
 func newView(d Deps) *view {
 	report, config := d.Report(), d.Config()
 	v := &view{Style: template.CSS(pageStyle), Version: d.Version, Problems: report.Problems, Errors: report.Errors()}
-	v.Warnings = len(report.Problems) - v.Errors
+	v.Warnings = report.Warnings()
 	if err := d.Ready(); err != nil {
 		v.NotReady = err.Error()
 	}

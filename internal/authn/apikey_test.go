@@ -23,9 +23,9 @@ func dataRef(name, key string) secret.Ref {
 	return secret.Ref{Kind: "Secret", Namespace: "ns", Name: name, Key: key}
 }
 
-// keysOf puts "name/key=value" into a new Store, and lists the names as
-// entries, in their order.
-func keysOf(values ...string) (*secret.Store, []ir.APIKeyEntry) {
+// keysOf puts "name/key=value" into a new Store, and makes the names entries;
+// a data key besides api-key is the first metadata.
+func keysOf(values ...string) (*secret.Store, ir.APIKeyEntries) {
 	store := secret.NewStore()
 	var entries []ir.APIKeyEntry
 	for _, v := range values {
@@ -35,15 +35,15 @@ func keysOf(values ...string) (*secret.Store, []ir.APIKeyEntry) {
 		if i < 0 {
 			i = len(entries)
 			entries = append(entries, ir.APIKeyEntry{
-				Namespace: "ns", Name: ref.Name, Key: dataRef(ref.Name, "api-key"), Metadata: map[string]secret.Ref{},
+				Namespace: "ns", Name: ref.Name, Key: dataRef(ref.Name, "api-key"),
 				Origin: ir.Origin{Kind: "Secret", Namespace: "ns", Name: ref.Name},
 			})
 		}
 		if ref.Key != "api-key" {
-			entries[i].Metadata[ref.Key] = ref
+			entries[i].Metadata = []secret.Ref{ref}
 		}
 	}
-	return store, entries
+	return store, ir.EntriesOf(entries...)
 }
 
 func dataOf(text string) (secret.Ref, secret.Value) {
@@ -62,7 +62,7 @@ func newAPIKey(t testing.TB, store *secret.Store, cfg ir.APIKey) *authn.APIKey {
 	if cfg.Headers == nil {
 		cfg.Headers = []string{"api-key"}
 	}
-	a, err := authn.NewAPIKey("keys", &cfg, store)
+	a, err := authn.NewAPIKey("keys", &cfg, authn.NewKeyRing(&cfg, store))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -220,7 +220,7 @@ func TestAPIKeyConfigurationIsChecked(t *testing.T) {
 		"data key":        {Headers: []string{"k"}, FromMetadata: []ir.MetadataHeader{{Header: "x"}}},
 		"digest":          {Headers: []string{"k"}, Digest: "md5"},
 	} {
-		if _, err := authn.NewAPIKey("k", &cfg, secret.NewStore()); err == nil {
+		if _, err := authn.NewAPIKey("k", &cfg, authn.NewKeyRing(&cfg, secret.NewStore())); err == nil {
 			t.Errorf("%s: no error", name)
 		}
 	}
@@ -278,19 +278,23 @@ func TestSecurityRow14RevocationUnderLoad(t *testing.T) {
 }
 
 // manyKeys are Secrets with a key and one data key each.
-func manyKeys() (*secret.Store, []ir.APIKeyEntry) {
+func manyKeys() (*secret.Store, ir.APIKeyEntries) {
 	store := secret.NewStore()
 	values := map[secret.Ref]secret.Value{}
 	entries := make([]ir.APIKeyEntry, many)
 	for i := range entries {
 		name := fmt.Sprint("user-", i)
 		key, data := dataRef(name, "api-key"), dataRef(name, "team")
-		entries[i] = ir.APIKeyEntry{Namespace: "ns", Name: name, Key: key, Metadata: map[string]secret.Ref{"team": data}}
+		entries[i] = ir.APIKeyEntry{Namespace: "ns", Name: name, Key: key, Metadata: []secret.Ref{data}}
 		values[key] = secret.NewValue([]byte(manyKey(i)))
 		values[data] = secret.NewValue([]byte("red"))
 	}
 	store.Put(values)
-	return store, entries
+	var out ir.APIKeyEntries
+	for list := range slices.Chunk(entries, 128) {
+		out = append(out, ir.NewAPIKeyGroup(list))
+	}
+	return store, out
 }
 
 func manyKey(i int) string { return fmt.Sprintf("key-%032d", i) }

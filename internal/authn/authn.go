@@ -48,12 +48,35 @@ func (id *Identity) Proven() bool { return id.Method != "" && id.Provider != "" 
 type Request struct {
 	// Header has canonical keys, as net/http makes them.
 	Header http.Header
+	// Sealed has the headers whose values are secret, which are not among
+	// Header: what a step before made of a secret. Every method looks for its
+	// credential there too; an external server is told of none. Nil: none.
+	Sealed Sealed
 	// Query may be nil.
 	Query url.Values
 	// Proven are the callers that steps before have proven.
 	Proven []Identity
+	// Given are claims that count as those of a verified token, in rehearsals
+	// alone; a request that is served has none.
+	Given map[string]any
 	// Call is there if an external server may have to be told of it.
 	Call *Call
+}
+
+// Sealed yields secret headers of a request by canonical name, and whether
+// there is one.
+type Sealed interface {
+	SecretHeader(name string) (secret.Value, bool)
+}
+
+// values returns the values of a header, by canonical name, a secret one first.
+func (r *Request) values(name string) []string {
+	if r.Sealed != nil {
+		if v, ok := r.Sealed.SecretHeader(name); ok {
+			return append([]string{string(v.Reveal())}, r.Header[name]...)
+		}
+	}
+	return r.Header[name]
 }
 
 // Location is where an accepted credential sat; one field is set. The data

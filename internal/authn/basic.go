@@ -177,7 +177,7 @@ func (b *Basic) Authenticate(ctx context.Context, r *Request) (Result, error) {
 	user, password, ok := basicCredentials(r)
 	if !ok {
 		missing := 1
-		if len(r.Header["Authorization"]) > 0 {
+		if len(r.values("Authorization")) > 0 {
 			missing = 0
 		}
 		return Result{}, b.refused[missing]
@@ -230,7 +230,7 @@ func (b *Basic) mac(user, password string) (d [sha256.Size]byte) {
 // basicCredentials reads the user-id and password (RFC 7617 section 2). Of two
 // Authorization headers, neither counts.
 func basicCredentials(r *Request) (user, password string, ok bool) {
-	values := r.Header["Authorization"]
+	values := r.values("Authorization")
 	if len(values) != 1 {
 		return "", "", false
 	}

@@ -86,7 +86,7 @@ func locate(places []*place, r *Request, list []found) ([]found, bool) {
 		}
 		values := r.Query[at.query]
 		if at.header != "" {
-			values = r.Header[at.header]
+			values = r.values(at.header)
 		}
 		for _, value := range values {
 			raw, where := split(value, places[i:end])

@@ -175,6 +175,8 @@ func (r *RemoteKeys) Get(ctx context.Context) (*KeySet, error) {
 	switch {
 	case ctx.Err() != nil:
 		return nil, fmt.Errorf("fetch jwks %q: %w", r.label, ctx.Err())
+	case errors.Is(r.lastErr, ErrUnasked):
+		return nil, unasked(ctx, "the keys of "+r.label)
 	case r.lastErr != nil:
 		return nil, r.lastErr
 	}

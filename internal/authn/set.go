@@ -70,6 +70,9 @@ func NewSet(cfg *ir.AuthSet, deps Deps) (*Set, error) {
 			s.Close()
 			return nil, fmt.Errorf("authentication %q: %w", m.Name, err)
 		}
+		if deps.Answer != nil {
+			answerFor(a, deps.Answer(m))
+		}
 		s.calls = s.calls || m.External != nil
 		s.names, s.methods = append(s.names, m.Name), append(s.methods, a)
 		if x, ok := a.(sanitizing); ok {
@@ -93,7 +96,10 @@ func unique(list []string) []string {
 func newMethod(m *ir.AuthMethod, deps Deps) (Authenticator, error) {
 	switch {
 	case m.APIKey != nil:
-		return NewAPIKey(m.Name, m.APIKey, deps.Store)
+		if deps.KeyRing == nil {
+			return NewAPIKey(m.Name, m.APIKey, NewKeyRing(m.APIKey, deps.Store))
+		}
+		return NewAPIKey(m.Name, m.APIKey, deps.KeyRing(m.APIKey))
 	case m.Basic != nil:
 		return NewBasic(m.Name, m.Basic, deps)
 	case m.Token != nil:

@@ -63,6 +63,8 @@ type token struct {
 	// expires and notBefore are in seconds since 1970; without an exp claim
 	// expires is never.
 	expires, notBefore int64
+	// given says that the claims were put in, and that there is no signature.
+	given bool
 }
 
 const never = math.MaxInt64

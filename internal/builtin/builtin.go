@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/postern-gateway/postern/internal/dialect"
+	"github.com/postern-gateway/postern/internal/dialect/envoyai"
 	"github.com/postern-gateway/postern/internal/dialect/gatewayapi"
 	"github.com/postern-gateway/postern/internal/dialect/gloo"
 	"github.com/postern-gateway/postern/internal/dialect/gloomesh"
@@ -25,6 +26,7 @@ func Dialects() []dialect.Dialect {
 		gatewayapi.New(),
 		gloo.New(),
 		gloomesh.New(),
+		envoyai.New(),
 	}
 }
 

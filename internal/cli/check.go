@@ -72,8 +72,7 @@ func (o *checkOptions) run(ctx context.Context, std Streams) error {
 }
 
 func (o *checkOptions) print(std Streams, objects int, report status.Report) error {
-	errs := report.Errors()
-	warnings := len(report.Problems) - errs
+	errs, warnings := report.Errors(), report.Warnings()
 	if o.output == "json" {
 		out := checked{
 			Errors: errs, Warnings: warnings, Objects: objects,

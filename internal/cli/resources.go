@@ -110,14 +110,14 @@ func offline(store *secret.Store) compile.Deps {
 	log := slog.New(slog.DiscardHandler)
 	return compile.Deps{
 		Store: store, Keep: new(keep.Keep), Tokens: authn.NewTokenCache(1),
-		Clock: time.Now, Log: log,
+		Clock: time.Now, Log: log, Identity: compile.IdentityAssumed,
 		Forward: forward.Deps{Store: store, Clock: time.Now, Log: log},
 	}
 }
 
 // printProblems writes one line for each problem, errors before warnings.
 func printProblems(w io.Writer, problems []status.Problem) {
-	for _, severity := range []status.Severity{status.Error, status.Warning} {
+	for _, severity := range []status.Severity{status.Error, status.Warning, status.Note} {
 		for _, p := range problems {
 			if p.Severity == severity {
 				fmt.Fprintf(w, "%s: %s\n", p.Severity, p)

@@ -17,6 +17,7 @@ import (
 	"github.com/postern-gateway/postern/internal/admin"
 	"github.com/postern-gateway/postern/internal/authn"
 	"github.com/postern-gateway/postern/internal/compile"
+	"github.com/postern-gateway/postern/internal/credential"
 	"github.com/postern-gateway/postern/internal/dataplane/forward"
 	"github.com/postern-gateway/postern/internal/gateway"
 	"github.com/postern-gateway/postern/internal/ir"
@@ -36,6 +37,7 @@ type serving struct {
 	log     *slog.Logger
 	kept    *keep.Keep
 	lines   *telemetry.AccessLog // nil: none
+	own     *own                 // nil: no workload certificate
 	closers []io.Closer
 	servers []*http.Server
 	shown   map[string]bool // problems printed before
@@ -68,12 +70,14 @@ func (o *runOptions) assemble(ctx context.Context, std Streams) (*serving, error
 	if err != nil {
 		return nil, usageError{err}
 	}
+	client := keyClient(dialer, roots)
 	upgrades, tokens := new(forward.Upgrades), authn.NewTokenCache(tokenCacheEntries)
 	pipeline, err := o.pipeline(compile.Deps{
 		Store: r.store, Keep: s.kept, Tokens: tokens, Clock: time.Now, Log: s.log,
-		KeyClient: keyClient(dialer, roots),
+		KeyClient: client, Identity: o.identity.given(),
 		Forward: forward.Deps{
 			Store: r.store, Clock: time.Now, Log: s.log, Dial: dialer.Dial, Roots: roots, Upgrades: upgrades,
+			Client: client, Machine: keyClient(&gateway.Dialer{ConnectTo: dialer.ConnectTo}, roots),
 		},
 	})
 	if err != nil {
@@ -85,8 +89,12 @@ func (o *runOptions) assemble(ctx context.Context, std Streams) (*serving, error
 	s.gateway = gateway.New(gateway.Config{
 		Source: r.source, Store: r.store, Pipeline: pipeline, Ports: ports,
 		Recorder: s.recorders(), BodyBudget: o.bodyBudget, DrainLimit: o.drain,
-		Upgraded: upgrades, Reloaded: s.reloaded, Clock: time.Now, Log: s.log,
+		Upgraded: upgrades, Reloaded: s.reloaded, Problems: s.ownProblems, Clock: time.Now, Log: s.log,
 	})
+	if s.own, err = o.identity.start(std, r.store, s.log, s.gateway.Refresh); err != nil {
+		s.close()
+		return nil, err
+	}
 	s.observe(tokens)
 	return s, s.listen(o.admin, o.health)
 }
@@ -110,7 +118,7 @@ func (o *runOptions) newGuard() (*gateway.Guard, error) {
 	return g, nil
 }
 
-// keyClient fetches key sets, and asks authorization servers. It follows no redirect and keeps no cookie.
+// keyClient fetches key sets and credentials, and asks authorization servers. It follows no redirect and keeps no cookie.
 func keyClient(d *gateway.Dialer, roots *x509.CertPool) *http.Client {
 	return &http.Client{
 		Transport: &http.Transport{
@@ -165,13 +173,17 @@ func (s *serving) observe(tokens *authn.TokenCache) {
 			}
 			return out
 		},
-		Ejected: func() map[string]int { return ejected(keep.All[*forward.Upstream](s.kept)) },
+		Credentials: s.credentials,
+		Ejected:     func() map[string]int { return ejected(keep.All[*forward.Upstream](s.kept)) },
 	}
 	if s.lines != nil {
 		sources.LostLines = s.lines.Lost
 	}
 	s.metrics.Observe(sources)
 }
+
+// credentials tells of the credentials that are fetched.
+func (s *serving) credentials() []credential.Status { return credential.Statuses(s.kept) }
 
 func ejected(upstreams []*forward.Upstream) map[string]int {
 	out := map[string]int{}
@@ -188,8 +200,8 @@ func ejected(upstreams []*forward.Upstream) map[string]int {
 // listen binds the admin and health listeners and starts to serve them.
 func (s *serving) listen(adminAddr, healthAddr string) error {
 	deps := admin.Deps{
-		Ready: s.gateway.Check, Report: s.gateway.Report, Config: s.gateway.IR,
-		Metrics: s.metrics.Handler(), Version: version,
+		Ready: s.ready, Report: s.gateway.Report, Config: s.gateway.IR,
+		Metrics: s.metrics.Handler(), Version: version, Credentials: s.credentials,
 	}
 	for _, l := range []struct {
 		flag, addr string
@@ -228,6 +240,9 @@ func (s *serving) close() {
 	for _, server := range s.servers {
 		_ = server.Close()
 	}
+	if s.own != nil {
+		s.own.close()
+	}
 	if s.lines != nil {
 		s.lines.Close()
 	}
@@ -241,7 +256,7 @@ func (s *serving) close() {
 func (s *serving) reloaded(a *gateway.Applied) {
 	errs := a.Report.Errors()
 	s.metrics.Loaded(telemetry.Load{
-		OK: true, At: time.Now(), Took: a.Took, Errors: errs, Warnings: len(a.Report.Problems) - errs,
+		OK: true, At: time.Now(), Took: a.Took, Errors: errs, Warnings: a.Report.Warnings(),
 		Exposed: a.Compiled.Exposed, Unbound: a.Unbound(),
 	})
 	s.metrics.Retain(served(a.Config))

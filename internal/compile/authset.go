@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash"
 	"net"
 	"net/http"
 	"net/url"
@@ -17,7 +16,6 @@ import (
 	"github.com/postern-gateway/postern/internal/dataplane/filter"
 	"github.com/postern-gateway/postern/internal/ir"
 	"github.com/postern-gateway/postern/internal/keep"
-	"github.com/postern-gateway/postern/internal/secret"
 )
 
 // sharedSet is a set of authentication methods that all routes with the same
@@ -67,52 +65,22 @@ func withoutEntries(cfg *ir.AuthSet) *ir.AuthSet {
 	return &out
 }
 
-// entriesDigest hashes the API keys' Secrets. There may be 100,000 of them,
-// for which JSON takes the better part of a second.
+// entriesDigest hashes the API keys' Secrets. There may be 100,000 of them, of
+// which each group is hashed once.
 func entriesDigest(cfg *ir.AuthSet) []byte {
-	w := &digester{h: sha256.New()}
+	h := sha256.New()
 	for i := range cfg.Methods {
 		k := cfg.Methods[i].APIKey
 		if k == nil {
 			continue
 		}
-		w.number(len(k.Entries))
-		for j := range k.Entries {
-			e := &k.Entries[j]
-			w.texts(e.Namespace, e.Name, e.Origin.String(), e.Origin.Position())
-			w.ref(e.Key)
-			for _, m := range k.FromMetadata {
-				w.ref(e.Metadata[m.Key])
-			}
+		_ = binary.Write(h, binary.LittleEndian, int64(len(k.Entries)))
+		for _, g := range k.Entries {
+			sum := g.Sum()
+			h.Write(sum[:])
 		}
-		w.flush()
 	}
-	return w.h.Sum(nil)
-}
-
-// digester hashes texts, each with its length.
-type digester struct {
-	h   hash.Hash
-	buf []byte
-}
-
-func (d *digester) number(n int) { d.buf = binary.AppendUvarint(d.buf, uint64(n)) }
-
-func (d *digester) texts(list ...string) {
-	for _, s := range list {
-		d.number(len(s))
-		d.buf = append(d.buf, s...)
-	}
-	if len(d.buf) > 32<<10 {
-		d.flush()
-	}
-}
-
-func (d *digester) ref(r secret.Ref) { d.texts(r.Kind, r.Namespace, r.Name, r.Key) }
-
-func (d *digester) flush() {
-	d.h.Write(d.buf)
-	d.buf = d.buf[:0]
+	return h.Sum(nil)
 }
 
 // userHeaders are the headers that name the caller to the upstream.
@@ -141,7 +109,7 @@ func (r *run) newSet(cfg *ir.AuthSet) (*sharedSet, error) {
 	session := r.deps.Keep.Begin()
 	var keyErr error
 	set, err := authn.NewSet(cfg, authn.Deps{
-		Store: r.deps.Store, Clock: r.deps.Clock, Cache: r.deps.Tokens, Client: r.deps.KeyClient,
+		Store: r.deps.Store, Clock: r.deps.Clock, Cache: r.deps.Tokens, Client: r.deps.KeyClient, Answer: r.deps.Answer,
 		Keys: func(remote ir.RemoteKeys) *authn.RemoteKeys {
 			keys, err := r.remoteKeys(session, remote)
 			if err != nil {
@@ -149,6 +117,11 @@ func (r *run) newSet(cfg *ir.AuthSet) (*sharedSet, error) {
 				return authn.FixedKeys(nil)
 			}
 			return keys
+		},
+		KeyRing: func(k *ir.APIKey) *authn.KeyRing {
+			key := keep.Key("keyring", []any{k.Digest, k.FromMetadata})
+			ring, _ := keep.Get(session, key, func() (*authn.KeyRing, error) { return authn.NewKeyRing(k, r.deps.Store), nil })
+			return ring
 		},
 		External: func(e *ir.ExternalAuth) (authn.Dial, error) { return r.external(session, e) },
 	})

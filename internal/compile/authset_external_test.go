@@ -188,7 +188,7 @@ func TestSecurityRow09AuthSetsFailClosed(t *testing.T) {
 		status int
 	}{
 		"no keys at all":                {ir.AuthMethod{APIKey: &ir.APIKey{Headers: []string{"api-key"}}}, 401},
-		"key's Secret gone":             {ir.AuthMethod{APIKey: &ir.APIKey{Headers: []string{"api-key"}, Entries: []ir.APIKeyEntry{{Name: "gone", Key: gone}}}}, 401},
+		"key's Secret gone":             {ir.AuthMethod{APIKey: &ir.APIKey{Headers: []string{"api-key"}, Entries: ir.EntriesOf(ir.APIKeyEntry{Name: "gone", Key: gone})}}, 401},
 		"keys of no header":             {ir.AuthMethod{APIKey: &ir.APIKey{}}, 500},
 		"hash gone":                     {ir.AuthMethod{Basic: &ir.BasicAuth{Users: []ir.BasicUser{{Name: "u", Algorithm: "apr1", Salt: "s", Hash: gone}}}}, 401},
 		"unknown algorithm":             {ir.AuthMethod{Basic: &ir.BasicAuth{Users: []ir.BasicUser{{Name: "u", Algorithm: "plain", Hash: gone}}}}, 500},

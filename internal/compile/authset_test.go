@@ -25,7 +25,7 @@ func keyRef(name, key string) secret.Ref {
 func keyEntry(name string) ir.APIKeyEntry {
 	return ir.APIKeyEntry{
 		Namespace: "team", Name: name, Key: keyRef(name, "api-key"), Origin: ir.Origin{Kind: "Secret", Namespace: "team", Name: name},
-		Metadata: map[string]secret.Ref{"provider-key": keyRef(name, "provider-key"), "email": keyRef(name, "email")},
+		Metadata: []secret.Ref{keyRef(name, "provider-key"), keyRef(name, "email")},
 	}
 }
 
@@ -35,9 +35,11 @@ func keyed(names ...string) *ir.Route {
 		Headers: []string{"api-key"}, UserHeader: "x-user-id",
 		FromMetadata: []ir.MetadataHeader{{Header: "x-api-key", Key: "provider-key"}, {Header: "x-user-email", Key: "email"}},
 	}}}}
+	var entries []ir.APIKeyEntry
 	for _, n := range names {
-		set.Methods[0].APIKey.Entries = append(set.Methods[0].APIKey.Entries, keyEntry(n))
+		entries = append(entries, keyEntry(n))
 	}
+	set.Methods[0].APIKey.Entries = ir.EntriesOf(entries...)
 	return &ir.Route{Name: "r", Matches: prefix("/", 1), Action: forwardTo("u"), Steps: []ir.Step{
 		{Phase: ir.PhaseAuthenticate, Slot: "gloo/extauth", Origin: ir.Origin{Kind: "AuthConfig", Namespace: "gloo-system", Name: "keys"}, AuthSet: set},
 	}}

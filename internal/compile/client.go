@@ -4,98 +4,179 @@ import (
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/pem"
+	"encoding/hex"
 	"errors"
+	"fmt"
+	"net"
+	"net/url"
 	"slices"
+	"strings"
 	"time"
 
+	"github.com/postern-gateway/postern/internal/authn"
+	"github.com/postern-gateway/postern/internal/dataplane"
 	"github.com/postern-gateway/postern/internal/ir"
 	"github.com/postern-gateway/postern/internal/secret"
 )
 
-// authorities are the roots that client certificates are verified against.
-type authorities struct {
-	pool  *x509.CertPool
-	known map[[sha256.Size]byte]bool // by the digest of the certificate
+// clients are a listener's rules for client certificates. The same rules
+// decide at the handshake and, when the authorities have changed, before the
+// next request of a connection.
+type clients struct {
+	trust    *secret.Derived[*authorities]
+	optional bool
+	strict   bool // it must prove an identity
+	names    []string
+	// keys and hashes are pins; both empty: none.
+	keys, hashes map[[sha256.Size]byte]bool
 }
 
-// newAuthorities derives the authorities of PEM bundles.
-func newAuthorities(store *secret.Store, bundles []ir.Bytes) (*secret.Derived[authorities], error) {
-	var refs []secret.Ref
-	var inline [][]byte
-	for _, b := range bundles {
-		if b.Ref.IsZero() {
-			inline = append(inline, []byte(b.Inline))
-			continue
-		}
-		refs = append(refs, b.Ref)
+var _ dataplane.Clients = (*clients)(nil)
+
+// newClients returns the rules of t, which asks for client certificates.
+func newClients(store *secret.Store, t *ir.ServerTLS) (*clients, error) {
+	c := &clients{optional: t.ClientOptional, strict: t.ClientIdentity || t.Identity, names: t.ClientNames}
+	bundles := t.ClientCAs
+	if len(bundles) == 0 {
+		bundles = []ir.Bytes{ir.IdentityAuthorities()}
 	}
-	if _, err := parseAuthorities(inline); err != nil {
-		return nil, err
+	var err error
+	if c.keys, err = digests(t.ClientKeys); err != nil {
+		return nil, fmt.Errorf("pinned keys: %w", err)
 	}
-	return secret.Derive(store, refs, func(v []secret.Value) (authorities, error) {
-		all := slices.Clone(inline)
-		for _, bundle := range v {
-			all = append(all, bundle.Reveal())
-		}
-		return parseAuthorities(all)
-	}), nil
+	if c.hashes, err = digests(t.ClientHashes); err != nil {
+		return nil, fmt.Errorf("pinned certificates: %w", err)
+	}
+	if c.trust, err = newAuthorities(store, bundles, t.ClientCRLs); err != nil {
+		return nil, fmt.Errorf("client CAs: %w", err)
+	}
+	return c, nil
 }
 
-func parseAuthorities(bundles [][]byte) (authorities, error) {
-	a := authorities{pool: x509.NewCertPool(), known: map[[sha256.Size]byte]bool{}}
-	for _, rest := range bundles {
-		found := false
-		for {
-			var block *pem.Block
-			if block, rest = pem.Decode(rest); block == nil {
-				break
-			}
-			cert, err := x509.ParseCertificate(block.Bytes)
-			if block.Type != "CERTIFICATE" || err != nil {
-				continue
-			}
-			found = true
-			a.pool.AddCert(cert)
-			a.known[sha256.Sum256(cert.Raw)] = true
+func digests(list []string) (map[[sha256.Size]byte]bool, error) {
+	out := map[[sha256.Size]byte]bool{}
+	for _, text := range list {
+		b, err := hex.DecodeString(text)
+		if err != nil || len(b) != sha256.Size {
+			return nil, fmt.Errorf("%q is no SHA-256 digest in hexadecimal", text)
 		}
-		if !found {
-			return authorities{}, errors.New("a CA bundle holds no certificate")
-		}
+		out[[sha256.Size]byte(b)] = true
 	}
-	return a, nil
+	return out, nil
 }
 
-// Reasons for which a connection is no longer trusted.
+// Reasons for which a connection is not let in.
 var (
 	errNoClient      = errors.New("the connection was made without a client certificate")
 	errRootRemoved   = errors.New("the root that vouched for the client certificate is no longer trusted")
-	errClientExpired = errors.New("the client certificate has expired since the connection was made")
+	errClientExpired = errors.New("the client certificate, or one that vouches for it, is out of its time")
+	errNotPinned     = errors.New("the client certificate is none of those that are pinned")
 )
 
-// stillTrusted reports why a connection would not be let in if it were made
-// now. It costs a look-up: what was verified at the handshake stays verified
-// as long as its root stands and its certificates are in their time.
-func stillTrusted(roots *secret.Derived[authorities], state *tls.ConnectionState, optional bool, now time.Time) error {
-	trusted, err := roots.Get()
-	switch {
-	case err != nil:
-		return err
-	case state == nil || len(state.PeerCertificates) == 0:
-		if optional {
-			return nil
-		}
-		return errNoClient
+// Admit looks at a connection as if it were made now.
+func (c *clients) Admit(state *tls.ConnectionState, now time.Time) (dataplane.Admission, error) {
+	a := dataplane.Admission{By: c}
+	trust, err := c.trust.Get()
+	if err != nil {
+		return a, err
 	}
+	a.By = trust
+	if state == nil || len(state.PeerCertificates) == 0 {
+		if c.optional {
+			return a, nil
+		}
+		return a, errNoClient
+	}
+	if a.Until, err = trust.vouch(state, now); err != nil {
+		return a, err
+	}
+	leaf := state.PeerCertificates[0]
+	if err := c.fits(leaf); err != nil {
+		return a, err
+	}
+	a.PeerID, err = authn.SPIFFEID(leaf, c.strict)
+	return a, err
+}
+
+// Holds reports whether an admission still stands.
+func (c *clients) Holds(a *dataplane.Admission, now time.Time) bool {
+	trust, err := c.trust.Get()
+	return err == nil && a.By == trust && (a.Until.IsZero() || now.Before(a.Until))
+}
+
+// vouch finds a chain from the client's certificate to a root, every one of it
+// in its time and not revoked, and says until when it holds. What was verified
+// at the handshake is not verified again as long as its root stands; a root
+// that was renewed with the same key vouches anew.
+func (t *authorities) vouch(state *tls.ConnectionState, now time.Time) (time.Time, error) {
+	until, err := t.firstGood(state.VerifiedChains, now)
+	if !errors.Is(err, errRootRemoved) {
+		return until, err
+	}
+	opts := x509.VerifyOptions{
+		Roots: t.pool, Intermediates: x509.NewCertPool(), CurrentTime: now,
+		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	}
+	for _, cert := range state.PeerCertificates[1:] {
+		opts.Intermediates.AddCert(cert)
+	}
+	chains, failed := state.PeerCertificates[0].Verify(opts)
+	if failed != nil {
+		return until, errRootRemoved
+	}
+	return t.firstGood(chains, now)
+}
+
+// firstGood returns until when the first good chain holds, or what is wrong
+// with the last of those whose root is trusted.
+func (t *authorities) firstGood(chains [][]*x509.Certificate, now time.Time) (time.Time, error) {
 	reason := errRootRemoved
-	for _, chain := range state.VerifiedChains {
-		if !trusted.known[sha256.Sum256(chain[len(chain)-1].Raw)] {
+	for _, chain := range chains {
+		if !t.known[string(chain[len(chain)-1].Raw)] {
 			continue
 		}
-		if !slices.ContainsFunc(chain, func(c *x509.Certificate) bool { return now.After(c.NotAfter) }) {
-			return nil
+		until, err := inTime(chain, now)
+		if err == nil {
+			var listed time.Time
+			listed, err = t.lists.check(chain, now)
+			until = earlier(until, listed)
 		}
-		reason = errClientExpired
+		if err == nil {
+			return until, nil
+		}
+		reason = err
 	}
-	return reason
+	return time.Time{}, reason
+}
+
+// inTime returns when the first certificate of a chain expires.
+func inTime(chain []*x509.Certificate, now time.Time) (time.Time, error) {
+	until := chain[0].NotAfter
+	for _, cert := range chain {
+		if now.After(cert.NotAfter) || now.Before(cert.NotBefore) {
+			return until, errClientExpired
+		}
+		until = earlier(until, cert.NotAfter)
+	}
+	return until, nil
+}
+
+// fits reports why a verified certificate is not one of those that are let in.
+func (c *clients) fits(leaf *x509.Certificate) error {
+	if len(c.names) > 0 && !slices.ContainsFunc(c.names, func(n string) bool { return holdsName(leaf, n) }) {
+		return fmt.Errorf("the client certificate holds none of the names %q", c.names)
+	}
+	if len(c.keys)+len(c.hashes) == 0 ||
+		c.keys[sha256.Sum256(leaf.RawSubjectPublicKeyInfo)] || c.hashes[sha256.Sum256(leaf.Raw)] {
+		return nil
+	}
+	return errNotPinned
+}
+
+// holdsName reports whether a certificate holds a name, in the same words.
+func holdsName(leaf *x509.Certificate, name string) bool {
+	return slices.ContainsFunc(leaf.DNSNames, func(n string) bool { return strings.EqualFold(n, name) }) ||
+		slices.Contains(leaf.EmailAddresses, name) ||
+		slices.ContainsFunc(leaf.URIs, func(u *url.URL) bool { return u.String() == name }) ||
+		slices.ContainsFunc(leaf.IPAddresses, func(ip net.IP) bool { return ip.String() == name })
 }

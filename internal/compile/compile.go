@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/postern-gateway/postern/internal/authn"
+	"github.com/postern-gateway/postern/internal/credential"
 	"github.com/postern-gateway/postern/internal/dataplane"
 	"github.com/postern-gateway/postern/internal/dataplane/forward"
 	"github.com/postern-gateway/postern/internal/ir"
@@ -50,6 +51,14 @@ type Deps struct {
 	Clock     func() time.Time
 	Log       *slog.Logger
 	Exposed   Exposure
+	// Identity says whether the Store gets a workload certificate of our own.
+	Identity Identity
+	// Rehearse says that the snapshot is for dataplane.Rehearse: every step
+	// tells what it does. JWKS and Answer are what is known of other servers,
+	// which nobody asks; a set of keys by its URL.
+	Rehearse bool
+	JWKS     map[string]*authn.KeySet
+	Answer   func(m *ir.AuthMethod) *authn.ServerAnswer
 }
 
 // Compiler turns configurations into snapshots, and uses what did not change
@@ -62,6 +71,7 @@ type Compiler struct {
 
 // New returns a Compiler.
 func New(deps Deps) *Compiler {
+	deps.Forward.Keep = deps.Keep
 	return &Compiler{deps: deps, routes: map[*ir.Route]*built{}}
 }
 
@@ -77,12 +87,15 @@ type Compiled struct {
 }
 
 // check asks again whether something made of secret bytes can be used.
-// Exactly one of the functions is set.
+// Exactly one of the functions is set. The bytes are at fault, but where a
+// credential is fetched.
 type check struct {
 	origin   ir.Origin
 	err      func() error
 	problems func() []status.Problem
 	made     any // the problems are of this, whoever asks
+	// fetched tells how a credential is that is fetched.
+	fetched func() (credential.Status, bool)
 }
 
 // SecretProblems tells which secrets' bytes cannot be used now. The answer
@@ -91,6 +104,9 @@ func (c *Compiled) SecretProblems() []status.Problem {
 	var out []status.Problem
 	asked := map[any]bool{}
 	for _, ch := range c.checks {
+		if ch.fetched != nil {
+			continue
+		}
 		if ch.problems != nil {
 			if !asked[ch.made] {
 				asked[ch.made] = true
@@ -100,6 +116,28 @@ func (c *Compiled) SecretProblems() []status.Problem {
 		}
 		if err := ch.err(); err != nil {
 			out = append(out, status.Errorf(ch.origin, "%v; requests for it are refused", err).Fix("correct the secret"))
+		}
+	}
+	return out
+}
+
+// CredentialProblems tells which credentials cannot be fetched now. The answer
+// changes with time.
+func (c *Compiled) CredentialProblems() []status.Problem {
+	var out []status.Problem
+	for _, ch := range c.checks {
+		if ch.fetched == nil {
+			continue
+		}
+		s, ok := ch.fetched()
+		switch {
+		case !ok || s.Error == "":
+		case s.Valid:
+			out = append(out, status.Warningf(ch.origin, "%s: renewing it fails, and the present one ends at %s: %s", s.Name, s.Expires.UTC().Format(time.RFC3339), s.Error).
+				Fix("correct what is named, or make the server reachable"))
+		default:
+			out = append(out, status.Errorf(ch.origin, "%s: it cannot be fetched: %s; requests that need it get 503", s.Name, s.Error).
+				Fix("correct what is named, or make the server reachable"))
 		}
 	}
 	return out

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/postern-gateway/postern/internal/credential"
 	"github.com/postern-gateway/postern/internal/dataplane"
 	"github.com/postern-gateway/postern/internal/dataplane/filter"
 	"github.com/postern-gateway/postern/internal/dataplane/forward"
@@ -91,7 +92,8 @@ func (r *run) build(rt *ir.Route, reached []*ir.Upstream) *built {
 	b := &built{upstreams: reached, session: r.deps.Keep.Begin()}
 	rb := &routeBuilder{run: r, rt: rt, b: b}
 	stages, guards := rb.stages()
-	b.route = &dataplane.Route{Name: rt.Name, Origin: rt.Origin, Stages: stages, Guards: guards, Sanitize: rb.sanitized()}
+	b.route = &dataplane.Route{Name: rt.Name, Origin: rt.Origin, Stages: stages, Guards: guards, Sanitize: rb.sanitized(), Brought: rb.brought()}
+	rb.describe(b.route)
 	return b
 }
 
@@ -105,7 +107,11 @@ type routeBuilder struct {
 	sanitize, inputs []string
 	// guards marks the guards among the stages built so far; those of the
 	// route itself are taken before its backends add theirs.
-	guards   []bool
+	guards []bool
+	// entry is what the steps so far ask before a body is read; shut says that
+	// the route is closed.
+	entry    dataplane.Entry
+	shut     bool
 	settings forward.Settings
 }
 
@@ -116,28 +122,55 @@ func (rb *routeBuilder) sanitized() []string {
 	return slices.DeleteFunc(rb.sanitize, func(name string) bool { return slices.Contains(rb.inputs, name) })
 }
 
+// brought are the headers in which callers may bring a credential for one of
+// the route's upstreams, but those in which they prove themselves to us.
+func (rb *routeBuilder) brought() []string {
+	var out []string
+	for _, u := range rb.b.upstreams {
+		if u == nil {
+			continue
+		}
+		for _, name := range credential.OverrideHeaders(u.Credential) {
+			if !dataplane.IsCredentialHeader(name) && !slices.Contains(rb.inputs, name) && !slices.Contains(out, name) {
+				out = append(out, name)
+			}
+		}
+	}
+	return out
+}
+
 // stages returns the route's stages, the last of which answers, and which of
 // them are guards. Where one
 // cannot be built, the route is closed at once: before anyone is asked, so
 // that a broken protection shows.
 func (rb *routeBuilder) stages() ([]dataplane.Stage, []bool) {
 	if rb.closedByExposure() {
+		rb.shutEntry()
 		return []dataplane.Stage{dataplane.Closed(&ir.Closed{Status: 403, Reason: "carries a provider credential and asks nobody; refused by --exposed=deny", Origin: rb.rt.Origin})}, nil
 	}
 	stages, err := rb.steps(rb.rt.Steps)
 	if err != nil {
 		return []dataplane.Stage{rb.closed(err)}, nil
 	}
-	guards := slices.Clone(rb.guards)
+	rb.reportUnset()
+	guards, entry := slices.Clone(rb.guards), rb.entry
+	if rb.rt.Action.Models != nil {
+		return stages, guards
+	}
 	last, err := rb.action()
 	if err != nil {
 		return []dataplane.Stage{rb.closed(err)}, nil
+	}
+	rb.entry = entry // the backends' steps come after the body
+	if rb.rt.Action.Closed != nil {
+		rb.entry.Proof = len(stages) + 1
 	}
 	return append(stages, last), guards
 }
 
 // closed reports err and returns the stage that closes the route.
 func (rb *routeBuilder) closed(err error) dataplane.Stage {
+	rb.shutEntry()
 	origin := rb.rt.Origin
 	if at, ok := err.(*stepError); ok {
 		origin = at.origin

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/postern-gateway/postern/internal/dataplane"
+	"github.com/postern-gateway/postern/internal/dataplane/filter"
 	"github.com/postern-gateway/postern/internal/dataplane/match"
 	"github.com/postern-gateway/postern/internal/ir"
 )
@@ -68,12 +69,15 @@ func (r *run) listener(l *ir.Listener) *dataplane.Listener {
 		KeepRequestID: l.HTTP.KeepRequestID,
 		Closed:        l.Closed,
 	}
-	for _, s := range l.HTTP.Steps {
+	if l.Redirect != nil {
+		out.Stages = append(out.Stages, r.redirectAll(l))
+	}
+	for i, s := range l.HTTP.Steps {
 		stage, err := r.stage(s, nil)
 		if err != nil {
 			stage = r.closedFor(s.Origin, err)
 		}
-		out.Stages = append(out.Stages, stage)
+		out.Stages = append(out.Stages, r.traced(stage, &l.HTTP.Steps[i]))
 	}
 	var hosts []match.HostEntry[*dataplane.VirtualHost]
 	for _, h := range l.Hosts {
@@ -85,6 +89,15 @@ func (r *run) listener(l *ir.Listener) *dataplane.Listener {
 		out.Closed = &ir.Closed{Reason: err.Error(), Origin: l.Origin}
 	}
 	return out
+}
+
+// redirectAll answers every request of a listener with a redirect.
+func (r *run) redirectAll(l *ir.Listener) dataplane.Stage {
+	stage, err := filter.NewRedirect(l.Redirect)
+	if err != nil {
+		return r.closedFor(cmp.Or(l.Redirect.Origin, l.Origin), err)
+	}
+	return stage
 }
 
 // virtualHost compiles the routes of a host into a router. A match that
@@ -194,10 +207,26 @@ func (r *run) closedMatch(rt *ir.Route, m ir.Match, err error) match.Entry[*data
 	if p := literalPrefix(m.Path); p != "" {
 		wide.Path = ir.PathMatch{Kind: ir.PathPrefix, Value: p}
 	}
+	if headOnly, ok := withoutModel(m); ok { // the model alone is at fault
+		wide = headOnly
+		wide.Model = []ir.StringMatch{{}}
+	}
 	c := &ir.Closed{Reason: err.Error(), Origin: rt.Origin}
 	return match.Entry[*dataplane.Route]{Match: wide, Value: &dataplane.Route{
 		Name: rt.Name, Origin: rt.Origin, Stages: []dataplane.Stage{dataplane.Closed(c)},
 	}}
+}
+
+// withoutModel returns m without its comparisons of the model, if it has some
+// and can be compiled without them.
+func withoutModel(m ir.Match) (ir.Match, bool) {
+	had := len(m.Model) > 0
+	m.Model = nil
+	if _, err := normalized(m.Path); err != nil || !had {
+		return m, false
+	}
+	_, err := match.NewRouter([]match.Entry[int]{{Match: m}})
+	return m, err == nil
 }
 
 // literalPrefix returns what every path that p takes begins with, as far as

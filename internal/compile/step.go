@@ -45,7 +45,7 @@ type sanitizer interface{ Sanitize() []string }
 // gathered in settings instead.
 func (rb *routeBuilder) steps(steps []ir.Step) ([]dataplane.Stage, error) {
 	var out []dataplane.Stage
-	for _, s := range steps {
+	for i, s := range steps {
 		if rb.gather(s) {
 			continue
 		}
@@ -62,8 +62,9 @@ func (rb *routeBuilder) steps(steps []ir.Step) ([]dataplane.Stage, error) {
 		if c, ok := stage.(sanitizer); ok {
 			rb.sanitize = append(rb.sanitize, c.Sanitize()...)
 		}
-		out = append(out, stage)
+		out = append(out, rb.traced(stage, &steps[i]))
 		rb.guards = append(rb.guards, isGuard(s))
+		rb.enter(s, len(out))
 	}
 	return out, nil
 }
@@ -74,10 +75,16 @@ func isGuard(s ir.Step) bool {
 	switch {
 	case s.Closed != nil:
 		return true
-	case s.Transform != nil, s.Headers != nil, s.CORS != nil, s.Path != nil, s.Host != nil, s.Mirror != nil:
+	case s.Transform != nil, s.Headers != nil, s.CORS != nil, s.Path != nil, s.Host != nil, s.Mirror != nil, s.BodyEdit != nil:
 		return false
 	}
 	return s.Phase >= ir.PhaseAuthenticate && s.Phase <= ir.PhaseLimit
+}
+
+// gathers reports whether all that a step does is to say something of
+// forwarding.
+func gathers(s ir.Step) bool {
+	return s.Timeouts != nil || s.Retry != nil || s.Upgrade != nil || s.LLM != nil
 }
 
 // gather takes what a step says of forwarding, and reports whether that is
@@ -94,10 +101,8 @@ func (rb *routeBuilder) gather(s ir.Step) bool {
 		rb.settings.Upgrade = s.Upgrade
 	case s.LLM != nil:
 		rb.settings.LLM = append(rb.settings.LLM, s.LLM)
-	default:
-		return false
 	}
-	return true
+	return gathers(s)
 }
 
 // stage compiles one step. rb is nil for a listener's steps, which cannot
@@ -120,12 +125,20 @@ func (r *run) stage(s ir.Step, rb *routeBuilder) (dataplane.Stage, error) {
 		return filter.NewBodyLimit(s.BodyLimit)
 	case s.Buffer != nil:
 		return filter.NewBuffer(s.Buffer)
+	case s.BodyEdit != nil:
+		return filter.NewBodyEdit(s.BodyEdit)
 	case s.ClaimRules != nil:
 		rules, err := authz.NewRules(s.ClaimRules)
 		if err != nil {
 			return nil, err
 		}
 		return filter.NewAuthorize(rules, s.Slot, s.Origin), nil
+	case s.AccessRules != nil:
+		rules, err := authz.NewAccessRules(s.AccessRules)
+		if err != nil {
+			return nil, err
+		}
+		return filter.NewAccessRules(rules, s.Slot, s.Origin), nil
 	case rb == nil:
 		return nil, fmt.Errorf("this kind of step cannot stand on a listener")
 	case s.JWT != nil:
@@ -197,7 +210,7 @@ func (r *run) newJWT(cfg *ir.JWT) (*sharedJWT, error) {
 // remoteKeys returns the kept fetcher of a key set.
 func (r *run) remoteKeys(session *keep.Session, cfg ir.RemoteKeys) (*authn.RemoteKeys, error) {
 	if r.deps.KeyClient == nil {
-		return authn.FixedKeys(nil), nil
+		return authn.OfflineKeys(cfg.URL, r.deps.JWKS[cfg.URL]), nil
 	}
 	client, key := r.deps.KeyClient, keep.Key("jwks", cfg)
 	if cfg.Upstream != "" {

@@ -5,7 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"time"
+	"slices"
 
 	"github.com/postern-gateway/postern/internal/dataplane"
 	"github.com/postern-gateway/postern/internal/dataplane/match"
@@ -21,7 +21,7 @@ var errNoListener = errors.New("no listener serves the server name")
 // rules. Certificates are derived values, so a renewed Secret is served by
 // the next handshake.
 func (r *run) serverTLS(list []*ir.Listener, hosts *match.Hosts[*dataplane.Listener], compiled map[*ir.Listener]*dataplane.Listener) *tls.Config {
-	byListener := map[*dataplane.Listener]func() (*tls.Config, error){}
+	byListener := map[*dataplane.Listener]handshake{}
 	for _, l := range list {
 		if l.TLS == nil {
 			continue
@@ -31,7 +31,7 @@ func (r *run) serverTLS(list []*ir.Listener, hosts *match.Hosts[*dataplane.Liste
 			if l.Closed == nil { // else it is known already
 				r.problem(l.TLS.Origin, "correct it", "%v; its handshakes are refused", err)
 			}
-			config = func() (*tls.Config, error) { return nil, err }
+			config = func([]string) (*tls.Config, error) { return nil, err }
 		}
 		byListener[compiled[l]] = config
 	}
@@ -43,13 +43,16 @@ func (r *run) serverTLS(list []*ir.Listener, hosts *match.Hosts[*dataplane.Liste
 			if !ok || byListener[l] == nil {
 				return nil, errNoListener
 			}
-			return byListener[l]()
+			return byListener[l](hello.SupportedProtos)
 		},
 	}
 }
 
+// handshake returns how a listener answers a client that offers protocols.
+type handshake func(offered []string) (*tls.Config, error)
+
 // listenerTLS returns how one listener answers a handshake.
-func (r *run) listenerTLS(l *ir.Listener, to *dataplane.Listener) (func() (*tls.Config, error), error) {
+func (r *run) listenerTLS(l *ir.Listener, to *dataplane.Listener) (handshake, error) {
 	base := &tls.Config{NextProtos: l.TLS.ALPN}
 	if len(base.NextProtos) == 0 {
 		base.NextProtos = []string{"h2", "http/1.1"}
@@ -64,20 +67,20 @@ func (r *run) listenerTLS(l *ir.Listener, to *dataplane.Listener) (func() (*tls.
 	if base.CipherSuites, err = cipherSuites(l.TLS.CipherSuites); err != nil {
 		return nil, err
 	}
-	pairs := make([]*secret.Derived[tls.Certificate], len(l.TLS.Certificates))
-	for i, kp := range l.TLS.Certificates {
-		pairs[i] = secret.Derive(r.deps.Store, []secret.Ref{kp.Certificate, kp.Key}, parseKeyPair)
-		r.out.checks = append(r.out.checks, check{origin: kp.Origin, err: errOf(pairs[i])})
-	}
-	if len(pairs) == 0 {
-		return nil, errors.New("no certificate")
+	pairs, err := r.keyPairs(l.TLS)
+	if err != nil {
+		return nil, err
 	}
 	clients, err := r.clientRules(to, l.TLS, base)
 	if err != nil {
 		return nil, err
 	}
-	return func() (*tls.Config, error) {
+	ignored := ignoredALPN(l.TLS)
+	return func(offered []string) (*tls.Config, error) {
 		config := base.Clone()
+		if meansNothing(offered, ignored) {
+			config.NextProtos = nil
+		}
 		for _, p := range pairs {
 			if cert, err := p.Get(); err == nil {
 				config.Certificates = append(config.Certificates, cert)
@@ -90,30 +93,81 @@ func (r *run) listenerTLS(l *ir.Listener, to *dataplane.Listener) (func() (*tls.
 	}, nil
 }
 
+// meshALPN are the protocols that the sidecars of a mesh offer for what they
+// do not take for HTTP, and beside the standard ones for what they do.
+func meshALPN() []string {
+	return []string{"istio", "istio-peer-exchange", "istio-http/1.0", "istio-http/1.1", "istio-h2"}
+}
+
+func ignoredALPN(t *ir.ServerTLS) []string {
+	if t.Identity && len(t.IgnoreALPN) == 0 {
+		return meshALPN()
+	}
+	return t.IgnoreALPN
+}
+
+// meansNothing reports whether a client offers protocols, and only such as are
+// ignored: crypto/tls would refuse it, where a client that offers none is
+// served.
+func meansNothing(offered, ignored []string) bool {
+	return len(offered) > 0 && !slices.ContainsFunc(offered, func(p string) bool { return !slices.Contains(ignored, p) })
+}
+
+// keyPairs derives the certificates that a listener shows.
+func (r *run) keyPairs(t *ir.ServerTLS) ([]*secret.Derived[tls.Certificate], error) {
+	list := t.Certificates
+	if t.Identity {
+		list = []ir.KeyPair{ir.IdentityKeyPair()}
+		if err := r.needsIdentity(); err != nil {
+			return nil, err
+		}
+	}
+	if len(list) == 0 {
+		return nil, errors.New("no certificate")
+	}
+	var pairs []*secret.Derived[tls.Certificate]
+	for _, kp := range list {
+		pair := secret.Derive(r.deps.Store, []secret.Ref{kp.Certificate, kp.Key}, parseKeyPair)
+		pairs = append(pairs, pair)
+		r.identityCheck(t.Identity, check{origin: cmp.Or(kp.Origin, t.Origin), err: errOf(pair)})
+	}
+	return pairs, nil
+}
+
 // clientRules returns what sets the rules for client certificates, and gives
 // the listener what checks them again for each request. Sessions are not
 // resumed under them: a resumed one would outlive a removed root.
 func (r *run) clientRules(l *dataplane.Listener, cfg *ir.ServerTLS, base *tls.Config) (func(*tls.Config) error, error) {
-	if len(cfg.ClientCAs) == 0 {
+	if len(cfg.ClientCAs) == 0 && !cfg.Identity {
+		if len(cfg.ClientNames)+len(cfg.ClientKeys)+len(cfg.ClientHashes)+len(cfg.ClientCRLs) > 0 || cfg.ClientIdentity {
+			return nil, errors.New("client certificates are to be checked, and no CA is named")
+		}
 		return func(*tls.Config) error { return nil }, nil
 	}
+	rules, err := newClients(r.deps.Store, cfg)
+	if err != nil {
+		return nil, err
+	}
+	r.identityCheck(cfg.Identity, check{origin: cfg.Origin, err: errOf(rules.trust)})
+	l.Clients = rules
+	clock := r.deps.Clock
+	base.Time = clock
 	base.SessionTicketsDisabled = true
 	base.ClientAuth = tls.RequireAndVerifyClientCert
 	if cfg.ClientOptional {
 		base.ClientAuth = tls.VerifyClientCertIfGiven
 	}
-	roots, err := newAuthorities(r.deps.Store, cfg.ClientCAs)
-	if err != nil {
-		return nil, prefixed("client CAs", err)
-	}
-	r.out.checks = append(r.out.checks, check{origin: cfg.Origin, err: errOf(roots)})
-	l.Clients = func(state *tls.ConnectionState, now time.Time) error {
-		return stillTrusted(roots, state, cfg.ClientOptional, now)
+	base.VerifyConnection = func(state tls.ConnectionState) error {
+		_, err := rules.Admit(&state, clock())
+		return err
 	}
 	return func(c *tls.Config) error {
-		now, err := roots.Get()
-		c.ClientCAs = now.pool
-		return err
+		trust, err := rules.trust.Get()
+		if err != nil {
+			return err
+		}
+		c.ClientCAs = trust.pool
+		return nil
 	}, nil
 }
 

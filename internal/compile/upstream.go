@@ -70,8 +70,10 @@ func (rb *routeBuilder) member(u *ir.Upstream, b *forward.Backend) (*forward.Ups
 // out: its requests go to the others of its tier.
 func (rb *routeBuilder) tiers(u *ir.Upstream, b *forward.Backend) ([][]*forward.Upstream, error) {
 	var out [][]*forward.Upstream
+	b.Weights = nil
 	for _, members := range u.Tiers {
 		var tier []*forward.Upstream
+		var weights []int
 		for _, member := range members {
 			m := rb.config.Upstreams[member.Upstream]
 			if m == nil || m.Closed != nil {
@@ -81,10 +83,10 @@ func (rb *routeBuilder) tiers(u *ir.Upstream, b *forward.Backend) ([][]*forward.
 			if err != nil {
 				return nil, err
 			}
-			tier = append(tier, pool)
+			tier, weights = append(tier, pool), append(weights, member.Weight)
 		}
 		if len(tier) > 0 {
-			out = append(out, tier)
+			out, b.Weights = append(out, tier), append(b.Weights, weights)
 		}
 	}
 	if len(out) == 0 {
@@ -99,7 +101,22 @@ func (rb *routeBuilder) upstream(u *ir.Upstream) (*forward.Upstream, error) {
 	if err != nil {
 		return nil, &stepError{u.Origin, fmt.Errorf("upstream %s: %w", u.Name, err)}
 	}
+	if usesIdentity(u) {
+		if err := rb.needsIdentity(); err != nil {
+			return nil, &stepError{u.Origin, fmt.Errorf("upstream %s: %w", u.Name, err)}
+		}
+		if rb.deps.Identity == IdentityAssumed {
+			return pool, nil
+		}
+	}
 	rb.b.checks = append(rb.b.checks, check{origin: u.Origin, err: pool.Check})
+	if u.Credential != nil {
+		origin := u.Credential.Origin
+		if origin == (ir.Origin{}) {
+			origin = u.Origin
+		}
+		rb.b.checks = append(rb.b.checks, check{origin: origin, fetched: pool.Credential})
+	}
 	return pool, nil
 }
 

@@ -11,56 +11,37 @@ import (
 	"strings"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 
 	"github.com/postern-gateway/postern/internal/ir"
-	"github.com/postern-gateway/postern/internal/secret"
+	"github.com/postern-gateway/postern/internal/keep"
 )
 
 // sigv4 signs requests by AWS Signature Version 4.
 type sigv4 struct {
 	region, service string
 	keys            Source[*awsKeys]
+	session         *keep.Session // nil: nothing is kept
 	clock           func() time.Time
 }
 
-// awsKeys are one version of an account's keys. The signer caches what it
-// derives from them by their id alone, so each version has its own.
-type awsKeys struct {
-	id, key, session secret.Value
-	signer           *v4.Signer
-}
-
-func newAWS(cfg *ir.AWSCredential, store *secret.Store, clock func() time.Time) (*sigv4, error) {
+func newAWS(cfg *ir.AWSCredential, d Deps) (*sigv4, error) {
 	if cfg.Region == "" || cfg.Service == "" {
 		return nil, errors.New("credential aws: region or service is empty")
 	}
-	keys := cfg.Keys.Static
-	if keys == nil || keys.AccessKeyID.IsZero() || keys.SecretAccessKey.IsZero() {
-		return nil, errors.New("credential aws: no access key id or no secret access key is named")
+	if !isLabel(cfg.Region) || !isLabel(cfg.Service) {
+		return nil, errors.New("credential aws: region or service is none")
 	}
-	if clock == nil {
-		clock = time.Now
+	keys, session, err := keySource(cfg, d)
+	if err != nil {
+		return nil, fmt.Errorf("credential aws: %w", err)
 	}
-	refs := []secret.Ref{keys.AccessKeyID, keys.SecretAccessKey}
-	if !keys.SessionToken.IsZero() {
-		refs = append(refs, keys.SessionToken)
-	}
-	derived := secret.Derive(store, refs, func(v []secret.Value) (*awsKeys, error) { return parseAWSKeys(refs, v) })
-	return &sigv4{region: cfg.Region, service: cfg.Service, keys: static[*awsKeys]{derived}, clock: clock}, nil
+	return &sigv4{region: cfg.Region, service: cfg.Service, keys: keys, session: session, clock: d.Clock}, nil
 }
 
-func parseAWSKeys(refs []secret.Ref, values []secret.Value) (*awsKeys, error) {
-	k := &awsKeys{signer: v4.NewSigner()}
-	for i, to := range []*secret.Value{&k.id, &k.key, &k.session}[:len(refs)] {
-		b, err := clean(refs[i], values[i])
-		if err != nil {
-			return nil, err
-		}
-		*to = secret.NewValue(b)
-	}
-	return k, nil
+// isLabel reports whether s can stand in a credential scope and in a host.
+func isLabel(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r != '-' && (r < 'a' || r > 'z') && (r < '0' || r > '9') })
 }
 
 // Inject signs o: its method, host, escaped path, query, Content-Type, body,
@@ -71,6 +52,11 @@ func (s *sigv4) Inject(ctx context.Context, o *Outbound) error {
 	if err != nil {
 		return fmt.Errorf("credential aws: %w", err)
 	}
+	return s.sign(ctx, o, k)
+}
+
+// sign signs o with k.
+func (s *sigv4) sign(ctx context.Context, o *Outbound, k *awsKeys) error {
 	strip(o)
 	if o.URL.Path == "" {
 		o.URL.Path = "/"
@@ -80,7 +66,13 @@ func (s *sigv4) Inject(ctx context.Context, o *Outbound) error {
 		r.Header["Content-Type"] = v
 	}
 	sum := sha256.Sum256(o.Body)
-	err = k.signer.SignHTTP(ctx, k.credentials(), r, hex.EncodeToString(sum[:]), s.service, s.region, s.clock())
+	hash := hex.EncodeToString(sum[:])
+	if s.service == "s3" { // which wants to be told, and escapes a path once
+		r.Header["X-Amz-Content-Sha256"] = []string{hash}
+	}
+	err := k.signer.SignHTTP(ctx, k.credentials(), r, hash, s.service, s.region, s.clock().Add(k.skew), func(v *v4.SignerOptions) {
+		v.DisableURIPathEscaping = s.service == "s3"
+	})
 	if err != nil {
 		return fmt.Errorf("credential aws: sign with %s: %w", s.service, err)
 	}
@@ -112,24 +104,34 @@ func signedURL(o *Outbound) *url.URL {
 	return &u
 }
 
-func (k *awsKeys) credentials() aws.Credentials {
-	return aws.Credentials{
-		AccessKeyID:     string(k.id.Reveal()),
-		SecretAccessKey: string(k.key.Reveal()),
-		SessionToken:    string(k.session.Reveal()),
-	}
-}
-
 // NeedsBody reports true: its hash is signed.
 func (s *sigv4) NeedsBody() bool { return true }
 
 // Headers returns those of a signature.
 func (s *sigv4) Headers() []string {
-	return []string{"Authorization", "X-Amz-Date", "X-Amz-Security-Token"}
+	return []string{"Authorization", "X-Amz-Date", "X-Amz-Security-Token", "X-Amz-Content-Sha256"}
 }
 
-// Check returns why there are no keys now.
+// Check returns why there cannot be keys for want of good secrets.
 func (s *sigv4) Check() error {
+	if c, ok := s.keys.(Checker); ok {
+		return c.Check()
+	}
 	_, err := s.keys.Get(context.Background())
 	return err
+}
+
+// Status tells how the keys are, if they are fetched.
+func (s *sigv4) Status() Status {
+	if f, ok := s.keys.(Statuser); ok {
+		return f.Status()
+	}
+	return Status{}
+}
+
+// Close lets go of what keeps the keys fresh.
+func (s *sigv4) Close() {
+	if s.session != nil {
+		s.session.Release()
+	}
 }

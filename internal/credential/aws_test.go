@@ -42,7 +42,9 @@ func TestAWS(t *testing.T) {
 			refs = refs[:2]
 		}
 		m := credentialtest.Member{
-			New:  func(s *secret.Store) (credential.Injector, error) { return credential.New(cfg, s, suiteTime) },
+			New: func(s *secret.Store) (credential.Injector, error) {
+				return credential.New(cfg, credential.Deps{Store: s, Clock: suiteTime})
+			},
 			Refs: refs, Header: "Authorization",
 		}
 		t.Run(fmt.Sprintf("session=%v", session), func(t *testing.T) { credentialtest.Run(t, m) })
@@ -62,7 +64,7 @@ func suiteInjector(tb testing.TB, service, session string) credential.Injector {
 		awsRef("key"):     secret.NewValue([]byte(suiteKey)),
 		awsRef("session"): secret.NewValue([]byte(session)),
 	})
-	inj, err := credential.New(awsConfig(service, session != ""), store, suiteTime)
+	inj, err := credential.New(awsConfig(service, session != ""), credential.Deps{Store: store, Clock: suiteTime})
 	if err != nil {
 		tb.Fatal(err)
 	}

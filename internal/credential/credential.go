@@ -4,6 +4,12 @@
 //	secret.Store ──► Source ──► Injector.Inject ──► Outbound ──► forward
 //	                 gets it    puts it on, last of all, for each attempt
 //
+// A Source is either the Store itself, or a Rotator, which fetches a Renewable
+// (an OAuth token, keys of a role, a cloud's access token) and keeps it fresh.
+// Rotators are kept by the hash of their configuration, so that a reload
+// fetches nothing again. A kind of credential that is fetched is one file
+// that makes a Renewable, and one line in tokenSource or firstKeys.
+//
 // An Injector acts after every filter, only towards its own upstream, and
 // fails closed: without a good credential there is an error and no request.
 // It replaces every value of the headers that it writes, and drops the other
@@ -16,12 +22,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/url"
+	"os"
 	"slices"
 	"time"
 
 	"github.com/postern-gateway/postern/internal/ir"
+	"github.com/postern-gateway/postern/internal/keep"
 	"github.com/postern-gateway/postern/internal/secret"
 )
 
@@ -41,6 +50,12 @@ type Outbound struct {
 	// the gateway accepted as proof is not among them, unless the resource
 	// says that it is to be kept.
 	Caller http.Header
+	// Override holds the headers in which the request may bring a credential
+	// of its own; see OverrideHeaders. They are no longer in Header.
+	Override http.Header
+	// Metadata returns what a step left for later ones, and whether it is
+	// JSON; nil: nothing was left.
+	Metadata func(namespace, key string) (text string, isJSON, ok bool)
 	// Keep names well-known credential headers that the gateway has already
 	// set itself, and that are not to be dropped.
 	Keep []string
@@ -77,19 +92,115 @@ type static[T any] struct{ *secret.Derived[T] }
 
 func (s static[T]) Get(context.Context) (T, error) { return s.Derived.Get() }
 
+// Deps is what credentials are made with.
+type Deps struct {
+	Store *secret.Store
+	// Clock tells the time; nil: time.Now.
+	Clock func() time.Time
+	// Client sends the requests that fetch credentials; nil: nothing is
+	// fetched, and a credential that would have to be is unavailable. Redirects
+	// are not followed, whatever the Client does.
+	Client *http.Client
+	// Machine asks the metadata servers of the machine or container itself, at
+	// addresses that no resource can name: those that Client may refuse to
+	// dial. Nil: Client.
+	Machine *http.Client
+	// Keep holds the Rotators; nil: each Injector has its own.
+	Keep *keep.Keep
+	// Log hears of fetches that fail; nil: nobody does.
+	Log *slog.Logger
+	// Env looks an environment variable up; nil: the process's.
+	Env func(name string) (string, bool)
+}
+
+func (d Deps) withDefaults() Deps {
+	if d.Clock == nil {
+		d.Clock = time.Now
+	}
+	if d.Keep == nil {
+		d.Keep = new(keep.Keep)
+	}
+	if d.Log == nil {
+		d.Log = slog.New(slog.DiscardHandler)
+	}
+	if d.Env == nil {
+		d.Env = os.LookupEnv
+	}
+	if d.Client != nil {
+		d.Client = unled(d.Client)
+		if d.Machine == nil {
+			d.Machine = d.Client
+		}
+		d.Machine = unled(d.Machine)
+	}
+	return d
+}
+
+// unled returns a client that does not let itself be led elsewhere, carries
+// nothing from one fetch to the next, and reads no endless answers.
+func unled(c *http.Client) *http.Client {
+	own := *c
+	own.Jar = nil
+	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	if _, ok := own.Transport.(bounded); !ok {
+		own.Transport = bounded{own.Transport}
+	}
+	return &own
+}
+
+// bounded is a transport whose answers end at maxAnswer bytes, with an error:
+// what an SDK reads is bounded, too.
+type bounded struct{ http.RoundTripper }
+
+// RoundTrip sends r.
+func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
+	t := b.RoundTripper
+	if t == nil {
+		t = http.DefaultTransport
+	}
+	resp, err := t.RoundTrip(r)
+	if err == nil {
+		resp.Body = http.MaxBytesReader(nil, resp.Body, maxAnswer+1)
+	}
+	return resp, err
+}
+
 // New returns the Injector for cfg. A secret that is missing or broken is no
-// error here, but one of each Inject until it is mended.
-func New(cfg *ir.Credential, store *secret.Store, clock func() time.Time) (Injector, error) {
+// error here, but one of each Inject until it is mended. If the Injector has a
+// Close method, that lets go of what it fetches.
+func New(cfg *ir.Credential, d Deps) (Injector, error) {
+	if cfg == nil {
+		return nil, errNoKind
+	}
+	d = d.withDefaults()
+	if cfg.Override == nil {
+		return configured(cfg, d)
+	}
+	if cfg.Override.Required {
+		d.Client, d.Keep = nil, new(keep.Keep) // it is never used, so it need not be fetched
+	}
+	in, err := configured(cfg, d)
+	if err != nil {
+		return nil, err
+	}
+	return newOverride(in, cfg.Override)
+}
+
+var errNoKind = errors.New("credential: no kind is set")
+
+// configured returns the Injector of the credential that is configured.
+func configured(cfg *ir.Credential, d Deps) (Injector, error) {
 	switch {
-	case cfg == nil:
 	case cfg.Header != nil:
-		return newHeader(cfg.Header, store)
+		return newHeader(cfg.Header, d.Store)
 	case cfg.Passthrough != nil:
 		return newPassthrough(cfg.Passthrough)
 	case cfg.AWS != nil:
-		return newAWS(cfg.AWS, store, clock)
+		return newAWS(cfg.AWS, d)
+	case cfg.Token != nil:
+		return newToken(cfg.Token, d)
 	}
-	return nil, errors.New("credential: no kind is set")
+	return nil, errNoKind
 }
 
 // wellKnown are the headers in which callers and providers carry credentials.

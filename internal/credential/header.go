@@ -13,8 +13,9 @@ import (
 
 // header writes one header from a Source.
 type header struct {
-	name  string // canonical
-	value Source[secret.Value]
+	name   string // canonical
+	prefix string
+	value  Source[secret.Value]
 }
 
 func newHeader(cfg *ir.HeaderCredential, store *secret.Store) (*header, error) {
@@ -31,7 +32,7 @@ func newHeader(cfg *ir.HeaderCredential, store *secret.Store) (*header, error) {
 	derived := secret.Derive(store, []secret.Ref{cfg.Secret}, func(v []secret.Value) (secret.Value, error) {
 		return headerValue(name, cfg.Prefix, cfg.Secret, v[0])
 	})
-	return &header{name: name, value: static[secret.Value]{derived}}, nil
+	return &header{name: name, prefix: cfg.Prefix, value: static[secret.Value]{derived}}, nil
 }
 
 // Inject replaces the header.

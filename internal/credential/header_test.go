@@ -23,7 +23,9 @@ func TestHeader(t *testing.T) {
 	} {
 		t.Run(cfg.Header.Name, func(t *testing.T) {
 			credentialtest.Run(t, credentialtest.Member{
-				New:  func(s *secret.Store) (credential.Injector, error) { return credential.New(cfg, s, nil) },
+				New: func(s *secret.Store) (credential.Injector, error) {
+					return credential.New(cfg, credential.Deps{Store: s})
+				},
 				Refs: []secret.Ref{keyRef}, Header: cfg.Header.Name,
 			})
 		})
@@ -49,7 +51,7 @@ func TestHeaderValue(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			store := secret.NewStore()
 			store.Put(map[secret.Ref]secret.Value{keyRef: secret.NewValue([]byte(tt.secret))})
-			inj, err := credential.New(headerConfig(tt.header, tt.prefix), store, nil)
+			inj, err := credential.New(headerConfig(tt.header, tt.prefix), credential.Deps{Store: store})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -79,11 +81,11 @@ func TestNewRefuses(t *testing.T) {
 		"no key":           {AWS: &ir.AWSCredential{Service: "bedrock", Region: "us-east-1", Keys: ir.AWSKeySource{Static: &ir.AWSStaticKeys{AccessKeyID: keyRef}}}},
 		"passthrough host": {Passthrough: &ir.PassthroughCredential{Name: "Host"}},
 	} {
-		if _, err := credential.New(cfg, store, nil); err == nil {
+		if _, err := credential.New(cfg, credential.Deps{Store: store}); err == nil {
 			t.Errorf("%s: no error", name)
 		}
 	}
-	if _, err := credential.New(nil, store, nil); err == nil {
+	if _, err := credential.New(nil, credential.Deps{Store: store}); err == nil {
 		t.Error("nil: no error")
 	}
 }
@@ -104,7 +106,7 @@ func TestRepeats(t *testing.T) {
 func BenchmarkHeader(b *testing.B) {
 	store := secret.NewStore()
 	store.Put(map[secret.Ref]secret.Value{keyRef: secret.NewValue([]byte("sk-0123456789abcdef0123456789abcdef"))})
-	inj, err := credential.New(headerConfig("Authorization", "Bearer "), store, nil)
+	inj, err := credential.New(headerConfig("Authorization", "Bearer "), credential.Deps{Store: store})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -33,7 +33,7 @@ func TestPassthrough(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			cfg := &ir.Credential{Passthrough: &ir.PassthroughCredential{Name: tt.header, Prefix: tt.prefix}}
-			inj, err := credential.New(cfg, secret.NewStore(), nil)
+			inj, err := credential.New(cfg, credential.Deps{Store: secret.NewStore()})
 			if err != nil {
 				t.Fatal(err)
 			}

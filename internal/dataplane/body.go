@@ -3,8 +3,10 @@ package dataplane
 import (
 	"errors"
 	"io"
+	"math"
 	"net/http"
 	"sync/atomic"
+	"time"
 )
 
 // ErrBodyTooLarge is what reading a request body beyond its limit gives; it
@@ -98,12 +100,19 @@ func (e *Exchange) Collect() ([]byte, *Answer) {
 	if b, ok := e.Body.(*boundedBody); ok && e.Length > b.left+int64(len(b.ahead)) {
 		return nil, BodyAnswer(ErrBodyTooLarge)
 	}
+	late := e.hurry()
 	data, err := e.collect()
-	if err != nil {
+	if err = late(err); err != nil {
 		return nil, BodyAnswer(err)
 	}
-	e.SetBody(data)
+	e.setCame(data)
 	return data, nil
+}
+
+// setCame is SetBody for what the client sent.
+func (e *Exchange) setCame(data []byte) {
+	e.SetBody(data)
+	e.came = e.collected
 }
 
 // Peek returns the beginning of the body, of so many bytes at most, and whether
@@ -130,42 +139,117 @@ func (e *Exchange) Peek(most int64) (data []byte, whole bool, a *Answer) {
 	}
 	b.ahead = data
 	if int64(len(data)) <= most {
-		e.SetBody(data)
+		e.setCame(data)
 		return data, true, nil
 	}
 	return data[:most], false, nil
 }
 
-const collectStep = 64 << 10
+// errSlow is a client that stopped sending its body; it is answered with 408.
+var errSlow = errors.New("nothing of the request body came for as long as the listener allows")
 
-func (e *Exchange) collect() ([]byte, error) {
-	size := max(min(e.Length+1, 1<<20), 4<<10)
-	data := make([]byte, 0, size)
-	for {
-		if len(data) == cap(data) {
-			data = append(data, 0)[:len(data)]
+// hurry sees to it that reading the body ends when nothing has come for the
+// listener's idle time, unless somebody watches the reading already. The
+// function that it returns ends that, and tells what an error meant.
+func (e *Exchange) hurry() (ended func(error) error) {
+	if e.onRead != nil || e.Listener == nil || e.Listener.Limits.StreamIdle <= 0 || e.Response == nil {
+		return func(err error) error { return err }
+	}
+	idle := e.Listener.Limits.StreamIdle
+	var fired atomic.Bool
+	client := http.NewResponseController(e.Response)
+	t := time.AfterFunc(idle, func() {
+		fired.Store(true)
+		_ = client.SetReadDeadline(time.Unix(1, 0))
+	})
+	e.onRead = func() { t.Reset(idle) }
+	return func(err error) error {
+		e.onRead = nil
+		if t.Stop(); err != nil && fired.Load() {
+			return errSlow
 		}
-		if int64(len(data))+collectStep > e.held {
-			if !e.budget.take(collectStep) {
-				return nil, ErrBudget
-			}
-			e.held += collectStep
-		}
-		n, err := e.Body.Read(data[len(data):min(cap(data), len(data)+collectStep)])
-		data = data[:len(data)+n]
-		if err == io.EOF {
-			return data, nil
-		}
-		if err != nil {
-			return nil, err
-		}
+		return err
 	}
 }
 
-// SetBody replaces the body by bytes in memory.
+// A body is collected into a buffer that begins with firstBuffer and grows by
+// the factor of grow, but for one of declared length: once something of it has
+// really come, the rest has room at once.
+const (
+	firstBuffer = 64 << 10
+	grow        = 2
+	trust       = 16
+)
+
+func (e *Exchange) collect() ([]byte, error) {
+	most := int64(math.MaxInt64)
+	factor := int64(grow)
+	if e.Length >= 0 {
+		most, factor = e.Length+1, trust // one more, to meet the end in the last read
+	}
+	data, err := e.room(nil, min(most, firstBuffer))
+	for err == nil {
+		if len(data) == cap(data) {
+			if data, err = e.room(data, min(max(most, int64(len(data))+1), factor*int64(len(data)))); err != nil {
+				break
+			}
+		}
+		var n int
+		n, err = e.Body.Read(data[len(data):cap(data)])
+		data = data[:len(data)+n]
+	}
+	if err != io.EOF {
+		return nil, err
+	}
+	return data, nil
+}
+
+// room returns data with the capacity for size bytes, which it takes from the
+// budget.
+func (e *Exchange) room(data []byte, size int64) ([]byte, error) {
+	if more := size - e.held; more > 0 {
+		if !e.budget.take(more) {
+			return nil, ErrBudget
+		}
+		e.held = size
+	}
+	return append(make([]byte, 0, size), data...), nil
+}
+
+// SetBody replaces the body by bytes in memory. What model the body named is
+// forgotten; see ReadModel.
 func (e *Exchange) SetBody(data []byte) {
 	e.collected = &data
 	e.Length = int64(len(data))
+	e.Model, e.scan = "", bodyScan{}
+}
+
+// EditBody is SetBody for a change that leaves alone what ReadModel reads.
+func (e *Exchange) EditBody(data []byte) {
+	model, scan, known := e.Model, e.scan, e.modelKnown()
+	e.SetBody(data)
+	if known {
+		scan.of, scan.object = e.collected, nil
+		e.Model, e.scan = model, scan
+	}
+}
+
+// WithBody runs f on an exchange with another body, such as an attempt's, and
+// returns the body that f leaves. The exchange is then as it was.
+func (e *Exchange) WithBody(data []byte, f func()) []byte {
+	collected, length, model, scan := e.collected, e.Length, e.Model, e.scan
+	if collected == nil || !same(*collected, data) {
+		e.SetBody(data)
+	}
+	f()
+	out := *e.collected
+	e.collected, e.Length, e.Model, e.scan = collected, length, model, scan
+	return out
+}
+
+// same reports whether two slices are one.
+func same(a, b []byte) bool {
+	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
 }
 
 // Collected returns the body if it is in memory.
@@ -202,6 +286,11 @@ func BodyAnswer(err error) *Answer {
 	switch {
 	case errors.Is(err, ErrBodyTooLarge):
 		return &Answer{Status: http.StatusRequestEntityTooLarge, Body: "Payload Too Large", Verdict: Invalid, Cause: err.Error()}
+	case errors.Is(err, errSlow):
+		return &Answer{
+			Status: http.StatusRequestTimeout, Body: "request timeout", Verdict: Invalid,
+			Header: http.Header{"Connection": {"close"}}, Cause: err.Error(),
+		}
 	case errors.Is(err, ErrBudget):
 		return &Answer{Status: http.StatusServiceUnavailable, Body: "too busy to hold the request body", Verdict: Failed, Cause: err.Error()}
 	default:

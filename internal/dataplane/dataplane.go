@@ -76,9 +76,9 @@ type Listener struct {
 	ServerName    string
 	ForwardedPort bool
 	KeepRequestID bool
-	// Clients tells why a TLS connection would not be let in if it were made
-	// now, by the listener's rules for client certificates; nil: it has none.
-	Clients func(state *tls.ConnectionState, now time.Time) error
+	// Clients are the listener's rules for client certificates; nil: it has
+	// none.
+	Clients Clients
 	// Closed answers every request.
 	Closed *ir.Closed
 }
@@ -102,4 +102,36 @@ type Route struct {
 	// Sanitize are headers that a step of the route may set: whatever a
 	// client sends in them is removed before the first stage.
 	Sanitize []string
+	// Brought are headers in which a client may bring a credential of its own
+	// for an upstream of the route: they are set aside before the first stage.
+	Brought []string
+	// Entry says what must hold before a body is read to choose the route.
+	Entry Entry
+	// Lists says that the route answers with Models, and that its stages do
+	// not: where several such routes take a request, the answer is of all
+	// whose stages let the caller pass.
+	Lists  bool
+	Models []Model
+}
+
+// Entry is what a route asks before the body of a request is read to tell it
+// from others. The zero Entry asks nobody.
+type Entry struct {
+	// Proof is how many of the stages, from the first on, find out who calls;
+	// Allowed how many, until it is settled what the caller may.
+	Proof, Allowed int
+	// Asks says that the route lets nobody pass unproven.
+	Asks bool
+	// Key is the same for routes whose first Proof stages do the same, so that
+	// none need run twice; empty: they are like no other's.
+	Key string
+	// Forwards says that the route leads to an upstream.
+	Forwards bool
+}
+
+// Model is a model as GET /v1/models shows it.
+type Model struct {
+	ID string
+	// JSON is the whole element of the list.
+	JSON string
 }

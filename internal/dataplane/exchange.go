@@ -56,11 +56,16 @@ type Exchange struct {
 	Peer string
 	// TLS is the client's connection state; nil for plain HTTP.
 	TLS *tls.ConnectionState
+	// PeerID is the SPIFFE ID of the verified client certificate; empty without one.
+	PeerID string
 
 	Listener *Listener
 	Route    *Route
 	// Matched is the path matcher that took the request.
 	Matched ir.PathMatch
+	// Model is the model that the body names, as far as it was read; see
+	// ReadModel.
+	Model string
 
 	// Identities are the callers proven so far.
 	Identities []authn.Identity
@@ -71,6 +76,10 @@ type Exchange struct {
 	// whose configuration passes them on.
 	Caller http.Header
 
+	// Brought holds what the client sent in headers that are for a credential
+	// of its own for an upstream; no stage sees them. It may be nil.
+	Brought http.Header
+
 	// Record is written to the access log when the exchange ends.
 	Record Record
 
@@ -79,8 +88,11 @@ type Exchange struct {
 	// Proto is the HTTP major version of the client's request.
 	Proto int
 
+	trace     *Trace // nil, unless it is rehearsed
 	query     url.Values
 	collected *[]byte
+	came      *[]byte // the body as the client sent it, once it was collected
+	scan      bodyScan
 	rest      io.Reader // the body as the server reads it; not bounded
 	expects   bool      // the client waits for 100 (Continue) before it sends the body
 	budget    *Budget
@@ -90,6 +102,7 @@ type Exchange struct {
 	// keep are the injected credentials that survive it.
 	rematch, rematched bool
 	keep               []string
+	left               []*Route // those that a rematch went away from
 	onEnd              []func()
 	onAnswer           []func(status int, h http.Header)
 	onReply            []func(status int, h http.Header)
@@ -117,6 +130,8 @@ type Outbound struct {
 type SecretHeader struct {
 	Name  string
 	Value func() (string, error)
+	// From names the secret, for people; empty: it has no name.
+	From string
 }
 
 // Query returns the parsed query. Pairs that do not parse are left out.
@@ -208,7 +223,11 @@ func (e *Exchange) FinishHeader(status int, h http.Header, reply bool) {
 
 // MatchRequest is what matchers look at.
 func (e *Exchange) MatchRequest() *match.Request {
-	return &match.Request{Method: e.Method, Path: e.Path, Host: e.Host, Header: e.Header, Query: e.Query()}
+	r := &match.Request{Method: e.Method, Path: e.Path, Host: e.Host, Header: e.Header, Query: e.Query()}
+	if e.modelKnown() {
+		r.Model, r.HasModel = e.Model, e.scan.named
+	}
+	return r
 }
 
 // consume marks an accepted credential: filters can read it, no upstream

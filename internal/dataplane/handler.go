@@ -45,8 +45,7 @@ func (h *Handler) Socket() *Socket { return h.socket.Load() }
 
 // ServeHTTP serves one request.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	e := &Exchange{Response: w, Method: r.Method, Length: r.ContentLength, rest: r.Body, expects: r.Header["Expect"] != nil, Proto: r.ProtoMajor, TLS: r.TLS, Peer: r.RemoteAddr}
-	e.Record = Record{Start: h.clock(), Decision: newID(), Method: r.Method, Protocol: r.Proto}
+	e := h.begin(w, r)
 	defer h.finish(e)
 	if a := h.serve(r.Context(), e, r); a != nil {
 		e.write(a)
@@ -54,6 +53,13 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	for i := len(e.onEnd) - 1; i >= 0; i-- {
 		e.onEnd[i]()
 	}
+}
+
+// begin returns the exchange of a request that has come.
+func (h *Handler) begin(w http.ResponseWriter, r *http.Request) *Exchange {
+	e := &Exchange{Response: w, Method: r.Method, Length: r.ContentLength, rest: r.Body, expects: r.Header["Expect"] != nil, Proto: r.ProtoMajor, TLS: r.TLS, Peer: r.RemoteAddr}
+	e.Record = Record{Start: h.clock(), Decision: newID(), Method: r.Method, Protocol: r.Proto}
+	return e
 }
 
 // finish records the exchange, and turns a panic into a closed connection.
@@ -89,10 +95,11 @@ func (h *Handler) serve(ctx context.Context, e *Exchange, r *http.Request) *Answ
 	if a := run(ctx, e, e.Listener.Stages); a != nil {
 		return a
 	}
-	if a := e.route(); a != nil {
+	stages, a := e.route(ctx)
+	if a != nil {
 		return a
 	}
-	return run(ctx, e, e.Route.Stages)
+	return run(ctx, e, stages)
 }
 
 // run passes stages in turn; those of a route to its end, or to where another
@@ -163,8 +170,8 @@ func (e *Exchange) enter(s *Socket, r *http.Request) *Answer {
 	e.Record.Listener = l.Name
 	peer := peerAddr(r.RemoteAddr)
 	client, xff := forwardedFor(e.Header, peer, l.TrustedHops)
-	e.Client = client
-	e.Record.Client = client.String()
+	e.Client = e.trace.client(client)
+	e.Record.Client = e.Client.String()
 	e.Header.Set("X-Forwarded-For", xff)
 	e.Header.Set("X-Forwarded-Proto", e.Scheme)
 	if l.ForwardedPort {
@@ -178,12 +185,9 @@ func (e *Exchange) enter(s *Socket, r *http.Request) *Answer {
 		e.Record.RequestID = newUUID()
 	}
 	e.Header.Set("X-Request-Id", e.Record.RequestID)
-	if l.Clients != nil {
-		if err := l.Clients(r.TLS, e.Record.Start); err != nil {
-			return &Answer{
-				Status: http.StatusMisdirectedRequest, Body: "connect again with a client certificate that is trusted", Verdict: Denied,
-				Header: http.Header{"Connection": {"close"}}, Origin: l.Origin, Cause: err.Error(),
-			}
+	if l.Clients != nil && !e.trace.peer() {
+		if a := e.admit(l, r); a != nil {
+			return a
 		}
 	}
 	if tooMany(e.Header, l.Limits.Headers) {
@@ -207,22 +211,41 @@ func misdirected(s *Socket, l *Listener, state *tls.ConnectionState) bool {
 	return !ok || bySNI != l
 }
 
-// route finds the exchange's route.
-func (e *Exchange) route() *Answer {
-	hit, ok := e.find()
-	if !ok {
-		return notFound("no route matches the host and the rest of the head")
+// route finds the exchange's route, and returns those of its stages that are
+// left to run.
+func (e *Exchange) route(ctx context.Context) ([]Stage, *Answer) {
+	e.trace.meet(e)
+	router := e.router()
+	if router == nil {
+		return nil, notFound("no route's host fits")
 	}
-	e.take(hit)
-	return nil
+	req := e.MatchRequest()
+	if g, ok := router.Group(req); ok {
+		return e.choose(ctx, router, &g)
+	}
+	hit, ok := router.Find(req)
+	if !ok {
+		return nil, notFound("no route matches the host and the rest of the head")
+	}
+	return e.settle(ctx, router, hit)
 }
 
-func (e *Exchange) find() (match.Hit[*Route], bool) {
+// router returns the routes of the exchange's host, or nil.
+func (e *Exchange) router() *match.Router[*Route] {
 	vh, ok := e.Listener.Hosts.Find(e.Host)
 	if !ok {
-		return match.Hit[*Route]{}, false
+		return nil
 	}
-	return vh.Router.Find(e.MatchRequest())
+	return vh.Router
+}
+
+// settle takes a route that was found.
+func (e *Exchange) settle(ctx context.Context, router *match.Router[*Route], hit match.Hit[*Route]) ([]Stage, *Answer) {
+	if hit.Value.Lists {
+		return nil, e.list(ctx, router)
+	}
+	e.take(hit)
+	return e.Route.Stages, nil
 }
 
 // take makes a route the exchange's. What a client sent in headers that the
@@ -230,6 +253,15 @@ func (e *Exchange) find() (match.Hit[*Route], bool) {
 func (e *Exchange) take(hit match.Hit[*Route]) {
 	e.Route, e.Matched = hit.Value, hit.Path
 	e.Record.Route, e.Record.RouteOrigin = e.Route.Name, e.Route.Origin
+	for _, name := range e.Route.Brought {
+		if v, ok := e.Header[name]; ok {
+			if e.Brought == nil {
+				e.Brought = http.Header{}
+			}
+			e.Brought[name] = v
+			delete(e.Header, name)
+		}
+	}
 	for _, name := range e.Route.Sanitize {
 		e.Sanitize(name)
 		e.Withdraw(name)

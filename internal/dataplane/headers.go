@@ -23,7 +23,12 @@ var fromClient = [...]string{
 	"X-Envoy-Original-Path", "X-Envoy-Internal", "X-Envoy-External-Address", "X-Envoy-Decorator-Operation",
 	"X-Envoy-Expected-Rq-Timeout-Ms", "X-Envoy-Attempt-Count", "X-Envoy-Original-Host",
 	"X-Postern-Decision",
+	headerModel, "X-Envoy-Ai-Gateway-Model", "X-Envoy-Ai-Gateway-Llm-Model",
 }
+
+// headerModel tells stages and upstreams which model the body names, as in
+// Envoy AI Gateway; two older names of it are no client's to set either.
+const headerModel = "X-Ai-Eg-Model"
 
 // IsReserved reports whether a canonical header name is one that concerns a
 // single connection, or one that only the gateway may set: what a client

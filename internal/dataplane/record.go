@@ -31,6 +31,8 @@ type Record struct {
 	// Cause explains a verdict other than Allowed.
 	Cause    string
 	Identity authn.Identity
+	// Peer is the SPIFFE ID of the verified client certificate.
+	Peer string
 
 	Upstream string
 	Endpoint string

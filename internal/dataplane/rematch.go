@@ -25,27 +25,56 @@ func (e *Exchange) Rematch(keep ...string) {
 // leave goes on after stage i of the present route asked for another match.
 func (e *Exchange) leave(ctx context.Context, i int) *Answer {
 	e.rematch, e.rematched = false, true
-	from := e.Route
-	hit, ok := e.find()
-	if ok && hit.Value == from {
+	from, router, req := e.Route, e.router(), e.MatchRequest()
+	g, byModel := router.Group(req)
+	hit, ok := router.Find(req)
+	if !byModel && ok && hit.Value == from {
 		e.Matched = hit.Path
 		return run(ctx, e, from.Stages[i+1:])
 	}
-	for j := i + 1; j < len(from.Guards); j++ {
-		if !from.Guards[j] {
+	if a := e.runRest(ctx, i, true); a != nil {
+		return a
+	}
+	if !byModel && !ok {
+		return notFound("no route matches what a transformation made of the request")
+	}
+	before := e.save()
+	e.Record.Passed = append(e.Record.Passed, "rematch of "+from.Name)
+	e.left = append(e.left, from)
+	e.shed()
+	var stages []Stage
+	var a *Answer
+	if byModel {
+		stages, a = e.choose(ctx, router, &g)
+	} else {
+		stages, a = e.settle(ctx, router, hit)
+	}
+	if a != nil {
+		return a
+	}
+	if e.Route == from { // which the model led back to
+		matched := e.Matched
+		e.restore(before)
+		e.Matched = matched
+		e.showModel()
+		return e.runRest(ctx, i, false)
+	}
+	return run(ctx, e, stages)
+}
+
+// runRest passes those stages of the present route behind stage i that are
+// guards, or those that are not.
+func (e *Exchange) runRest(ctx context.Context, i int, guards bool) *Answer {
+	from := e.Route
+	for j := i + 1; j < len(from.Stages); j++ {
+		if isGuard := j < len(from.Guards) && from.Guards[j]; isGuard != guards {
 			continue
 		}
 		if a := from.Stages[j].Run(ctx, e); a != nil {
 			return a
 		}
 	}
-	if !ok {
-		return notFound("no route matches what a transformation made of the request")
-	}
-	e.Record.Passed = append(e.Record.Passed, "rematch of "+from.Name)
-	e.shed()
-	e.take(hit)
-	return run(ctx, e, e.Route.Stages)
+	return nil
 }
 
 // shed undoes what the first route prepared for its upstream. A token that was

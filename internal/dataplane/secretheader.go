@@ -32,6 +32,7 @@ func (e *Exchange) InjectSecretHeader(name string, v secret.Value) { e.carry(nam
 func (e *Exchange) carry(name string, v secret.Value, credential bool) {
 	name = http.CanonicalHeaderKey(name)
 	e.Withdraw(name)
+	e.trace.carried(name)
 	delete(e.Header, name)
 	e.Outbound.carried = append(e.Outbound.carried, carriedHeader{name, v, credential || IsCredentialHeader(name)})
 }

@@ -29,8 +29,10 @@ type Config struct {
 	DrainLimit time.Duration
 	// Upgraded ends the connections that were upgraded, when draining.
 	Upgraded interface{ Close() }
-	// Reloaded hears of each update that is served.
+	// Reloaded hears of each update that is served, and of each Refresh.
 	Reloaded func(*Applied)
+	// Problems are those of what is no resource; nil: there are none.
+	Problems func() []status.Problem
 	Clock    func() time.Time
 	Log      *slog.Logger
 }
@@ -62,6 +64,7 @@ type Gateway struct {
 	cfg       Config
 	listeners *Listeners
 	budget    *dataplane.Budget
+	applying  sync.Mutex
 	now       atomic.Pointer[Applied]
 	ready     chan struct{}
 	once      sync.Once
@@ -103,6 +106,8 @@ func (g *Gateway) Run(ctx context.Context) error {
 // apply makes an update what is served: build, swap, then let go of the old.
 // The first of them must have a port to be served on, if it names any.
 func (g *Gateway) apply(ctx context.Context, u source.Update) error {
+	g.applying.Lock()
+	defer g.applying.Unlock()
 	began := g.cfg.Clock()
 	old := g.now.Load()
 	result := g.cfg.Pipeline.Apply(u)
@@ -114,7 +119,7 @@ func (g *Gateway) apply(ctx context.Context, u source.Update) error {
 	}
 	a.Took = g.cfg.Clock().Sub(began)
 	g.cfg.Store.Drop(u.Dropped)
-	a.Report = result.Report()
+	a.Report = g.reportOf(result)
 	g.now.Store(a)
 	if a.Changed && old != nil {
 		old.Compiled.Snapshot.Release()
@@ -127,6 +132,32 @@ func (g *Gateway) apply(ctx context.Context, u source.Update) error {
 		g.cfg.Reloaded(a)
 	}
 	return nil
+}
+
+// reportOf is everything that is known, sorted.
+func (g *Gateway) reportOf(r *Result) status.Report {
+	out := r.Report()
+	if g.cfg.Problems != nil {
+		out.Add(g.cfg.Problems()...)
+		out.Sort()
+	}
+	return out
+}
+
+// Refresh looks again at what is wrong, when bytes have changed that are not
+// the source's.
+func (g *Gateway) Refresh() {
+	g.applying.Lock()
+	defer g.applying.Unlock()
+	old := g.now.Load()
+	if old == nil {
+		return
+	}
+	a := &Applied{Result: old.Result, Report: g.reportOf(old.Result)}
+	g.now.Store(a)
+	if g.cfg.Reloaded != nil {
+		g.cfg.Reloaded(a)
+	}
 }
 
 // unboundError says that no port could be bound, with the reason of each.
@@ -177,12 +208,22 @@ func (g *Gateway) Check() error {
 	return nil
 }
 
-// Report returns what became of the user's resources.
+// Report returns what became of the user's resources, and which credentials
+// cannot be fetched now.
 func (g *Gateway) Report() status.Report {
-	if a := g.now.Load(); a != nil {
+	a := g.now.Load()
+	if a == nil {
+		return status.Report{}
+	}
+	live := a.Compiled.CredentialProblems()
+	if len(live) == 0 {
 		return a.Report
 	}
-	return status.Report{}
+	var out status.Report
+	out.Join(a.Report)
+	out.Add(live...)
+	out.Sort()
+	return out
 }
 
 // IR returns the configuration that is served. It must not be changed.

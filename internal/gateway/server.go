@@ -29,10 +29,15 @@ type server struct {
 	http    *http.Server
 	handler http.Handler
 	conns   *feed
-	done    chan struct{} // closed when it serves no more
+	// tls is nil for plain HTTP; otherwise each connection is made one of TLS
+	// before it is fed, within patience.
+	tls      *tls.Config
+	patience time.Duration
+	done     chan struct{} // closed when it serves no more
 
 	stop    sync.Once
-	stopped chan struct{} // closed when it is to drain
+	stopped chan struct{}   // closed when it is to drain
+	base    context.Context // of the requests, until they are cut
 	cut     context.CancelCauseFunc
 	retired atomic.Bool
 	active  atomic.Int64 // requests, upgraded connections among them
@@ -121,17 +126,16 @@ func (s *socket) newServer(l dataplane.Limits, secure bool) *server {
 	}
 	srv.http.Handler = srv
 	base, cut := context.WithCancelCause(context.Background())
-	srv.cut = cut
+	srv.base, srv.cut = base, cut
 	srv.http.BaseContext = func(net.Listener) context.Context { return base }
+	srv.http.ConnContext = func(ctx context.Context, _ net.Conn) context.Context { return dataplane.WithConnection(ctx) }
+	if secure {
+		srv.tls, srv.patience = s.tlsConfig(), l.HeadTimeout
+		srv.http.TLSConfig = srv.tls // for its ALPN: the connections are made here
+	}
 	go func() {
 		defer close(srv.done)
-		var err error
-		if secure {
-			srv.http.TLSConfig = s.tlsConfig()
-			err = srv.http.ServeTLS(srv.conns, "", "")
-		} else {
-			err = srv.http.Serve(srv.conns)
-		}
+		err := srv.http.Serve(srv.conns)
 		if !errors.Is(err, http.ErrServerClosed) {
 			s.log.Error("listener ended", "address", s.listener.Addr().String(), "error", err)
 		}
@@ -150,11 +154,6 @@ func (s *socket) tlsConfig() *tls.Config {
 				return nil, errors.New("nothing is served here over TLS")
 			}
 			return now.TLS.GetConfigForClient(hello)
-		},
-		// Never shown: GetConfigForClient answers or refuses first. The
-		// server wants one of the two to be set.
-		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-			return nil, errors.New("no certificate")
 		},
 	}
 }

@@ -20,6 +20,8 @@ type socket struct {
 	handler  *dataplane.Handler
 	log      *slog.Logger
 	accepted chan struct{} // closed when accepting has ended
+	shakes   *handshakes
+	shaking  sync.WaitGroup
 
 	mu      sync.Mutex
 	server  *server
@@ -31,7 +33,10 @@ type socket struct {
 // newSocket serves first on a port and then accepts, so that nobody who comes
 // early is turned away.
 func newSocket(ln net.Listener, h *dataplane.Handler, log *slog.Logger, first *dataplane.Socket) *socket {
-	s := &socket{listener: ln, handler: h, log: log, accepted: make(chan struct{}), retired: map[*server]bool{}}
+	s := &socket{
+		listener: ln, handler: h, log: log, accepted: make(chan struct{}), retired: map[*server]bool{},
+		shakes: newHandshakes(log, ln.Addr()),
+	}
 	s.apply(first)
 	go s.accept()
 	return s
@@ -83,23 +88,37 @@ func (s *socket) accept() {
 	}
 }
 
-// hand gives a connection to the current server; if that was just replaced,
-// to the one that replaced it.
+// hand gives a connection to the current server, over TLS after the handshake,
+// which nobody waits for.
 func (s *socket) hand(c net.Conn) {
-	var tried *server
-	for {
-		s.mu.Lock()
-		srv := s.server
-		s.mu.Unlock()
-		if srv == nil || srv == tried {
-			_ = c.Close()
-			return
-		}
-		if srv.conns.put(c) {
-			return
-		}
-		tried = srv
+	srv := s.current()
+	if srv == nil || srv.tls == nil {
+		s.put(c, srv)
+		return
 	}
+	s.shaking.Go(func() {
+		if t := s.shakes.do(srv.base, c, srv.tls, srv.patience); t != nil {
+			s.put(t, srv)
+		}
+	})
+}
+
+// put gives a connection to a server; if that was just replaced, to the one
+// that replaced it, if it serves such connections too.
+func (s *socket) put(c net.Conn, srv *server) {
+	if srv != nil && srv.conns.put(c) {
+		return
+	}
+	next := s.current()
+	if srv == nil || next == nil || next == srv || (next.tls == nil) != (srv.tls == nil) || !next.conns.put(c) {
+		_ = c.Close()
+	}
+}
+
+func (s *socket) current() *server {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.server
 }
 
 // stop frees the port; connections go on.
@@ -122,4 +141,5 @@ func (s *socket) drain(ctx context.Context) {
 		all.Go(func() { srv.drain(ctx) })
 	}
 	all.Wait()
+	s.shaking.Wait()
 }

@@ -31,8 +31,8 @@ type AuthMethod struct {
 type APIKey struct {
 	// Headers that may hold the key, in order; the whole value is the key.
 	Headers []string `json:"headers"`
-	// Entries, the oldest first: of two with the same key the first serves.
-	Entries []APIKeyEntry `json:"entries"`
+	// Entries, of which the oldest serves where two have the same key.
+	Entries APIKeyEntries `json:"entries"`
 	// Digest says that the Secrets hold digests in hexadecimal in place of
 	// keys: "sha256"; empty: they hold the keys.
 	Digest string `json:"digest,omitempty"`
@@ -49,16 +49,6 @@ type MetadataHeader struct {
 	Key    string `json:"key"`
 	// Required refuses entries without the data key.
 	Required bool `json:"required,omitempty"`
-}
-
-// APIKeyEntry is one Secret with a key.
-type APIKeyEntry struct {
-	Namespace string     `json:"namespace"`
-	Name      string     `json:"name"`
-	Key       secret.Ref `json:"key"`
-	// Metadata by data key: those that FromMetadata names and the Secret has.
-	Metadata map[string]secret.Ref `json:"metadata,omitempty"`
-	Origin   Origin                `json:"origin,omitzero"`
 }
 
 // BasicAuth authenticates by user name and password (RFC 7617).

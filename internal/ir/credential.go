@@ -197,6 +197,146 @@ type CredentialOverride struct {
 	Required bool `json:"required,omitempty"`
 }
 
+// Secret says what a credential is made of, for people: the name of its secret,
+// or the identity that it is fetched for. It is empty where the caller brings
+// the credential.
+func (c *Credential) Secret() string {
+	switch {
+	case c == nil || c.Passthrough != nil || c.Override != nil && c.Override.Required:
+		return ""
+	case c.Header != nil:
+		return c.Header.Secret.String()
+	case c.AWS != nil:
+		return c.AWS.Keys.words()
+	case c.Token != nil:
+		return c.Token.Source.words()
+	}
+	return ""
+}
+
+func (s *AWSKeySource) words() string {
+	text := "the gateway's own AWS identity"
+	switch {
+	case s.Static != nil:
+		text = s.Static.SecretAccessKey.String()
+	case s.File != nil:
+		text = s.File.Contents.String()
+		if s.File.Profile != "" {
+			text += " profile " + s.File.Profile
+		}
+	case s.Exchange != nil:
+		text = s.Exchange.Role.ARN + " by " + s.Exchange.Subject.words()
+	}
+	if s.Role != nil {
+		text = s.Role.ARN + " by " + text
+	}
+	return text
+}
+
+func (s *TokenSource) words() string {
+	switch {
+	case s.Client != nil:
+		return s.Client.words()
+	case s.Azure != nil:
+		return s.Azure.words()
+	case s.GCP != nil:
+		return s.GCP.words()
+	}
+	return "a token"
+}
+
+func (s *SubjectToken) words() string {
+	switch {
+	case s.Client != nil:
+		return s.Client.words()
+	case s.SPIFFE != nil:
+		return "the gateway's SPIFFE token"
+	}
+	return "the token in " + s.File
+}
+
+func (c *OAuthClient) words() string {
+	if c.ClientSecret.IsZero() {
+		return "client " + c.ClientID
+	}
+	return "client " + c.ClientID + " with " + c.ClientSecret.String()
+}
+
+func (a *AzureToken) words() string {
+	text := "Azure client " + a.ClientID
+	switch {
+	case a.ManagedIdentity:
+		return "the machine's Azure identity"
+	case a.Federated != nil:
+		return text + " by " + a.Federated.words()
+	}
+	return text + " with " + a.ClientSecret.String()
+}
+
+func (g *GCPToken) words() string {
+	switch {
+	case g.Federation != nil && g.Federation.ServiceAccount != "":
+		return g.Federation.ServiceAccount + " by " + g.Federation.Subject.words()
+	case g.Federation != nil:
+		return g.Federation.Audience + " by " + g.Federation.Subject.words()
+	case g.Default:
+		return "the machine's Google identity"
+	}
+	return g.KeyFile.String()
+}
+
+// set lists the alternatives of the union, for Validate.
+func (c Credential) set() []bool {
+	return []bool{c.Header != nil, c.Passthrough != nil, c.AWS != nil, c.Token != nil}
+}
+
+func (s AWSKeySource) set() []bool {
+	return []bool{s.Static != nil, s.File != nil, s.Exchange != nil, s.Default}
+}
+
+func (s TokenSource) set() []bool { return []bool{s.Client != nil, s.Azure != nil, s.GCP != nil} }
+
+func (s SubjectToken) set() []bool { return []bool{s.Client != nil, s.File != "", s.SPIFFE != nil} }
+
+func (a AzureToken) set() []bool {
+	return []bool{!a.ClientSecret.IsZero(), a.Federated != nil, a.ManagedIdentity}
+}
+
+func (g GCPToken) set() []bool { return []bool{!g.KeyFile.IsZero(), g.Federation != nil, g.Default} }
+
+func (o CredentialOverride) set() []bool { return []bool{o.Header != "", o.Metadata != nil} }
+
+// credential checks the unions of a credential.
+func (v *validator) credential(owner string, c *Credential) {
+	at := func(what string) place { return place{owner: owner, what: "credential: " + what} }
+	v.one(at("kind"), c.set()...)
+	if c.Override != nil {
+		v.one(at("override"), c.Override.set()...)
+	}
+	if c.AWS != nil {
+		v.one(at("keys"), c.AWS.Keys.set()...)
+		if e := c.AWS.Keys.Exchange; e != nil {
+			v.one(at("subject token"), e.Subject.set()...)
+		}
+	}
+	if c.Token == nil {
+		return
+	}
+	v.one(at("token source"), c.Token.Source.set()...)
+	if a := c.Token.Source.Azure; a != nil {
+		v.one(at("azure"), a.set()...)
+		if a.Federated != nil {
+			v.one(at("subject token"), a.Federated.set()...)
+		}
+	}
+	if g := c.Token.Source.GCP; g != nil {
+		v.one(at("gcp"), g.set()...)
+		if g.Federation != nil {
+			v.one(at("subject token"), g.Federation.Subject.set()...)
+		}
+	}
+}
+
 // MetadataKey names a value that a step left for later ones.
 type MetadataKey struct {
 	Namespace string `json:"namespace"`

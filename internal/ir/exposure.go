@@ -1,9 +1,6 @@
 package ir
 
-import (
-	"fmt"
-	"slices"
-)
+import "fmt"
 
 // Asks lists what a route asks its callers for, in words: one entry for each
 // step that lets nobody pass unproven. Empty means that it asks nobody.
@@ -19,6 +16,8 @@ func (r *Route) Asks() []string {
 			}
 		case s.ClaimRules != nil:
 			out = append(out, "claims")
+		case s.AccessRules != nil && s.AccessRules.asks():
+			out = append(out, "access rules")
 		}
 	}
 	return out
@@ -145,26 +144,14 @@ func (a *AuthSet) metadata() []MetadataHeader {
 		if m.APIKey == nil {
 			continue
 		}
-		for _, h := range m.APIKey.FromMetadata {
-			if slices.ContainsFunc(m.APIKey.Entries, func(e APIKeyEntry) bool { return !e.Metadata[h.Key].IsZero() }) {
+		all := m.APIKey.Entries.Len()
+		for i, h := range m.APIKey.FromMetadata {
+			if m.APIKey.Entries.Missing(i) < all {
 				out = append(out, h)
 			}
 		}
 	}
 	return out
-}
-
-// Secret names the secret that a credential is made of, or is empty.
-func (c *Credential) Secret() string {
-	switch {
-	case c == nil || c.Passthrough != nil:
-		return ""
-	case c.Header != nil:
-		return c.Header.Secret.String()
-	case c.AWS != nil && c.AWS.Keys.Static != nil:
-		return c.AWS.Keys.Static.SecretAccessKey.String()
-	}
-	return ""
 }
 
 // Reached returns the upstreams that a backend can send to: its own, or the

@@ -19,29 +19,14 @@ type Listener struct {
 	// Hostname that the listener serves, exact or "*.suffix"; empty: any.
 	Hostname string `json:"hostname,omitempty"`
 	// TLS is nil for plain HTTP.
-	TLS    *ServerTLS     `json:"tls,omitempty"`
-	HTTP   HTTPSettings   `json:"http,omitzero"`
-	Hosts  []*VirtualHost `json:"hosts,omitempty"`
-	Closed *Closed        `json:"closed,omitempty"`
-	Origin Origin         `json:"origin,omitzero"`
-}
-
-// ServerTLS is what a listener shows to its clients.
-type ServerTLS struct {
-	// Certificates: the one whose names fit the SNI is shown, else the first.
-	Certificates []KeyPair `json:"certificates,omitempty"`
-	// MinVersion and MaxVersion are "1.2" or "1.3"; empty: 1.2 and 1.3.
-	MinVersion string `json:"minVersion,omitempty"`
-	MaxVersion string `json:"maxVersion,omitempty"`
-	// CipherSuites are names of crypto/tls; empty: Go's defaults.
-	CipherSuites []string `json:"cipherSuites,omitempty"`
-	// ALPN protocols; empty: h2 and http/1.1.
-	ALPN []string `json:"alpn,omitempty"`
-	// ClientCAs, if any, are PEM bundles against which a client certificate
-	// is verified; it is demanded unless ClientOptional.
-	ClientCAs      []Bytes `json:"clientCAs,omitempty"`
-	ClientOptional bool    `json:"clientOptional,omitempty"`
-	Origin         Origin  `json:"origin,omitzero"`
+	TLS *ServerTLS `json:"tls,omitempty"`
+	// Redirect, if set, answers every request of the listener, whatever its
+	// routes: the plain side of a listener that is served over TLS alone.
+	Redirect *Redirect      `json:"redirect,omitempty"`
+	HTTP     HTTPSettings   `json:"http,omitzero"`
+	Hosts    []*VirtualHost `json:"hosts,omitempty"`
+	Closed   *Closed        `json:"closed,omitempty"`
+	Origin   Origin         `json:"origin,omitzero"`
 }
 
 // KeyPair names a certificate chain and its private key, both PEM.

@@ -25,22 +25,23 @@ type Step struct {
 	Slot   string `json:"slot,omitempty"`
 	Origin Origin `json:"origin,omitzero"`
 
-	JWT        *JWT         `json:"jwt,omitempty"`
-	AuthSet    *AuthSet     `json:"authSet,omitempty"`
-	ClaimRules *ClaimRules  `json:"claimRules,omitempty"`
-	Transform  *Transform   `json:"transform,omitempty"`
-	CORS       *CORS        `json:"cors,omitempty"`
-	Headers    *HeaderEdit  `json:"headers,omitempty"`
-	Path       *PathRewrite `json:"path,omitempty"`
-	Host       *HostRewrite `json:"host,omitempty"`
-	Mirror     *Mirror      `json:"mirror,omitempty"`
-	BodyLimit  *BodyLimit   `json:"bodyLimit,omitempty"`
-	Buffer     *Buffer      `json:"buffer,omitempty"`
-	Timeouts   *Timeouts    `json:"timeouts,omitempty"`
-	Retry      *Retry       `json:"retry,omitempty"`
-	Upgrade    *Upgrade     `json:"upgrade,omitempty"`
-	LLM        *LLMOptions  `json:"llm,omitempty"`
-	BodyEdit   *BodyEdit    `json:"bodyEdit,omitempty"`
+	JWT         *JWT         `json:"jwt,omitempty"`
+	AuthSet     *AuthSet     `json:"authSet,omitempty"`
+	ClaimRules  *ClaimRules  `json:"claimRules,omitempty"`
+	AccessRules *AccessRules `json:"accessRules,omitempty"`
+	Transform   *Transform   `json:"transform,omitempty"`
+	CORS        *CORS        `json:"cors,omitempty"`
+	Headers     *HeaderEdit  `json:"headers,omitempty"`
+	Path        *PathRewrite `json:"path,omitempty"`
+	Host        *HostRewrite `json:"host,omitempty"`
+	Mirror      *Mirror      `json:"mirror,omitempty"`
+	BodyLimit   *BodyLimit   `json:"bodyLimit,omitempty"`
+	Buffer      *Buffer      `json:"buffer,omitempty"`
+	Timeouts    *Timeouts    `json:"timeouts,omitempty"`
+	Retry       *Retry       `json:"retry,omitempty"`
+	Upgrade     *Upgrade     `json:"upgrade,omitempty"`
+	LLM         *LLMOptions  `json:"llm,omitempty"`
+	BodyEdit    *BodyEdit    `json:"bodyEdit,omitempty"`
 	// Closed ends the request at this step.
 	Closed *Closed `json:"closed,omitempty"`
 }

@@ -77,8 +77,12 @@ type ClientTLS struct {
 	// CAs replace the system's roots, as PEM bundles.
 	CAs []Bytes `json:"cas,omitempty"`
 	// SubjectAltNames of which the certificate must hold one, in place of the
-	// SNI: DNS names, or URIs.
+	// SNI: DNS names, or URIs. A SPIFFE ID must be the only URI of it.
 	SubjectAltNames []string `json:"subjectAltNames,omitempty"`
+	// Identity shows the gateway's own workload certificate, and verifies the
+	// upstream's by the trust bundle that came with it unless CAs says
+	// otherwise. SubjectAltNames should say who the upstream must be.
+	Identity bool `json:"identity,omitempty"`
 	// Certificate we show, if any.
 	Certificate *KeyPair `json:"certificate,omitempty"`
 	MinVersion  string   `json:"minVersion,omitempty"`
@@ -105,7 +109,9 @@ type Outlier struct {
 type LLM struct {
 	// Schema is the wire API: "openai", "anthropic", "gemini", "bedrock".
 	Schema string `json:"schema"`
-	// Path is where chat requests go, with its query if it has one.
+	// Path is where chat requests go, with its query if it has one. "{model}"
+	// in it is the model that is asked for, "{api}" what follows the version
+	// segment of the request's path ("embeddings" of /v1/embeddings).
 	Path string `json:"path"`
 	// StreamPath is where streamed ones go; empty: Path.
 	StreamPath string `json:"streamPath,omitempty"`

@@ -83,7 +83,7 @@ func (v *validator) upstream(name string, u *Upstream) {
 	}
 	v.steps(name, u.Steps)
 	if u.Credential != nil {
-		v.one(place{owner: name, what: "credential"}, u.Credential.set()...)
+		v.credential(name, u.Credential)
 	}
 	for _, tier := range u.Tiers {
 		for _, member := range tier {
@@ -134,7 +134,7 @@ func (a Action) set() []bool {
 
 func (s Step) set() []bool {
 	return []bool{
-		s.JWT != nil, s.AuthSet != nil, s.ClaimRules != nil, s.Transform != nil, s.CORS != nil, s.Headers != nil, s.Path != nil, s.Host != nil,
+		s.JWT != nil, s.AuthSet != nil, s.ClaimRules != nil, s.AccessRules != nil, s.Transform != nil, s.CORS != nil, s.Headers != nil, s.Path != nil, s.Host != nil,
 		s.Mirror != nil, s.BodyLimit != nil, s.Buffer != nil, s.Timeouts != nil, s.Retry != nil,
 		s.Upgrade != nil, s.LLM != nil, s.BodyEdit != nil, s.Closed != nil,
 	}
@@ -146,10 +146,6 @@ func (p PathRewrite) set() []bool {
 
 func (m AuthMethod) set() []bool {
 	return []bool{m.APIKey != nil, m.Basic != nil, m.Verified != nil, m.Token != nil, m.External != nil}
-}
-
-func (c Credential) set() []bool {
-	return []bool{c.Header != nil, c.Passthrough != nil, c.AWS != nil, c.Token != nil}
 }
 
 func sortedKeys[V any](m map[string]V) []string {

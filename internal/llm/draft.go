@@ -27,45 +27,55 @@ var (
 type draft struct {
 	body   []byte
 	fields []field
-	end    int // behind the last member, or behind the opening brace
-	empty  bool
+	end    int    // behind the last member, or behind the opening brace
+	count  int    // of members
+	last   *field // the member before, if it is governed
+	twice  error  // the first ambiguity
 }
 
 // field is one governed member.
 type field struct {
 	name     string
+	start    int    // of the member: its name's quote
+	next     int    // of the member behind it; 0: it is the last
 	from, to int    // of its value in body; to is 0 if it is absent
 	text     []byte // a new value; nil: as it came
+	removed  bool
 	// Inserted behind the first byte of the value and before its last.
 	head, tail []byte
+}
+
+func newDraft(body []byte, names []string) *draft {
+	d := &draft{body: body, fields: make([]field, len(names))}
+	for i, name := range names {
+		d.fields[i].name = name
+	}
+	return d
 }
 
 // read finds the governed members of body, in one pass. Any other spelling of
 // their names is ErrAmbiguous: parsers differ in which they would take.
 func read(body []byte, names []string) (*draft, error) {
-	d := &draft{body: body, fields: make([]field, len(names)), empty: true}
-	for i, name := range names {
-		d.fields[i].name = name
+	d := newDraft(body, names)
+	open, err := walk(body, d.see)
+	if err != nil {
+		return nil, err
 	}
-	start := space(body, 0)
-	if start >= len(body) || body[start] != '{' {
-		return nil, ErrSyntax
+	d.end = max(d.end, open)
+	return d, d.twice
+}
+
+// see takes the next member.
+func (d *draft) see(m member) {
+	if d.last != nil {
+		d.last.next = m.nameFrom - 1
+		d.last = nil
 	}
-	var twice error
-	d.end = start + 1
-	end := members(body, start, 0, func(m member) {
-		d.end, d.empty = m.to, false
-		if err := d.note(m); err != nil && twice == nil {
-			twice = err
-		}
-	})
-	switch {
-	case end == tooDeep:
-		return nil, ErrDepth
-	case end < 0 || space(body, end) != len(body):
-		return nil, ErrSyntax
+	d.end = m.to
+	d.count++
+	if err := d.note(m); err != nil && d.twice == nil {
+		d.twice = err
 	}
-	return d, twice
 }
 
 // note records m if it is governed.
@@ -77,7 +87,8 @@ func (d *draft) note(m member) error {
 			if f.to > 0 {
 				return fmt.Errorf("%w: %q", ErrAmbiguous, f.name)
 			}
-			f.from, f.to = m.from, m.to
+			f.start, f.from, f.to = m.nameFrom-1, m.from, m.to
+			d.last = f
 			continue
 		}
 		if sameName(raw, f.name) {
@@ -113,7 +124,7 @@ func (d *draft) field(name string) *field {
 func (d *draft) get(name string) []byte {
 	f := d.field(name)
 	switch {
-	case f == nil:
+	case f == nil || f.removed:
 		return nil
 	case f.text != nil:
 		return f.text
@@ -126,7 +137,14 @@ func (d *draft) get(name string) []byte {
 // set gives a governed member a value.
 func (d *draft) set(name string, value []byte) {
 	if f := d.field(name); f != nil && !bytes.Equal(d.get(name), value) {
-		f.text, f.head, f.tail = value, nil, nil
+		f.text, f.head, f.tail, f.removed = value, nil, nil, false
+	}
+}
+
+// remove takes a governed member out.
+func (d *draft) remove(name string) {
+	if f := d.field(name); f != nil {
+		f.text, f.head, f.tail, f.removed = nil, nil, nil, f.to > 0
 	}
 }
 
@@ -152,10 +170,13 @@ func wrap(value, head, tail []byte) []byte {
 // bytes returns the changed body; nil if nothing was changed.
 func (d *draft) bytes() []byte {
 	var present, added []*field
-	size := len(d.body)
+	size, count := len(d.body), d.count
 	for i := range d.fields {
 		f := &d.fields[i]
 		switch {
+		case f.removed:
+			count--
+			present = append(present, f)
 		case f.to > 0 && (f.text != nil || f.head != nil || f.tail != nil):
 			present = append(present, f)
 		case f.to == 0 && f.text != nil:
@@ -167,22 +188,37 @@ func (d *draft) bytes() []byte {
 		return nil
 	}
 	slices.SortFunc(present, func(a, b *field) int { return cmp.Compare(a.from, b.from) })
-	out := make([]byte, 0, size)
-	at := 0
-	for _, f := range present {
-		out = append(out, d.body[at:f.from]...)
-		out = f.write(out, d.body)
-		at = f.to
-	}
-	out = append(out, d.body[at:d.end]...)
+	out := d.rewrite(make([]byte, 0, size), present)
 	for _, f := range added {
-		if !d.empty {
+		if count > 0 {
 			out = append(out, ',')
 		}
-		d.empty = false
+		count++
 		out = append(append(append(out, quote(f.name)...), ':'), f.text...)
 	}
 	return append(out, d.body[d.end:]...)
+}
+
+// rewrite appends the body up to the end of its members, with those that were
+// changed or removed.
+func (d *draft) rewrite(out []byte, changed []*field) []byte {
+	at := 0
+	for _, f := range changed {
+		switch {
+		case !f.removed:
+			out = append(out, d.body[at:f.from]...)
+			out = f.write(out, d.body)
+			at = f.to
+		case f.next > 0: // its comma goes with it
+			out = append(out, d.body[at:f.start]...)
+			at = f.next
+		default: // so does the one before the last
+			out = bytes.TrimRight(append(out, d.body[at:f.start]...), " \t\r\n")
+			out = bytes.TrimSuffix(out, []byte(","))
+			at = f.to
+		}
+	}
+	return append(out, d.body[at:d.end]...)
 }
 
 // write appends the changed value.

@@ -15,7 +15,6 @@
 package llm
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"mime"
@@ -33,6 +32,8 @@ type Request struct {
 	// Body is the whole body, without content coding, if NeedsBody says so;
 	// otherwise nil.
 	Body []byte
+	// Object is what is known of the body already; nil: nothing.
+	Object *Object
 }
 
 // Change is what becomes of a request.
@@ -59,6 +60,8 @@ type Adapter struct {
 	defaults     []ir.JSONMember
 	prompts      *prompts
 	force        bool // streaming
+	// named says that the path is made of the model that the body names.
+	named bool
 	// depends says that a body which cannot be read must not go through.
 	depends bool
 }
@@ -122,7 +125,8 @@ func (a *Adapter) govern() {
 			a.governed = append(a.governed, n)
 		}
 	}
-	a.depends = a.depends || a.model != nil
+	a.named = a.model == nil && a.cfg.Model == "" && (strings.Contains(a.chat.path, modelPlace) || strings.Contains(a.stream.path, modelPlace))
+	a.depends = a.depends || a.model != nil || a.named
 }
 
 const streamOptions = "stream_options"
@@ -135,11 +139,11 @@ func (a *Adapter) NeedsBody(path string) bool {
 		}
 	}
 	choose := a.schema.bodyStream && (a.force || a.stream != a.chat)
-	return a.model != nil || len(a.defaults) > 0 || !a.prompts.empty() || choose
+	return a.model != nil || a.named || len(a.defaults) > 0 || !a.prompts.empty() || choose
 }
 
 // Adapt returns what r becomes. An error is the client's fault (400): one of
-// ErrSyntax, ErrDepth, ErrAmbiguous and ErrMember.
+// ErrSyntax, ErrDepth, ErrAmbiguous, ErrMember and ErrModel.
 //
 // A body that is no JSON goes through as it came, unless the model, a default
 // or a prompt of the configuration would be lost with it: a provider may read
@@ -152,7 +156,7 @@ func (a *Adapter) Adapt(r *Request) (Change, error) {
 		}
 	}
 	c := Change{Header: a.cfg.Headers, Model: a.cfg.Model, Stream: a.force}
-	if a.NeedsBody(r.Path) && bytes.IndexByte(r.Body, '{') >= 0 {
+	if a.NeedsBody(r.Path) && mayBeObject(r.Body) {
 		if err := a.adaptBody(r, &c); err != nil {
 			return Change{}, err
 		}
@@ -161,7 +165,11 @@ func (a *Adapter) Adapt(r *Request) (Change, error) {
 	if c.Stream {
 		to = a.stream
 	}
-	c.Path, c.RawQuery = to.path, to.query
+	var err error
+	if c.Path, err = a.fill(to.path, r.Path, c.Model); err != nil {
+		return Change{}, err
+	}
+	c.RawQuery = to.query
 	return c, nil
 }
 
@@ -196,7 +204,7 @@ func (a *Adapter) adaptBody(r *Request, c *Change) error {
 
 // open reads the body; nil: it goes through as it came.
 func (a *Adapter) open(r *Request) (*draft, error) {
-	d, err := read(r.Body, a.governed)
+	d, err := readKnown(r.Object, r.Body, a.governed)
 	if err == nil && foreignCharset(r.ContentType) {
 		err = ErrSyntax
 	}

@@ -205,7 +205,7 @@ func TestNewRefuses(t *testing.T) {
 		cfg  ir.LLM
 		opts *ir.LLMOptions
 	}{
-		"schema":        {ir.LLM{Schema: "cohere"}, nil},
+		"schema":        {ir.LLM{Schema: "palm"}, nil},
 		"default":       {ir.LLM{Schema: "openai"}, &ir.LLMOptions{Defaults: []ir.JSONMember{{Name: "a", Value: "{"}}}},
 		"no name":       {ir.LLM{Schema: "openai"}, &ir.LLMOptions{Defaults: []ir.JSONMember{{Value: "1"}}}},
 		"secret header": {ir.LLM{Schema: "openai", Headers: []ir.HeaderValue{{Name: "x", Secret: secret.Ref{Name: "s"}}}}, nil},

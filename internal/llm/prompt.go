@@ -18,6 +18,9 @@ type schema struct {
 	instruct func(d *draft, p *prompts) error
 	// system holds the members that instruct governs.
 	system []string
+	// api is where chats go behind the version segment; empty: it depends on
+	// the model.
+	api string
 	// bodyStream says that the body asks for streaming, by a member.
 	bodyStream bool
 	// usage says that streams tell their usage only when asked to.
@@ -25,8 +28,9 @@ type schema struct {
 }
 
 var schemas = map[string]schema{
-	"openai":    {messages: "messages", message: openaiMessage, bodyStream: true, usage: true},
-	"anthropic": {messages: "messages", message: openaiMessage, instruct: instructAnthropic, system: []string{"system"}, bodyStream: true},
+	"openai":    {messages: "messages", message: openaiMessage, api: "chat/completions", bodyStream: true, usage: true},
+	"anthropic": {messages: "messages", message: openaiMessage, instruct: instructAnthropic, system: []string{"system"}, api: "messages", bodyStream: true},
+	"cohere":    {messages: "messages", message: openaiMessage, api: "rerank", bodyStream: true},
 	"gemini":    {messages: "contents", message: geminiMessage, instruct: instructGemini, system: geminiSystem},
 	"bedrock":   {messages: "messages", message: bedrockMessage, instruct: instructBedrock, system: []string{"system"}},
 }

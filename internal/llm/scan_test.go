@@ -31,6 +31,15 @@ func TestScanBody(t *testing.T) {
 		{"stream twice", `{"stream":false,"Stream":true}`, Scan{}, ErrAmbiguous},
 		{"model of another type", `{"model":1}`, Scan{}, ErrMember},
 		{"model null", `{"model":null}`, Scan{}, ErrMember},
+		{"model of two lines", `{"model":"a\nb"}`, Scan{}, ErrMember},
+		{"model with NUL", `{"model":"a\u0000"}`, Scan{}, ErrMember},
+		{"model with spaces around", `{"model":" a"}`, Scan{}, ErrMember},
+		{"model that is no text", `{"model":"a\ud800"}`, Scan{}, ErrMember},
+		{"model of bytes that are no text", "{\"model\":\"a\xff\"}", Scan{}, ErrMember},
+		{"endless model", `{"model":"` + strings.Repeat("a", maxModel+1) + `"}`, Scan{}, ErrMember},
+		{"long strings", `{"x":"` + strings.Repeat("y", 10000) + `\n` + strings.Repeat("é", 5000) + `","model":"a"}`, Scan{"a", true, false}, nil},
+		{"control character in a long string", `{"x":"` + strings.Repeat("y", 9001) + "\x1f" + strings.Repeat("y", 9001) + `","model":"a"}`, Scan{}, ErrSyntax},
+		{"long string without an end", `{"model":"a","x":"` + strings.Repeat("y", 9001), Scan{}, ErrSyntax},
 		{"stream as a string", `{"stream":"true"}`, Scan{}, ErrMember},
 		{"empty", ``, Scan{}, ErrSyntax},
 		{"array", `[{"model":"a"}]`, Scan{}, ErrSyntax},
@@ -51,6 +60,12 @@ func TestScanBody(t *testing.T) {
 			got, err := ScanBody([]byte(tt.body))
 			if !errors.Is(err, tt.err) || got != tt.want {
 				t.Errorf("got %+v, %v; want %+v, %v", got, err, tt.want, tt.err)
+			}
+			if tt.body == "" {
+				tt.err = nil // a request without a body names nothing
+			}
+			if got, _, err := ScanRequest("application/json", []byte(tt.body)); !errors.Is(err, tt.err) || got != tt.want {
+				t.Errorf("as a request's: got %+v, %v; want %+v, %v", got, err, tt.want, tt.err)
 			}
 		})
 	}
@@ -76,23 +91,19 @@ func checkScan(t *testing.T, body []byte) {
 	if err := json.Unmarshal(body, &std); err != nil {
 		t.Fatalf("%q: %v", body, err)
 	}
-	if (std.Model != nil) != got.HasModel || got.HasModel && validText(*std.Model) && *std.Model != got.Model {
+	if (std.Model != nil) != got.HasModel || got.HasModel && *std.Model != got.Model {
 		t.Errorf("%q: encoding/json reads another model than %+v", body, got)
 	}
 	if (std.Stream != nil && *std.Stream) != got.Stream {
 		t.Errorf("%q: encoding/json reads another stream than %+v", body, got)
 	}
-	if m := gjson.GetBytes(body, "model"); m.Exists() != got.HasModel || got.HasModel && validText(*std.Model) && m.String() != got.Model {
+	if m := gjson.GetBytes(body, "model"); m.Exists() != got.HasModel || got.HasModel && m.String() != got.Model {
 		t.Errorf("%q: gjson reads model %q, not %+v", body, m.String(), got)
 	}
 	if s := gjson.GetBytes(body, "stream"); (s.Type == gjson.True) != got.Stream {
 		t.Errorf("%q: gjson reads another stream than %+v", body, got)
 	}
 }
-
-// validText reports whether parsers agree about s at all: not where it holds
-// bytes or surrogates that are no text.
-func validText(s string) bool { return !strings.ContainsRune(s, '\uFFFD') }
 
 var seeds = []string{
 	`{"model":"gpt-4","stream":true,"messages":[{"role":"user","content":"hi"}]}`,

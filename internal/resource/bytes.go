@@ -25,7 +25,30 @@ func (w *walker) secretField(p *path, n *node, v reflect.Value) {
 	}
 	ref := secret.Ref{Kind: w.obj.GroupKind.String(), Namespace: w.obj.Namespace, Name: w.obj.Name, Key: p.String()}
 	v.Set(reflect.ValueOf(ref))
-	w.keep(p, at(p, n), ref, n.text)
+	take := func() { w.keep(p, at(p, n), ref, n.text) }
+	if w.kind.KeepSecrets != nil { // the rest of the object says whether
+		w.later = append(w.later, take)
+		w.p.hidden = append(w.p.hidden, n.text)
+		return
+	}
+	take()
+}
+
+// wanted reports whether the bytes of the object's secrets are to be kept. An
+// object that was not understood in full may not say what its author meant.
+func (w *walker) wanted() bool {
+	return w.kind.KeepSecrets == nil || len(w.obj.Faults) == 0 && w.kind.KeepSecrets(w.obj)
+}
+
+// takeLater takes the secret fields, if they are wanted; otherwise their bytes
+// are not read: no variable is put in, and nothing is stored.
+func (w *walker) takeLater() {
+	if !w.wanted() {
+		return
+	}
+	for _, take := range w.later {
+		take()
+	}
 }
 
 // keep expands variables in a secret's text and stores its bytes.
@@ -87,6 +110,7 @@ func (w *walker) complain(s status.Severity, p *path, line int, what, remedy str
 func (w *walker) secretObject(n *node) {
 	keys := map[string]bool{}
 	spec := &Secret{}
+	w.unread = !w.wanted()
 	seen := map[string]int{}
 	own := w.ownFields(n)
 	for i := range own.fields {
@@ -156,6 +180,10 @@ func (w *walker) secretData(p *path, m *node, keys map[string]bool) {
 			continue
 		}
 		keys[f.name] = true
+		if w.unread {
+			w.p.hidden = append(w.p.hidden, f.value.text)
+			continue
+		}
 		w.secretValue(&path{up: p, name: f.name, line: f.line}, f)
 	}
 }

@@ -192,6 +192,8 @@ type pass struct {
 	res  Result
 	keys map[Key]*Object
 	more int // problems beyond maxProblems
+	// hidden are texts of secret fields that may not have been kept.
+	hidden []string
 }
 
 func (d *Decoder) newPass(file string) *pass {
@@ -237,12 +239,20 @@ func (p *pass) scrub() {
 		return
 	}
 	for _, v := range p.res.Secrets {
-		if s := string(v.Reveal()); len(s) >= minScrubbed && s != placeholder {
-			scrub(p.res.Problems, s)
-			for _, o := range p.res.Objects {
-				scrub(o.Faults, s)
-			}
-		}
+		p.scrubText(string(v.Reveal()))
+	}
+	for _, s := range p.hidden {
+		p.scrubText(s)
+	}
+}
+
+func (p *pass) scrubText(s string) {
+	if len(s) < minScrubbed || s == placeholder {
+		return
+	}
+	scrub(p.res.Problems, s)
+	for _, o := range p.res.Objects {
+		scrub(o.Faults, s)
 	}
 }
 

@@ -165,6 +165,7 @@ func (p *pass) decode(n *node, desc *Kind, version string) {
 		w.secretObject(n)
 	} else {
 		w.spec(n)
+		w.takeLater()
 	}
 	if p.file != "" {
 		o.Lines = linesOf(n)

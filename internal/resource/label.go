@@ -11,7 +11,7 @@ import (
 // one object among 100,000 costs no scan.
 type labels struct {
 	mu    sync.Mutex
-	byKey map[kindLabel]map[string][]*Object // value → objects, sorted by key
+	byKey map[kindLabel]map[string]groups // value → objects, sorted by key
 }
 
 // maxIndexes bounds the indexes that are carried along; label keys that
@@ -20,7 +20,7 @@ const maxIndexes = 64
 
 // maxEdits bounds the changes by which an index is put right one by one;
 // beyond them it is made anew.
-const maxEdits = 256
+const maxEdits = 512
 
 // kindLabel is a label key of one kind.
 type kindLabel struct {
@@ -31,19 +31,28 @@ type kindLabel struct {
 // ByLabel returns every object of a kind that has the label, sorted by key.
 // The slice must not be changed.
 func (s *Set) ByLabel(gk GroupKind, key, value string) []*Object {
+	return groups(s.GroupsByLabel(gk, key, value)).flat()
+}
+
+// GroupsByLabel is ByLabel in groups, which most changes leave as they are.
+func (s *Set) GroupsByLabel(gk GroupKind, key, value string) []*Group {
 	s.labels.mu.Lock()
 	defer s.labels.mu.Unlock()
 	k := kindLabel{gk, key}
 	index := s.labels.byKey[k]
 	if index == nil {
-		index = map[string][]*Object{}
+		lists := map[string][]*Object{}
 		for _, o := range s.All(gk) {
 			if v, ok := o.Labels[key]; ok {
-				index[v] = append(index[v], o)
+				lists[v] = append(lists[v], o)
 			}
 		}
+		index = make(map[string]groups, len(lists))
+		for v, list := range lists {
+			index[v] = grouped(list)
+		}
 		if s.labels.byKey == nil {
-			s.labels.byKey = map[kindLabel]map[string][]*Object{}
+			s.labels.byKey = map[kindLabel]map[string]groups{}
 		}
 		s.labels.byKey[k] = index
 	}
@@ -60,16 +69,12 @@ func (s *Set) carryLabels(n *Set, touched []Key) {
 	n.labels.byKey = maps.Clone(s.labels.byKey)
 	for k, old := range n.labels.byKey {
 		index := old
-		own := map[string]bool{} // lists that are n's alone
-		edit := func(value string, f func([]*Object) []*Object) {
-			if !own[value] {
-				if len(own) == 0 {
-					index = maps.Clone(old)
-				}
-				own[value] = true
-				index[value] = slices.Clone(index[value])
+		own := false
+		edit := func(value string, key Key, o *Object) {
+			if !own {
+				index, own = maps.Clone(old), true
 			}
-			if index[value] = f(index[value]); len(index[value]) == 0 {
+			if index[value] = index[value].edited(key, o); len(index[value]) == 0 {
 				delete(index, value)
 			}
 		}
@@ -77,15 +82,17 @@ func (s *Set) carryLabels(n *Set, touched []Key) {
 			if t.GroupKind != k.GroupKind {
 				continue
 			}
-			before, after := s.objects[t], n.objects[t]
+			before, after := s.Get(t), n.Get(t)
 			if before == after {
 				continue
 			}
-			if v, ok := before.label(k.key); ok {
-				edit(v, func(l []*Object) []*Object { return without(l, t) })
+			was, had := before.label(k.key)
+			is, has := after.label(k.key)
+			if had && !(has && is == was) {
+				edit(was, t, nil)
 			}
-			if v, ok := after.label(k.key); ok {
-				edit(v, func(l []*Object) []*Object { return with(l, after) })
+			if has {
+				edit(is, t, after)
 			}
 		}
 		n.labels.byKey[k] = index

@@ -74,6 +74,11 @@ type Kind struct {
 	// "spec.ai.openai.authToken.inline"; "*" stands for one map key or list
 	// index. The struct's field at such a path has type secret.Ref.
 	SecretFields []string
+	// KeepSecrets, if set, says of an object, its secret fields apart, whether
+	// their bytes are kept. They are not read otherwise: no variable in them is
+	// put in, and their Refs lead to nothing. It is not asked of objects with
+	// faults, whose bytes are not kept either.
+	KeepSecrets func(o *Object) bool
 	// ProtoJSON reads the kind as proto-JSON does: snake_case aliases of
 	// every declared field, numbers in strings. Users' own map keys are left
 	// as they are.

@@ -8,7 +8,7 @@ import (
 
 // Set is an immutable, indexed collection of objects. The zero Set is empty.
 type Set struct {
-	objects map[Key]*Object
+	objects shards
 	byKind  map[GroupKind]map[string][]*Object // namespace → objects, sorted by key
 	known   map[GroupKind]bool
 	labels  labels
@@ -21,15 +21,21 @@ type Set struct {
 // NewSet returns a Set of objects; known are the kinds that its source can
 // deliver at all. Of several objects with one key the first is kept.
 func NewSet(objects []*Object, known []Kind) *Set {
-	s := &Set{objects: make(map[Key]*Object, len(objects)), byKind: map[GroupKind]map[string][]*Object{}, known: map[GroupKind]bool{}}
+	s := &Set{known: map[GroupKind]bool{}}
 	for _, k := range known {
 		s.known[k.GroupKind] = true
 	}
+	s.fill(objects)
+	return s
+}
+
+// fill puts objects into an empty Set.
+func (s *Set) fill(objects []*Object) {
+	s.objects, s.byKind = newShards(len(objects)), map[GroupKind]map[string][]*Object{}
 	for _, o := range objects {
-		if _, doubled := s.objects[o.Key]; doubled {
+		if !s.objects.add(o) {
 			continue
 		}
-		s.objects[o.Key] = o
 		ns := s.byKind[o.GroupKind]
 		if ns == nil {
 			ns = map[string][]*Object{}
@@ -42,68 +48,96 @@ func NewSet(objects []*Object, known []Kind) *Set {
 			slices.SortFunc(list, func(a, b *Object) int { return a.Key.Compare(b.Key) })
 		}
 	}
-	return s
 }
 
 // With returns a Set in which changed objects replace those of the same key
-// and removed keys are gone. s stays as it is.
+// and removed keys are gone. s stays as it is. It takes time for what changes,
+// and next to none for the others.
 func (s *Set) With(changed []*Object, removed []Key) *Set {
-	n := &Set{objects: maps.Clone(s.objects), byKind: maps.Clone(s.byKind), known: s.known}
-	touched := map[GroupKind]map[string]bool{}
-	var keys []Key
-	touch := func(k Key) {
-		keys = append(keys, k)
-		if touched[k.GroupKind] == nil {
-			touched[k.GroupKind] = map[string]bool{}
-		}
-		touched[k.GroupKind][k.Namespace] = true
-	}
+	edits := make(map[Key]*Object, len(changed)+len(removed))
 	for _, k := range removed {
-		delete(n.objects, k)
-		touch(k)
+		edits[k] = nil
 	}
-	edits := map[Key]*Object{}
 	for _, o := range changed {
-		n.objects[o.Key] = o
 		edits[o.Key] = o
-		touch(o.Key)
 	}
-	for gk, namespaces := range touched {
-		kind := maps.Clone(n.byKind[gk])
-		if kind == nil {
-			kind = map[string][]*Object{}
-		}
-		for ns := range namespaces {
-			kind[ns] = rebuild(kind[ns], edits, n.objects, gk, ns)
-		}
-		n.byKind[gk] = kind
+	keys := slices.SortedFunc(maps.Keys(edits), Key.Compare)
+	n := &Set{known: s.known}
+	if len(keys) > s.Len() {
+		n.fill(s.edited(edits))
+	} else {
+		n.objects, n.byKind = s.objects.with(edits), maps.Clone(s.byKind)
+		n.spread(keys, edits)
 	}
 	s.carryLabels(n, keys)
 	n.base, n.changed = weak.Make(s), keys
 	return n
 }
 
-// rebuild returns the sorted list of one kind in one namespace after edits.
-func rebuild(old []*Object, edits map[Key]*Object, now map[Key]*Object, gk GroupKind, ns string) []*Object {
-	list := make([]*Object, 0, len(old)+1)
-	for _, o := range old {
-		if n := now[o.Key]; n != nil {
-			list = append(list, n)
+// edited returns all objects after edits, in no order.
+func (s *Set) edited(edits map[Key]*Object) []*Object {
+	all := make([]*Object, 0, s.Len()+len(edits))
+	for o := range s.objects.all() {
+		if _, ok := edits[o.Key]; !ok {
+			all = append(all, o)
 		}
 	}
-	for k, o := range edits {
-		if k.GroupKind == gk && k.Namespace == ns {
-			list = with(list, o)
+	for _, o := range edits {
+		if o != nil {
+			all = append(all, o)
 		}
 	}
-	return list
+	return all
+}
+
+// spread brings the lists by kind up to date with edits of keys, which are in
+// their order.
+func (s *Set) spread(keys []Key, edits map[Key]*Object) {
+	type place struct {
+		GroupKind
+		namespace string
+	}
+	touched := map[place][]Key{}
+	own := map[GroupKind]bool{}
+	for _, k := range keys {
+		at := place{k.GroupKind, k.Namespace}
+		touched[at] = append(touched[at], k)
+	}
+	for at, keys := range touched {
+		if !own[at.GroupKind] {
+			own[at.GroupKind] = true
+			if s.byKind[at.GroupKind] = maps.Clone(s.byKind[at.GroupKind]); s.byKind[at.GroupKind] == nil {
+				s.byKind[at.GroupKind] = map[string][]*Object{}
+			}
+		}
+		kind := s.byKind[at.GroupKind]
+		kind[at.namespace] = rebuild(kind[at.namespace], keys, edits)
+	}
+}
+
+// rebuild returns the sorted list of one kind in one namespace after edits of
+// keys, which are in their order. What lies between them is copied as it is.
+func rebuild(old []*Object, keys []Key, edits map[Key]*Object) []*Object {
+	list := make([]*Object, 0, len(old)+len(keys))
+	for _, k := range keys {
+		i, there := find(old, k)
+		list = append(list, old[:i]...)
+		if o := edits[k]; o != nil {
+			list = append(list, o)
+		}
+		if there {
+			i++
+		}
+		old = old[i:]
+	}
+	return append(list, old...)
 }
 
 // Len returns the number of objects.
-func (s *Set) Len() int { return len(s.objects) }
+func (s *Set) Len() int { return s.objects.len }
 
 // Get returns the object with the key, or nil.
-func (s *Set) Get(k Key) *Object { return s.objects[k] }
+func (s *Set) Get(k Key) *Object { return s.objects.get(k) }
 
 // All returns every object of a kind, sorted by key.
 func (s *Set) All(gk GroupKind) []*Object {
@@ -121,34 +155,27 @@ func (s *Set) In(gk GroupKind, namespace string) []*Object { return s.byKind[gk]
 // Knows reports whether the source can deliver objects of the kind.
 func (s *Set) Knows(gk GroupKind) bool { return s.known[gk] }
 
-// Diff returns the keys whose object differs between two sets, the added and
-// the removed ones included.
+// Diff returns, in their order, the keys whose object differs between two
+// sets, the added and the removed ones included.
 func Diff(a, b *Set) []Key {
-	if b.base.Value() != a {
-		return a.Differs(b.objects)
-	}
-	var out []Key // what With did not touch is the same
-	for _, k := range b.changed {
-		if a.objects[k] != b.objects[k] {
-			out = append(out, k)
-		}
-	}
-	slices.SortFunc(out, Key.Compare)
-	return slices.Compact(out)
-}
-
-// Differs returns, in their order, the keys whose object in s is another than
-// in objects, the added and the removed ones included.
-func (s *Set) Differs(objects map[Key]*Object) []Key {
 	var out []Key
-	for k, o := range s.objects {
-		if objects[k] != o {
-			out = append(out, k)
+	differs := func(k Key) bool { return a.Get(k) != b.Get(k) }
+	if b.base.Value() == a { // what With did not touch is the same
+		for _, k := range b.changed {
+			if differs(k) {
+				out = append(out, k)
+			}
+		}
+		return out
+	}
+	for o := range a.objects.all() {
+		if differs(o.Key) {
+			out = append(out, o.Key)
 		}
 	}
-	for k := range objects {
-		if _, ok := s.objects[k]; !ok {
-			out = append(out, k)
+	for o := range b.objects.all() {
+		if a.Get(o.Key) == nil {
+			out = append(out, o.Key)
 		}
 	}
 	slices.SortFunc(out, Key.Compare)

@@ -21,15 +21,19 @@ func key(gk GroupKind, ns, name string) Key { return Key{GroupKind: gk, Namespac
 func TestWithEqualsFromScratch(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 2))
 	known := []Kind{{GroupKind: kindA}, {GroupKind: kindB}}
-	for range 50 {
+	for turn := range 50 {
 		now := map[Key]*Object{}
 		s := NewSet(nil, known)
+		names, edits := 5, 6
+		if turn%10 == 0 { // enough for several shards
+			names, edits = 2000, 300
+		}
 		for range 30 {
 			before := s
 			var changed []*Object
 			var removed []Key
-			for range rnd.IntN(6) {
-				k := key([]GroupKind{kindA, kindB}[rnd.IntN(2)], fmt.Sprint("ns", rnd.IntN(3)), fmt.Sprint("o", rnd.IntN(5)))
+			for range rnd.IntN(edits) {
+				k := key([]GroupKind{kindA, kindB}[rnd.IntN(2)], fmt.Sprint("ns", rnd.IntN(3)), fmt.Sprint("o", rnd.IntN(names)))
 				if slices.ContainsFunc(changed, func(o *Object) bool { return o.Key == k }) || slices.Contains(removed, k) {
 					continue
 				}
@@ -74,9 +78,52 @@ func same(t *testing.T, a, b *Set) {
 			if !slices.Equal(a.ByLabel(gk, "l", l), b.ByLabel(gk, "l", l)) {
 				t.Fatalf("%v with l=%s: %v and %v", gk, l, a.ByLabel(gk, "l", l), b.ByLabel(gk, "l", l))
 			}
+			if !slices.EqualFunc(a.GroupsByLabel(gk, "l", l), b.GroupsByLabel(gk, "l", l), sameGroup) {
+				t.Fatalf("%v with l=%s is in other groups", gk, l)
+			}
 		}
 		if !a.Knows(gk) || !b.Knows(gk) {
 			t.Fatalf("%v is forgotten", gk)
+		}
+	}
+}
+
+func sameGroup(a, b *Group) bool { return slices.Equal(a.Objects(), b.Objects()) }
+
+// TestGroupsAreShared holds that a change of one object leaves all groups of a
+// list as they are but those beside it, with what was made of them.
+func TestGroupsAreShared(t *testing.T) {
+	var all []*Object
+	for i := range 5000 {
+		all = append(all, &Object{Key: key(kindA, "n", fmt.Sprint("o", i)), Labels: map[string]string{"l": "x"}})
+	}
+	s := NewSet(all, nil)
+	made := 0
+	look := func(s *Set) {
+		for _, g := range s.GroupsByLabel(kindA, "l", "x") {
+			n := g.Derived("length", func(list []*Object) any { made++; return len(list) })
+			if n != len(g.Objects()) {
+				t.Fatalf("%v made of %d", n, len(g.Objects()))
+			}
+		}
+	}
+	look(s)
+	if groups := s.GroupsByLabel(kindA, "l", "x"); len(groups) < 10 || made != len(groups) {
+		t.Fatalf("%d groups, %d made", len(groups), made)
+	}
+	for i := range 300 {
+		made = 0
+		was := s
+		if i%2 == 0 {
+			s = s.With(nil, []Key{all[i*7].Key})
+		} else {
+			s = s.With([]*Object{{Key: key(kindA, "n", fmt.Sprint("p", i)), Labels: all[0].Labels}}, nil)
+		}
+		if look(s); made > 2 {
+			t.Errorf("change %d makes %d groups anew", i, made)
+		}
+		if made = 0; len(was.ByLabel(kindA, "l", "x")) == len(s.ByLabel(kindA, "l", "x")) {
+			t.Errorf("change %d is not seen", i)
 		}
 	}
 }

@@ -55,6 +55,13 @@ func (v *View) ByLabel(gk GroupKind, key, value string) []*Object {
 	return v.set.ByLabel(gk, key, value)
 }
 
+// GroupsByLabel is ByLabel in groups: what is made of a long list is then made
+// again only in part.
+func (v *View) GroupsByLabel(gk GroupKind, key, value string) []*Group {
+	v.labels[labelRead{kindLabel{gk, key}, value}] = struct{}{}
+	return v.set.GroupsByLabel(gk, key, value)
+}
+
 // Knows reports whether objects of the kind can be there at all.
 func (v *View) Knows(gk GroupKind) bool { return v.set.Knows(gk) }
 

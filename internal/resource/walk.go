@@ -18,6 +18,10 @@ type walker struct {
 	p    *pass
 	kind *Kind
 	obj  *Object
+	// later are secret fields of which the whole object decides whether they
+	// are read; unread says of a Secret that its bytes are not.
+	later  []func()
+	unread bool
 }
 
 // path is where in an object the walk stands; nil is the object itself.

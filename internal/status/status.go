@@ -21,6 +21,8 @@ const (
 	Error Severity = "error"
 	// Warning means that it is, and deserves a second look.
 	Warning Severity = "warning"
+	// Note means that nothing is wrong: it says how something was understood.
+	Note Severity = "note"
 )
 
 // Problem is a fault in the user's resources.
@@ -40,6 +42,11 @@ func Errorf(o ir.Origin, format string, args ...any) Problem {
 // Warningf returns a Problem of severity Warning without a remedy.
 func Warningf(o ir.Origin, format string, args ...any) Problem {
 	return Problem{Severity: Warning, Origin: o, What: fmt.Sprintf(format, args...)}
+}
+
+// Notef returns a Problem of severity Note without a remedy.
+func Notef(o ir.Origin, format string, args ...any) Problem {
+	return Problem{Severity: Note, Origin: o, What: fmt.Sprintf(format, args...)}
 }
 
 // Fix returns p with a remedy.
@@ -133,10 +140,15 @@ func (r *Report) Join(other Report) {
 }
 
 // Errors counts the problems of severity Error.
-func (r *Report) Errors() int {
+func (r *Report) Errors() int { return r.count(Error) }
+
+// Warnings counts the problems of severity Warning.
+func (r *Report) Warnings() int { return r.count(Warning) }
+
+func (r *Report) count(s Severity) int {
 	n := 0
 	for _, p := range r.Problems {
-		if p.Severity == Error {
+		if p.Severity == s {
 			n++
 		}
 	}

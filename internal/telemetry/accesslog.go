@@ -16,6 +16,7 @@ import (
 //	verdict, policy, policy_origin, cause    what was decided, by what, and why
 //	passed                                   the policies that let it through
 //	subject, issuer, authenticator           who called
+//	peer                                     the SPIFFE ID of the client certificate
 //	upstream, endpoint, attempts, upstream_status, model
 //	status, bytes_in, bytes_out, duration_ms, first_byte_ms, cut
 //
@@ -69,6 +70,7 @@ func (a *AccessLog) Close() { a.out.close() }
 const (
 	longestText  = 256
 	longestPath  = 2048
+	longestPeer  = 2048
 	longestCause = 1024
 	mostPassed   = 32
 )
@@ -96,6 +98,7 @@ func (l *line) record(r *dataplane.Record) {
 	l.texts("passed", r.Passed)
 	l.text("subject", r.Identity.Subject, longestText)
 	l.text("issuer", r.Identity.Issuer, longestText)
+	l.text("peer", r.Peer, longestPeer)
 	l.text("authenticator", r.Identity.Provider, longestText)
 	l.text("upstream", r.Upstream, longestText)
 	l.text("endpoint", r.Endpoint, longestText)

@@ -1,9 +1,12 @@
 package telemetry
 
 import (
+	"time"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/postern-gateway/postern/internal/authn"
+	"github.com/postern-gateway/postern/internal/credential"
 )
 
 // Sources are what is asked when somebody looks at the metrics, and costs
@@ -17,6 +20,8 @@ type Sources struct {
 	BodyBytes func() int64
 	// Ejected counts the endpoints that are left out, by upstream.
 	Ejected func() map[string]int
+	// Credentials tells of those that are fetched.
+	Credentials func() []credential.Status
 	// LostLines tells how many lines of the access log could not be written.
 	LostLines func() uint64
 	// Version of the program.
@@ -64,6 +69,9 @@ func (o *observer) Collect(out chan<- prometheus.Metric) {
 	if o.s.KeySets != nil {
 		o.keySets(out)
 	}
+	if o.s.Credentials != nil {
+		o.credentials(out)
+	}
 	if o.s.Version != "" {
 		out <- prometheus.MustNewConstMetric(describe("build_info", "The program that runs.", "version"), prometheus.GaugeValue, 1, o.s.Version)
 	}
@@ -102,5 +110,35 @@ func (o *observer) keySets(out chan<- prometheus.Metric) {
 		out <- prometheus.MustNewConstMetric(success, prometheus.GaugeValue, at, url)
 		out <- prometheus.MustNewConstMetric(failing, prometheus.GaugeValue, bad, url)
 		out <- prometheus.MustNewConstMetric(keys, prometheus.GaugeValue, float64(s.Keys), url)
+	}
+}
+
+// credentials tells of each name once: of several credentials of one name the
+// one that ends first, and what all of them did.
+func (o *observer) credentials(out chan<- prometheus.Metric) {
+	all := map[string]credential.Status{}
+	for _, s := range o.s.Credentials() {
+		known, ok := all[s.Name]
+		if !ok && len(all) == mostNames {
+			continue
+		}
+		if ok && (known.Expires.Before(s.Expires) || !known.Valid) {
+			s.Expires, s.Valid = known.Expires, known.Valid
+		}
+		s.Refreshes += known.Refreshes
+		s.Failures += known.Failures
+		all[s.Name] = s
+	}
+	left := describe("credential_seconds_to_expiry", "How long a provider credential that was fetched is still valid; 0: there is no valid one.", "credential")
+	refreshes := describe("credential_refreshes_total", "Times that a provider credential was fetched.", "credential")
+	failures := describe("credential_refresh_failures_total", "Times that fetching a provider credential failed.", "credential")
+	for name, s := range all {
+		seconds := 0.0
+		if s.Valid {
+			seconds = max(time.Until(s.Expires).Seconds(), 0)
+		}
+		out <- prometheus.MustNewConstMetric(left, prometheus.GaugeValue, seconds, name)
+		out <- prometheus.MustNewConstMetric(refreshes, prometheus.CounterValue, float64(s.Refreshes), name)
+		out <- prometheus.MustNewConstMetric(failures, prometheus.CounterValue, float64(s.Failures), name)
 	}
 }

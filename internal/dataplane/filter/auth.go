@@ -35,7 +35,7 @@ type authenticate struct {
 }
 
 func (s *authenticate) Run(ctx context.Context, e *dataplane.Exchange) *dataplane.Answer {
-	result, err := s.authenticator.Authenticate(ctx, &authn.Request{Header: e.Header, Query: e.Query()})
+	result, err := s.authenticator.Authenticate(ctx, &authn.Request{Header: e.Header, Sealed: e, Query: e.Query(), Given: e.Trace().Claims()})
 	if err != nil {
 		return s.refuse(e, err)
 	}
@@ -58,9 +58,16 @@ func proven(list []authn.Identity) bool {
 }
 
 // accept takes over what was proven. Headers that tell who calls are removed
-// first, also those that are then not set.
+// first, also those that are then not set. A credential that a step before had
+// made, and that is accepted, has done its work.
 func (s *authenticate) accept(e *dataplane.Exchange, r *authn.Result) {
+	traceAccept(e.Trace(), r)
 	e.Consume(r.Consumed)
+	for _, l := range r.Consumed {
+		if l.Header != "" {
+			e.DropSecretHeader(l.Header)
+		}
+	}
 	for _, name := range r.Sanitize {
 		e.Sanitize(http.CanonicalHeaderKey(name))
 	}
@@ -168,6 +175,7 @@ type authorize struct {
 func (s *authorize) Run(_ context.Context, e *dataplane.Exchange) *dataplane.Answer {
 	in := authz.Input{Identities: e.Identities, Method: e.Method, Path: e.Path}
 	d := s.rules.Decide(&in)
+	traceRules(e.Trace(), s.rules, &in)
 	if !d.Allowed {
 		return dataplane.Refuse(http.StatusForbidden, denied, s.slot, s.origin, d.Reason)
 	}

@@ -46,7 +46,7 @@ func (s *authenticateSet) Problems() []status.Problem { return s.set.Problems() 
 func (s *authenticateSet) Made() any { return s.set }
 
 func (s *authenticateSet) Run(ctx context.Context, e *dataplane.Exchange) *dataplane.Answer {
-	r := &authn.Request{Header: e.Header, Query: e.Query(), Proven: e.Identities}
+	r := &authn.Request{Header: e.Header, Sealed: e, Query: e.Query(), Proven: e.Identities, Given: e.Trace().Claims()}
 	var unread *dataplane.Answer
 	if s.set.Calls() {
 		r.Call = newCall(ctx, e, &unread)

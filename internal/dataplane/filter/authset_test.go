@@ -26,7 +26,7 @@ func keyedSet(t *testing.T) dataplane.Stage {
 	})
 	s, err := authn.NewSet(&ir.AuthSet{Methods: []ir.AuthMethod{{Name: "keys", APIKey: &ir.APIKey{
 		Headers: []string{"api-key"}, UserHeader: "x-user-id", FromMetadata: []ir.MetadataHeader{{Header: "x-provider", Key: "provider"}},
-		Entries: []ir.APIKeyEntry{{Namespace: "ns", Name: "alice", Key: ref("api-key"), Metadata: map[string]secret.Ref{"provider": ref("provider")}}},
+		Entries: ir.EntriesOf(ir.APIKeyEntry{Namespace: "ns", Name: "alice", Key: ref("api-key"), Metadata: []secret.Ref{ref("provider")}}),
 	}}}}, authn.Deps{Store: store})
 	if err != nil {
 		t.Fatal(err)

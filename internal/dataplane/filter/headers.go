@@ -164,7 +164,7 @@ func carry(e *dataplane.Exchange, name, text string, from []authn.Location) {
 	for _, l := range from {
 		e.DropSecretHeader(l.Header)
 	}
-	e.Inject(dataplane.SecretHeader{Name: name, Value: func() (string, error) { return text, nil }})
+	e.Inject(dataplane.SecretHeader{Name: name, Value: func() (string, error) { return text, nil }, From: "what the caller's credential became"})
 }
 
 // answer edits the headers of an answer. What would hold a control byte is

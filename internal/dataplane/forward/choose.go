@@ -1,6 +1,8 @@
 package forward
 
 import (
+	"fmt"
+	"net/http"
 	"slices"
 
 	"github.com/postern-gateway/postern/internal/dataplane"
@@ -17,30 +19,53 @@ type backend struct {
 	tiers  [][]*member
 	// members are those of all tiers.
 	members []*member
+	retry   *ir.Retry // nil: a failed attempt is final
+	// whole says that every attempt needs the body in memory.
+	whole bool
 }
 
 // member is one upstream of a backend, with what this route asks of it.
 type member struct {
 	upstream *Upstream
+	weight   uint64
+	model    string       // the one that it is asked for in place of the request's
 	adapter  *llm.Adapter // nil: requests are sent as they come
 	stages   []dataplane.Stage
 }
 
-func newBackend(b *Backend, options []*ir.LLMOptions) (*backend, error) {
-	out := &backend{name: b.Name, weight: max(b.Weight, 0), stages: b.Stages, closed: b.Closed}
+// failover is how a backend of several tiers is tried where no retry policy
+// says otherwise: each tier once, without waiting, for whatever keeps an
+// upstream from answering well.
+func failover(tiers int) *ir.Retry {
+	return &ir.Retry{
+		Attempts: tiers - 1, NextTier: 1, OnConnect: true, OnReset: true, OnTimeout: true, On5xx: true,
+		Statuses: []int{http.StatusTooManyRequests}, BackoffBase: 1, BackoffMax: 1,
+	}
+}
+
+func newBackend(b *Backend, s *Settings) (*backend, error) {
+	out := &backend{name: b.Name, weight: max(b.Weight, 0), stages: b.Stages, closed: b.Closed, retry: s.Retry}
 	tiers := b.Tiers
 	if len(tiers) == 0 && b.Upstream != nil {
 		tiers = [][]*Upstream{{b.Upstream}}
 	}
-	for _, tier := range tiers {
+	if out.retry == nil && len(tiers) > 1 {
+		out.retry, out.whole = failover(len(tiers)), true
+	}
+	for t, tier := range tiers {
 		var members []*member
-		for _, u := range tier {
-			m := &member{upstream: u, stages: b.UpstreamStages[u]}
+		for i, u := range tier {
+			m := &member{upstream: u, weight: b.share(t, i), stages: b.UpstreamStages[u]}
 			if u.cfg.LLM != nil {
 				var err error
-				if m.adapter, err = llm.New(u.cfg.LLM, options); err != nil {
+				if m.adapter, err = llm.New(u.cfg.LLM, s.LLM); err != nil {
 					return nil, err
 				}
+				m.model = u.cfg.LLM.Model
+			}
+			for _, s := range m.stages {
+				n, ok := s.(interface{ NeedsBody() bool })
+				out.whole = out.whole || ok && n.NeedsBody()
 			}
 			members = append(members, m)
 		}
@@ -48,6 +73,14 @@ func newBackend(b *Backend, options []*ir.LLMOptions) (*backend, error) {
 		out.members = append(out.members, members...)
 	}
 	return out, nil
+}
+
+// share returns the weight of a member of a tier.
+func (b *Backend) share(tier, i int) uint64 {
+	if tier >= len(b.Weights) || i >= len(b.Weights[tier]) {
+		return 1
+	}
+	return uint64(max(b.Weights[tier][i], 1))
 }
 
 // choose returns a backend by weight, or nil if none has any.
@@ -70,14 +103,14 @@ func (f *forwarder) choose() *backend {
 
 // pick returns where the next attempt goes: a member of the tier that is due
 // and one of its endpoints, those not yet tried first. It returns nil if
-// there is no endpoint at all.
+// there is no endpoint at all, or none that the caller may use.
 func (x *exchange) pick() (*member, *endpoint) {
 	tiers := x.backend.tiers
-	if every := x.nextTier(); every > 0 && x.inTier >= every && x.tier+1 < len(tiers) {
+	if x.hasNextTier() {
 		x.tier, x.inTier = x.tier+1, 0
 	}
 	for t := x.tier; t < len(tiers); t++ {
-		if m := x.pickMember(tiers[t], true); m != nil {
+		if m := x.pickMember(t, true); m != nil {
 			if t != x.tier {
 				x.tier, x.inTier = t, 0
 			}
@@ -86,44 +119,78 @@ func (x *exchange) pick() (*member, *endpoint) {
 	}
 	// Nobody is well: better to try one that was failing than to refuse.
 	for t := x.tier; t < len(tiers); t++ {
-		if m := x.pickMember(tiers[t], false); m != nil {
+		if m := x.pickMember(t, false); m != nil {
 			return m, m.upstream.pick(x.tried)
 		}
 	}
 	return nil, nil
 }
 
-func (x *exchange) nextTier() int {
-	if r := x.f.settings.retry; r != nil {
-		return r.NextTier
-	}
-	return 0
-}
-
-// pickMember draws a member that is usable, and well if asked; where it can,
-// one that has an endpoint not tried before.
-func (x *exchange) pickMember(tier []*member, well bool) *member {
-	if len(tier) == 0 {
-		return nil
-	}
-	start := 0
-	if len(tier) > 1 {
-		start = int(x.f.deps.Rand() % uint64(len(tier)))
-	}
-	var second *member
-	for i := range tier {
-		m := tier[(start+i)%len(tier)]
-		if !m.upstream.usable(well) {
-			continue
-		}
-		if m.upstream.hasFresh(x.tried) {
+// pickMember draws a member by weight that is usable, well if asked, and not
+// barred; where it can, one that has an endpoint not tried before.
+func (x *exchange) pickMember(t int, well bool) *member {
+	tier := x.backend.tiers[t]
+	if len(tier) == 1 { // nothing to draw
+		if m := tier[0]; m.upstream.usable(well) && !x.barred(t, m) {
 			return m
 		}
-		if second == nil {
+		return nil
+	}
+	var second *member
+	var room [8]*member
+	left := append(room[:0], tier...)
+	for len(left) > 0 {
+		i := x.draw(left)
+		m := left[i]
+		left = slices.Delete(left, i, i+1)
+		switch {
+		case !m.upstream.usable(well) || x.barred(t, m):
+		case m.upstream.hasFresh(x.tried):
+			return m
+		case second == nil:
 			second = m
 		}
 	}
 	return second
+}
+
+// draw returns the index of a member, by weight.
+func (x *exchange) draw(members []*member) int {
+	total := uint64(0)
+	for _, m := range members {
+		total += m.weight
+	}
+	n := x.f.deps.Rand() % total
+	for i, m := range members {
+		if n < m.weight {
+			return i
+		}
+		n -= m.weight
+	}
+	return 0
+}
+
+// barred reports whether the policies forbid an attempt on a member: behind
+// the first tier, one that is asked for another model than the request names
+// must be allowed by all of them. Of the first tier the route itself says that
+// its model stands for the one that was named.
+func (x *exchange) barred(t int, m *member) bool {
+	if t == 0 || m.model == "" || m.model == x.e.Model {
+		return false
+	}
+	if x.allowed == nil {
+		x.allowed = map[string]bool{}
+	}
+	ok, asked := x.allowed[m.model]
+	if !asked {
+		ok = x.e.AllowsModel(m.model)
+		x.allowed[m.model] = ok
+		if !ok {
+			x.skipped = fmt.Sprintf("upstream %s was left out: the caller may not use model %q", m.upstream.cfg.Name, m.model)
+			x.f.deps.Log.Info("failover", "decision", x.e.Record.Decision, "skipped", x.skipped)
+		}
+	}
+	return !ok
 }
 
 // triedBefore reports whether an attempt went to ep.

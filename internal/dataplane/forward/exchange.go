@@ -1,6 +1,7 @@
 package forward
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"time"
@@ -25,6 +26,8 @@ type exchange struct {
 	tier, inTier int
 	tried        []*endpoint
 	triedRoom    [4]*endpoint
+	allowed      map[string]bool // models, as far as the policies were asked
+	skipped      string          // who was left out for its model
 	mark         dataplane.Mark
 }
 
@@ -67,11 +70,11 @@ func (x *exchange) run() *dataplane.Answer {
 	if a := x.readBody(); a != nil {
 		return a
 	}
+	m, ep := x.pick()
 	for {
-		m, ep := x.pick()
 		switch {
 		case m == nil:
-			return noHealthy("the backend has no endpoint")
+			return noHealthy(cmp.Or(x.skipped, "the backend has no endpoint"))
 		case m.upstream.cfg.Closed != nil:
 			return dataplane.ClosedAnswer(m.upstream.cfg.Closed)
 		case ep == nil:
@@ -79,14 +82,16 @@ func (x *exchange) run() *dataplane.Answer {
 		}
 		at, fail := x.try(m, ep)
 		if x.again(at, fail) {
-			at.close()
-			if x.stream != nil {
-				x.stream = newStream(x)
+			if m, ep = x.pick(); m != nil { // else this answer is the last
+				at.close()
+				if x.stream != nil {
+					x.stream = newStream(x)
+				}
+				if x.backOff() {
+					continue
+				}
+				return x.classify(x.ctx, x.ctx.Err()).asAnswer()
 			}
-			if x.backOff() {
-				continue
-			}
-			return x.classify(x.ctx, x.ctx.Err()).asAnswer()
 		}
 		if fail != nil {
 			return fail.asAnswer()
@@ -101,6 +106,7 @@ type attempt struct {
 	ep     *endpoint
 	header http.Header             // as sent
 	secret []string                // the names in header whose values are credentials
+	from   map[string]string       // of a rehearsal: where these come from
 	cancel context.CancelCauseFunc // nil: the attempt has no time-out of its own
 	resp   *http.Response
 }
@@ -139,7 +145,11 @@ func (x *exchange) try(m *member, ep *endpoint) (*attempt, *failure) {
 		ctx, at.cancel = context.WithCancelCause(ctx)
 	}
 	o, fail := x.head(ctx, at)
-	if fail == nil {
+	switch {
+	case fail != nil:
+	case x.e.Trace() != nil:
+		fail = x.rehearse(at, o)
+	default:
 		fail = x.send(ctx, at, o)
 	}
 	if fail != nil {
@@ -188,7 +198,7 @@ func countLines(h http.Header) int {
 
 // again reports whether the attempt is to be repeated.
 func (x *exchange) again(at *attempt, fail *failure) bool {
-	r := x.f.settings.retry
+	r := x.backend.retry
 	if r == nil || x.ctx.Err() != nil || !x.stream.untouched() || x.upgrade != "" && fail == nil {
 		return false
 	}
@@ -197,8 +207,8 @@ func (x *exchange) again(at *attempt, fail *failure) bool {
 	}
 	if fail != nil {
 		switch fail.kind {
-		case failConnect:
-			return r.OnConnect
+		case failConnect, failOverflow:
+			return r.OnConnect && (fail.kind == failConnect || x.hasNextTier())
 		case failReset, failProtocol:
 			return r.OnReset
 		case failTimeout:
@@ -218,11 +228,17 @@ func (x *exchange) again(at *attempt, fail *failure) bool {
 	return false
 }
 
+// hasNextTier reports whether the next attempt goes to another tier.
+func (x *exchange) hasNextTier() bool {
+	r := x.backend.retry
+	return r != nil && r.NextTier > 0 && x.inTier >= r.NextTier && x.tier+1 < len(x.backend.tiers)
+}
+
 const defaultBackoff = 25 * time.Millisecond
 
 // backOff waits before the next attempt, unless the exchange ends.
 func (x *exchange) backOff() bool {
-	r := x.f.settings.retry
+	r := x.backend.retry
 	base := orDefault(r.BackoffBase, defaultBackoff)
 	most := orDefault(r.BackoffMax, 10*base)
 	bound := min(base<<min(len(x.tried)-1, 16), most)

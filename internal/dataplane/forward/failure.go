@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/postern-gateway/postern/internal/credential"
 	"github.com/postern-gateway/postern/internal/dataplane"
 )
 
@@ -71,6 +72,23 @@ func noHealthy(cause string) *dataplane.Answer {
 // internalError is a 500 for an outbound head that must not be sent.
 func internalError(cause string) *dataplane.Answer {
 	return &dataplane.Answer{Status: http.StatusInternalServerError, Body: "the request could not be prepared for the upstream", Verdict: dataplane.Broken, Cause: cause}
+}
+
+// credentialAnswer answers a request that cannot be given its credential: as
+// the caller's fault where it had to bring one, 503 where there may be one
+// later, or else 500.
+func credentialAnswer(err error) *dataplane.Answer {
+	var caller *credential.CallerError
+	if errors.As(err, &caller) {
+		return &dataplane.Answer{Status: caller.Status, Body: caller.Text, Verdict: dataplane.Denied, Cause: "credential: " + caller.Text}
+	}
+	if !errors.Is(err, credential.ErrUnavailable) {
+		return internalError("credential: " + err.Error())
+	}
+	return &dataplane.Answer{
+		Status: http.StatusServiceUnavailable, Body: "the gateway has no valid credential for the upstream at the moment",
+		Verdict: dataplane.Failed, Cause: "credential: " + err.Error(),
+	}
 }
 
 // slowClient answers a client that did not send its body in time.

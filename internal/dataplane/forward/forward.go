@@ -25,10 +25,13 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net"
+	"net/http"
 	"time"
 
+	"github.com/postern-gateway/postern/internal/credential"
 	"github.com/postern-gateway/postern/internal/dataplane"
 	"github.com/postern-gateway/postern/internal/ir"
+	"github.com/postern-gateway/postern/internal/keep"
 	"github.com/postern-gateway/postern/internal/secret"
 )
 
@@ -47,6 +50,11 @@ type Deps struct {
 	Roots *x509.CertPool
 	// Rand yields the random numbers that choose; nil: math/rand/v2.
 	Rand func() uint64
+	// Client fetches credentials; nil: none is fetched. Keep holds what keeps
+	// them fresh; nil: each Upstream has its own.
+	// Machine asks the metadata servers of the machine itself; nil: Client.
+	Client, Machine *http.Client
+	Keep            *keep.Keep
 	// Upgrades knows the upgraded connections under way, so that a drain can
 	// end them; nil: nobody does.
 	Upgrades *Upgrades
@@ -72,11 +80,17 @@ func (d Deps) withDefaults() Deps {
 	return d
 }
 
+// credentials returns what an upstream's credential is made with.
+func (d Deps) credentials() credential.Deps {
+	return credential.Deps{Store: d.Store, Clock: d.Clock, Client: d.Client, Machine: d.Machine, Keep: d.Keep, Log: d.Log}
+}
+
 // Settings are what the route's and the backend's steps say of forwarding.
 type Settings struct {
 	// Timeouts of which the shortest of each kind holds.
 	Timeouts []ir.Timeouts
-	// Retry is nil where a failed attempt is final.
+	// Retry is nil where a failed attempt is final, but for backends of
+	// several tiers: there each is tried once, see failover.
 	Retry *ir.Retry
 	// Upgrade is nil where "websocket" alone is allowed.
 	Upgrade *ir.Upgrade
@@ -92,6 +106,9 @@ type Backend struct {
 	// a healthy one share the requests, the next is for failover.
 	Upstream *Upstream
 	Tiers    [][]*Upstream
+	// Weights are the members' shares within their tiers, in the form of
+	// Tiers; what is not there, or 0, counts as 1.
+	Weights [][]int
 	// Stages are the backend's own; they run once, before the first attempt.
 	Stages []dataplane.Stage
 	// UpstreamStages run for each attempt on an upstream, before its
@@ -106,11 +123,14 @@ type Backend struct {
 func New(backends []Backend, s Settings, deps Deps) (dataplane.Stage, error) {
 	f := &forwarder{deps: deps.withDefaults(), settings: compileSettings(s)}
 	for i := range backends {
-		b, err := newBackend(&backends[i], s.LLM)
+		b, err := newBackend(&backends[i], &s)
 		if err != nil {
 			return nil, fmt.Errorf("backend %q: %w", backends[i].Name, err)
 		}
 		f.backends = append(f.backends, b)
+		for _, m := range b.members {
+			f.brought = append(f.brought, credential.OverrideHeaders(m.upstream.cfg.Credential)...)
+		}
 		f.total += uint64(b.weight)
 	}
 	return f, nil
@@ -119,6 +139,9 @@ func New(backends []Backend, s Settings, deps Deps) (dataplane.Stage, error) {
 // forwarder is the compiled stage. It is immutable.
 type forwarder struct {
 	backends []*backend
+	// brought are the headers in which a request may bring a credential for
+	// one of the backends: no upstream sees them.
+	brought  []string
 	total    uint64
 	settings settings
 	deps     Deps
@@ -147,12 +170,11 @@ func (f *forwarder) Run(ctx context.Context, e *dataplane.Exchange) *dataplane.A
 // settings are Settings made ready.
 type settings struct {
 	request, stream, attempt, idle time.Duration // 0: none
-	retry                          *ir.Retry
 	upgrades                       []string
 }
 
 func compileSettings(s Settings) settings {
-	out := settings{retry: s.Retry, upgrades: []string{"websocket"}}
+	out := settings{upgrades: []string{"websocket"}}
 	for _, t := range s.Timeouts {
 		out.request = shorter(out.request, t.Request)
 		out.stream = shorter(out.stream, t.Stream)

@@ -37,7 +37,7 @@ func (x *exchange) head(ctx context.Context, at *attempt) (*outgoing, *failure) 
 	}
 	x.frame(o)
 	if err := x.inject(ctx, at, o, &out); err != nil {
-		return nil, final(internalError("credential: " + err.Error()))
+		return nil, final(credentialAnswer(err))
 	}
 	if o.stream != nil && o.ContentLength < 0 {
 		o.Trailer = x.announced(o.Header) // also of what was injected, nothing can be said again
@@ -66,19 +66,27 @@ func (x *exchange) adapt(ctx context.Context, m *member, h http.Header) ([]byte,
 	kept := e.Header
 	e.Header = h
 	defer func() { e.Header = kept }()
-	for _, s := range m.stages {
-		if a := s.Run(ctx, e); a != nil {
-			return nil, a
+	var a *dataplane.Answer
+	stages := func() {
+		for _, s := range m.stages {
+			if a = s.Run(ctx, e); a != nil {
+				return
+			}
 		}
 	}
-	return data, nil
+	if x.stream != nil {
+		stages()
+	} else {
+		data = e.WithBody(data, stages)
+	}
+	return data, a
 }
 
 // adaptLLM turns the request into what the provider takes. A compressed body
 // cannot be looked into, so it cannot be shown to ask for what it may.
 func (x *exchange) adaptLLM(adapter *llm.Adapter, h http.Header) ([]byte, *dataplane.Answer) {
 	e, data := x.e, x.data
-	r := &llm.Request{Path: e.OutPath(), RawQuery: e.OutQuery(), ContentType: h.Get("Content-Type")}
+	r := &llm.Request{Path: e.OutPath(), RawQuery: e.OutQuery(), ContentType: h.Get("Content-Type"), Object: e.Object()}
 	if adapter.NeedsBody(r.Path) {
 		if coding := h.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
 			return nil, &dataplane.Answer{Status: http.StatusUnsupportedMediaType, Body: "the request body must not be compressed", Verdict: dataplane.Invalid, Cause: "the body is compressed, and has to be read"}
@@ -124,6 +132,10 @@ func (x *exchange) frame(o *outgoing) {
 // request, the route's credentials, then the upstream's. With the first
 // credential goes what the caller sent in such headers.
 func (x *exchange) inject(ctx context.Context, at *attempt, o *outgoing, out *dataplane.Outbound) error {
+	brought := x.takeBrought(o.Header)
+	if x.e.Trace() != nil {
+		return x.name(ctx, at, o, out)
+	}
 	in := at.ep.upstream.injector
 	var keep []string
 	if in != nil || len(out.Secrets) > 0 || out.CarriesCredential() {
@@ -145,7 +157,7 @@ func (x *exchange) inject(ctx context.Context, at *attempt, o *outgoing, out *da
 	}
 	c := &credential.Outbound{
 		Method: o.Method, Scheme: o.URL.Scheme, Host: o.Host, URL: o.URL, Header: o.Header, Body: o.data,
-		Caller: x.unaccepted(), Keep: keep,
+		Caller: x.unaccepted(), Keep: keep, Override: brought, Metadata: x.metadata,
 	}
 	if err := in.Inject(ctx, c); err != nil {
 		return err
@@ -153,6 +165,34 @@ func (x *exchange) inject(ctx context.Context, at *attempt, o *outgoing, out *da
 	o.Host, o.URL, o.Header = c.Host, c.URL, c.Header
 	at.secret = append(at.secret, in.Headers()...)
 	return nil
+}
+
+// takeBrought removes from h the headers in which a request may bring its own
+// credential for any of the route's upstreams, and returns them: what a stage
+// has set, or else what the client sent.
+func (x *exchange) takeBrought(h http.Header) http.Header {
+	var out http.Header
+	for _, name := range x.f.brought {
+		values, ok := h[name]
+		if !ok {
+			values, ok = x.e.Brought[name]
+		}
+		if !ok {
+			continue
+		}
+		if out == nil {
+			out = http.Header{}
+		}
+		out[name] = values
+		delete(h, name)
+	}
+	return out
+}
+
+// metadata returns what a step left.
+func (x *exchange) metadata(namespace, key string) (text string, isJSON, ok bool) {
+	m, ok := x.e.Metadata(namespace, key)
+	return m.Text, m.JSON, ok
 }
 
 // dropCallers removes from h what the caller sent in credential headers, and

@@ -55,6 +55,10 @@ func (m *mirror) Run(_ context.Context, e *dataplane.Exchange) *dataplane.Answer
 	if m.part < m.whole && m.deps.Rand()%m.whole >= m.part || e.Upgrade != "" || m.upstream.cfg.Closed != nil {
 		return nil
 	}
+	if t := e.Trace(); t != nil {
+		t.Copy(m.upstream.cfg.Name)
+		return nil
+	}
 	data, held := e.Collected()
 	if !held && (e.Length < 0 || e.Length > copyBody) {
 		return nil

@@ -48,7 +48,11 @@ func TestRetry(t *testing.T) {
 		status   int
 		attempts int
 	}{
-		{"none asked for", broken, nil, nil, 503, 1},
+		{"nothing said: each tier once", broken, nil, nil, 200, 2},
+		{"nothing said, overloaded", status(429), nil, nil, 200, 2},
+		{"nothing said, streamed body", status(503), nil, chunked, 200, 2},
+		{"nothing said, refused", status(403), nil, nil, 403, 1},
+		{"none asked for", broken, &ir.Retry{}, nil, 503, 1},
 		{"connect", nil, &ir.Retry{OnConnect: true}, nil, 200, 2},
 		{"connect, streamed body", nil, &ir.Retry{OnConnect: true}, chunked, 200, 2},
 		{"connect, not asked for", nil, &ir.Retry{OnReset: true}, nil, 503, 1},
@@ -188,7 +192,7 @@ func TestLastEndpointIsNeverEjected(t *testing.T) {
 		}
 	}
 	a, b := upstream(t, Deps{}, nil, bad), upstream(t, Deps{}, nil, good)
-	st, err := New([]Backend{{Weight: 1, Tiers: [][]*Upstream{{a}, {b}}}}, Settings{}, Deps{})
+	st, err := New([]Backend{{Weight: 1, Tiers: [][]*Upstream{{a}, {b}}}}, Settings{Retry: &ir.Retry{}}, Deps{})
 	must(t, err)
 	g = newGate(t, st)
 	for i := range 10 {

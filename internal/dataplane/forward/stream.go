@@ -169,10 +169,10 @@ func beneath(w http.ResponseWriter) http.ResponseWriter {
 func (x *exchange) needsWhole() bool {
 	e := x.e
 	limit := int64(smallBody)
-	if x.f.settings.retry != nil {
+	if x.backend.retry != nil {
 		limit = retryBody
 	}
-	if e.Length > 0 && e.Length <= limit {
+	if x.backend.whole || e.Length > 0 && e.Length <= limit {
 		return true
 	}
 	for _, m := range x.backend.members {

@@ -45,6 +45,7 @@ func newClientTLS(cfg *ir.ClientTLS, deps Deps) (*clientTLS, error) {
 	if base.CipherSuites, err = cipherSuites(cfg.CipherSuites); err != nil {
 		return nil, err
 	}
+	cfg = withIdentity(cfg)
 	if len(cfg.CAs) > 0 {
 		base.RootCAs = x509.NewCertPool()
 	}
@@ -66,6 +67,20 @@ func newClientTLS(cfg *ir.ClientTLS, deps Deps) (*clientTLS, error) {
 	}
 	t.config = secret.Derive(deps.Store, refs, parse)
 	return t, nil
+}
+
+// withIdentity names the workload certificate and its trust bundle where cfg
+// asks for them.
+func withIdentity(cfg *ir.ClientTLS) *ir.ClientTLS {
+	if !cfg.Identity {
+		return cfg
+	}
+	own, pair := *cfg, ir.IdentityKeyPair()
+	own.Certificate = &pair
+	if len(own.CAs) == 0 {
+		own.CAs = []ir.Bytes{ir.IdentityAuthorities()}
+	}
+	return &own
 }
 
 // tlsRefs lists the secrets of cfg: those of the CAs, then the certificate
@@ -133,8 +148,11 @@ func verifyNames(c *tls.Config, list []string) {
 }
 
 // hasName reports whether cert holds name: a URI exactly, a DNS name or an IP
-// address by the rules of RFC 6125.
+// address by the rules of RFC 6125. A SPIFFE ID must be the only URI.
 func hasName(cert *x509.Certificate, name string) bool {
+	if strings.HasPrefix(name, "spiffe://") && len(cert.URIs) != 1 {
+		return false
+	}
 	if strings.Contains(name, "://") {
 		return slices.ContainsFunc(cert.URIs, func(u *url.URL) bool { return u.String() == name })
 	}

@@ -53,7 +53,7 @@ func NewUpstream(cfg *ir.Upstream, deps Deps) (*Upstream, error) {
 		}
 	}
 	if cfg.Credential != nil {
-		if u.injector, err = credential.New(cfg.Credential, deps.Store, u.deps.Clock); err != nil {
+		if u.injector, err = credential.New(cfg.Credential, u.deps.credentials()); err != nil {
 			return nil, fmt.Errorf("upstream %q: %w", cfg.Name, err)
 		}
 	}
@@ -64,6 +64,16 @@ func NewUpstream(cfg *ir.Upstream, deps Deps) (*Upstream, error) {
 	}
 	u.ctx, u.cancel = context.WithCancel(context.Background())
 	return u, u.Check()
+}
+
+// Credential tells how the upstream's credential is, if it is one that is
+// fetched.
+func (u *Upstream) Credential() (credential.Status, bool) {
+	if f, ok := u.injector.(credential.Statuser); ok {
+		s := f.Status()
+		return s, s.Name != ""
+	}
+	return credential.Status{}, false
 }
 
 // Check returns why requests to u would fail now for want of good secret
@@ -93,6 +103,9 @@ func (u *Upstream) Close() {
 	u.copies.Wait()
 	u.closeIdle()
 	u.sweep()
+	if c, ok := u.injector.(interface{ Close() }); ok {
+		c.Close()
+	}
 }
 
 // enter counts a request in, unless too many are under way.

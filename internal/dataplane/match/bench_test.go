@@ -150,3 +150,28 @@ func BenchmarkNewRouter(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkGroup finds and chooses one of many routes that the model tells
+// apart.
+func BenchmarkGroup(b *testing.B) {
+	for _, n := range []int{10, 1000} {
+		var entries []Entry[int]
+		for i := range n {
+			entries = append(entries, byName("/", int64(i), ir.StringMatch{Exact: ptr(fmt.Sprint("model-", i))}))
+		}
+		r, err := NewRouter(entries)
+		if err != nil {
+			b.Fatal(err)
+		}
+		req := &Request{Method: "POST", Path: "/v1/chat/completions"}
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				g, ok := r.Group(req)
+				if hit, found := g.Choose("model-7", true); !ok || !found || hit.Index != 7 {
+					b.Fatal(hit)
+				}
+			}
+		})
+	}
+}

@@ -67,7 +67,7 @@ func sortedByRank(lists map[string][]*matcher) []string {
 // aim returns the target for list, and puts a bucket into buckets where it
 // needs one.
 func aim(list []*matcher, settled map[part]bool, buckets *[]*bucket) target {
-	if list[0].settled(settled) { // nothing after it can be reached
+	if len(list) == 1 && list[0].settled(settled) {
 		return target(list[0].rank + 1)
 	}
 	*buckets = append(*buckets, divide(list, settled))
@@ -107,7 +107,9 @@ func (x *index) lookup(key string) target {
 func (t target) find(buckets []*bucket, s *search) {
 	switch {
 	case t > 0:
-		s.rank = min(s.rank, int(t-1))
+		if rank := int(t - 1); rank >= s.req.after {
+			s.rank = min(s.rank, rank)
+		}
 	case t < 0:
 		buckets[^t].find(s)
 	}

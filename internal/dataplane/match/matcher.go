@@ -78,6 +78,9 @@ func (v *value) checkPseudo() error {
 
 // takes reports whether m takes req, given that its path was found.
 func (m *matcher) takes(req *Request) bool {
+	if m.rank < req.after {
+		return false
+	}
 	if m.bare {
 		return true
 	}

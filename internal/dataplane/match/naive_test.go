@@ -44,6 +44,11 @@ func naiveTakes(m *ir.Match, req *Request) bool {
 			return false
 		}
 	}
+	for _, v := range m.Model {
+		if !naiveString(v, req.HasModel, req.Model) {
+			return false
+		}
+	}
 	return true
 }
 
@@ -89,7 +94,10 @@ func naiveString(m ir.StringMatch, present bool, got string) bool {
 
 // world draws matches and requests from a vocabulary small enough that they
 // often meet.
-type world struct{ *rand.Rand }
+type world struct {
+	*rand.Rand
+	models bool // matches may look at the model
+}
 
 func (w world) pick(of ...string) string { return of[w.IntN(len(of))] }
 
@@ -160,6 +168,11 @@ func (w world) match() ir.Match {
 	if w.IntN(5) == 0 {
 		m.Methods = append(m.Methods, w.pick("PUT", "POST"))
 	}
+	for w.models && w.IntN(2) == 0 {
+		v := w.stringMatch("")
+		v.Name = ""
+		m.Model = append(m.Model, v)
+	}
 	return m
 }
 
@@ -170,6 +183,9 @@ func (w world) request() *Request {
 	}
 	for range w.IntN(3) {
 		req.Query.Add(w.pick("q", "p"), w.pick("", "1", "2", "12"))
+	}
+	if w.models && w.IntN(4) > 0 {
+		req.Model, req.HasModel = w.pick("", "1", "2", "3", "12", "1,2"), true
 	}
 	return req
 }
@@ -185,7 +201,7 @@ func (w world) entries(n int) []Entry[int] {
 func TestRouterIsTheNaiveMatcher(t *testing.T) {
 	hits := 0
 	for seed := range uint64(250) {
-		w := world{rand.New(rand.NewPCG(seed, 1))}
+		w := world{rand.New(rand.NewPCG(seed, 1)), seed%2 == 0}
 		hits += compareWithNaive(t, w, 1+w.IntN(120))
 	}
 	if hits < 500 {
@@ -215,13 +231,13 @@ func compareWithNaive(t *testing.T, w world, n int) (hits int) {
 }
 
 func FuzzRouter(f *testing.F) {
-	f.Add(uint64(1), uint64(2), 10)
-	f.Add(uint64(7), uint64(9), 200)
-	f.Fuzz(func(t *testing.T, a, b uint64, n int) {
+	f.Add(uint64(1), uint64(2), 10, false)
+	f.Add(uint64(7), uint64(9), 200, true)
+	f.Fuzz(func(t *testing.T, a, b uint64, n int, models bool) {
 		if n < 0 || n > 300 {
 			return
 		}
-		compareWithNaive(t, world{rand.New(rand.NewPCG(a, b))}, n)
+		compareWithNaive(t, world{rand.New(rand.NewPCG(a, b)), models}, n)
 	})
 }
 

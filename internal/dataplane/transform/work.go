@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/postern-gateway/postern/internal/authn"
 	"github.com/postern-gateway/postern/internal/dataplane"
 	"github.com/postern-gateway/postern/internal/template"
 )
@@ -230,7 +231,7 @@ func (w *work) metadata(namespace, key string) template.Value {
 func (w *work) claims(provider string) template.Value {
 	for i := range w.e.Identities {
 		id := &w.e.Identities[i]
-		if !id.Proven() || provider != "principal" && provider != id.Provider {
+		if !id.Proven() || id.Method == authn.MethodMTLS || provider != "principal" && provider != id.Provider {
 			continue
 		}
 		text, err := json.Marshal(id.Claims)

@@ -2,12 +2,12 @@ package gatewayapi
 
 import (
 	"fmt"
-	"net/url"
 	"slices"
 
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/postern-gateway/postern/internal/dialect"
+	"github.com/postern-gateway/postern/internal/dialect/backendtls"
 	"github.com/postern-gateway/postern/internal/dialect/parent"
 	"github.com/postern-gateway/postern/internal/dialect/service"
 	"github.com/postern-gateway/postern/internal/ir"
@@ -30,9 +30,9 @@ func (h *httpRoute) backendTLS(ref service.Ref) (*ir.ClientTLS, *ir.Closed) {
 	port := service.PortName(h.v, ref)
 	winner := (*resource.Object)(nil)
 	for _, section := range []string{port, ""} {
-		rivals := policiesFor(h.v, ref.Namespace, ref.Name, section)
+		rivals := backendtls.For(h.v, resource.Key{GroupKind: resource.ServiceKind, Namespace: ref.Namespace, Name: ref.Name}, section)
 		for i, p := range rivals {
-			faults := judge(h.v, p).faults
+			faults := judge(h.v, p).Faults
 			if i > 0 {
 				faults = append([]parent.Fault{conflicted(rivals[0])}, faults...)
 			}
@@ -49,10 +49,10 @@ func (h *httpRoute) backendTLS(ref service.Ref) (*ir.ClientTLS, *ir.Closed) {
 		return nil, nil
 	}
 	j := judge(h.v, winner)
-	if j.closed != nil {
-		return nil, j.closed
+	if j.Closed != nil {
+		return nil, j.Closed
 	}
-	return j.tls, nil
+	return j.TLS, nil
 }
 
 func conflicted(winner *resource.Object) parent.Fault {
@@ -62,101 +62,9 @@ func conflicted(winner *resource.Object) parent.Fault {
 	}
 }
 
-// policiesFor returns the policies for a Service, or a named port of it, the
-// one that takes precedence first.
-func policiesFor(v *resource.View, namespace, name, section string) []*resource.Object {
-	var out []*resource.Object
-	for _, o := range v.In(backendTLSPolicyKind, namespace) {
-		for _, t := range o.Spec.(*BackendTLSPolicy).Spec.TargetRefs {
-			if t.Group == "" && t.Kind == "Service" && string(t.Name) == name && parent.Or(t.SectionName, "") == section {
-				out = append(out, o)
-				break
-			}
-		}
-	}
-	slices.SortStableFunc(out, func(a, b *resource.Object) int {
-		if a.Older(b) {
-			return -1
-		}
-		return 1
-	})
-	return out
-}
-
-// judgement is what a policy comes to, its targets apart.
-type judgement struct {
-	tls    *ir.ClientTLS
-	closed *ir.Closed
-	faults []parent.Fault
-}
-
-func judge(v *resource.View, obj *resource.Object) judgement {
-	spec := &obj.Spec.(*BackendTLSPolicy).Spec.Validation
-	j := judgement{closed: faulty(obj), tls: &ir.ClientTLS{SNI: string(spec.Hostname), Origin: obj.Origin("spec.validation")}}
-	fault := func(f parent.Fault) {
-		j.faults = append(j.faults, f)
-		if j.closed == nil && f.Condition == "Accepted" {
-			j.closed = f.Closed(obj)
-		}
-	}
-	invalid := func(field, remedy, format string, args ...any) {
-		fault(parent.Fault{Condition: "Accepted", Reason: "Invalid", Field: "spec.validation" + field, What: fmt.Sprintf(format, args...), Remedy: remedy})
-	}
-	if !parent.ValidPrecise(string(spec.Hostname)) {
-		invalid(".hostname", "write a lower case DNS name", "%q is no hostname", spec.Hostname)
-	}
-	wellKnown := parent.Or(spec.WellKnownCACertificates, "")
-	switch {
-	case (wellKnown != "") == (len(spec.CACertificateRefs) > 0):
-		invalid("", "set one of them", "one of caCertificateRefs and wellKnownCACertificates is needed")
-	case wellKnown != "" && wellKnown != string(gatewayv1.WellKnownCACertificatesSystem):
-		invalid(".wellKnownCACertificates", "use System", "%q are no certificate authorities that we know", wellKnown)
-	case wellKnown == "":
-		cas, faults := authorities(v, backendTLSPolicyKind, obj.Namespace, localRefs(obj.Namespace, spec.CACertificateRefs))
-		j.tls.CAs = cas
-		for _, f := range faults {
-			fault(f)
-		}
-		if len(cas) == 0 {
-			fault(parent.Fault{
-				Condition: "Accepted", Reason: "NoValidCACertificate", Field: "spec.validation.caCertificateRefs",
-				What: "no certificate authority to verify the backend by; requests for it get 500", Remedy: "name a ConfigMap with ca.crt",
-			})
-		}
-	}
-	for i, san := range spec.SubjectAltNames {
-		name, ok := subjectAltName(san)
-		if !ok {
-			invalid(fmt.Sprintf(".subjectAltNames[%d]", i), "set hostname for type Hostname, uri for type URI", "the name is not valid")
-			continue
-		}
-		j.tls.SubjectAltNames = append(j.tls.SubjectAltNames, name)
-	}
-	return j
-}
-
-func localRefs(namespace string, list []gatewayv1.LocalObjectReference) []caRef {
-	out := make([]caRef, len(list))
-	for i, r := range list {
-		out[i] = caRef{
-			key: resource.Key{
-				GroupKind: resource.GroupKind{Group: string(r.Group), Kind: string(r.Kind)}, Namespace: namespace, Name: string(r.Name),
-			},
-			field: fmt.Sprintf("spec.validation.caCertificateRefs[%d]", i),
-		}
-	}
-	return out
-}
-
-func subjectAltName(san gatewayv1.SubjectAltName) (string, bool) {
-	switch {
-	case san.Type == gatewayv1.HostnameSubjectAltNameType && san.URI == "":
-		return string(san.Hostname), parent.ValidHostname(string(san.Hostname))
-	case san.Type == gatewayv1.URISubjectAltNameType && san.Hostname == "":
-		u, err := url.Parse(string(san.URI))
-		return string(san.URI), err == nil && u.IsAbs() && u.Host != ""
-	}
-	return "", false
+// judge reads a policy.
+func judge(v *resource.View, obj *resource.Object) backendtls.Judgement {
+	return backendtls.Judge(v, obj, faulty(obj))
 }
 
 // tellPolicies reports the policies of the route's backends for one of its
@@ -188,8 +96,8 @@ func policyOutcomes(report *status.Report, obj *resource.Object, about string, f
 // the outcomes here, of no ancestor, are for those that no route uses.
 func translatePolicy(v *resource.View, obj *resource.Object) (*dialect.Fragment, status.Report) {
 	var report status.Report
-	spec := &obj.Spec.(*BackendTLSPolicy).Spec
-	faults := judge(v, obj).faults
+	spec := &obj.Spec.(*backendtls.Policy).Spec
+	faults := judge(v, obj).Faults
 	if len(spec.TargetRefs) == 0 {
 		faults = append(faults, parent.Fault{Condition: "Accepted", Reason: "Invalid", Field: "spec.targetRefs", What: "the policy has no target", Remedy: "name a Service"})
 	}
@@ -199,7 +107,7 @@ func translatePolicy(v *resource.View, obj *resource.Object) (*dialect.Fragment,
 			faults = append(faults, *f)
 			continue
 		}
-		if rivals := policiesFor(v, obj.Namespace, string(t.Name), parent.Or(t.SectionName, "")); rivals[0] != obj {
+		if rivals := backendtls.For(v, targetKey(obj, t), parent.Or(t.SectionName, "")); rivals[0] != obj {
 			f := conflicted(rivals[0])
 			f.Field = field
 			faults = append(faults, f)
@@ -215,19 +123,28 @@ func translatePolicy(v *resource.View, obj *resource.Object) (*dialect.Fragment,
 	return &dialect.Fragment{Referable: []dialect.Target{dialect.TargetOf(obj.Key)}}, report
 }
 
+// targetKey returns the object that a target names.
+func targetKey(obj *resource.Object, t gatewayv1.LocalPolicyTargetReferenceWithSectionName) resource.Key {
+	return resource.Key{GroupKind: resource.GroupKind{Group: string(t.Group), Kind: string(t.Kind)}, Namespace: obj.Namespace, Name: string(t.Name)}
+}
+
 // target says what is wrong with one of a policy's targets.
 func target(v *resource.View, obj *resource.Object, t gatewayv1.LocalPolicyTargetReferenceWithSectionName, field string) *parent.Fault {
 	f := &parent.Fault{Condition: "Accepted", Reason: "TargetNotFound", Field: field}
-	if t.Group != "" || t.Kind != "Service" {
+	key := targetKey(obj, t)
+	isService := key.GroupKind == resource.ServiceKind
+	if !backendtls.Honoured(key.GroupKind) || !isService && !v.Knows(key.GroupKind) {
 		f.Reason, f.What, f.Remedy = "Invalid", fmt.Sprintf("a target of kind %s is not supported", t.Kind), "name a Service"
 		return f
 	}
-	_, svc := resource.Spec[resource.Service](v, resource.ServiceKind, obj.Namespace, string(t.Name))
-	if svc == nil {
-		key := resource.Key{GroupKind: resource.ServiceKind, Namespace: obj.Namespace, Name: string(t.Name)}
-		f.What, f.Remedy = fmt.Sprintf("no Service %q in %s", t.Name, obj.Namespace), suggest(v, key)
+	if v.Get(key.GroupKind, key.Namespace, key.Name) == nil {
+		f.What, f.Remedy = fmt.Sprintf("no %s %q in %s", t.Kind, t.Name, obj.Namespace), suggest(v, key)
 		return f
 	}
+	if !isService { // its own dialect knows its sections
+		return nil
+	}
+	_, svc := resource.Spec[resource.Service](v, resource.ServiceKind, obj.Namespace, string(t.Name))
 	section := parent.Or(t.SectionName, "")
 	if section == "" || slices.ContainsFunc(svc.Spec.Ports, func(p resource.ServicePort) bool { return p.Name == section }) {
 		return nil

@@ -1,18 +1,12 @@
 package gatewayapi
 
 import (
-	"crypto/x509"
-	"encoding/pem"
-	"fmt"
-
 	"github.com/postern-gateway/postern/internal/dialect"
+	"github.com/postern-gateway/postern/internal/dialect/backendtls"
 	"github.com/postern-gateway/postern/internal/dialect/parent"
 	"github.com/postern-gateway/postern/internal/ir"
 	"github.com/postern-gateway/postern/internal/resource"
 )
-
-// caKey is the data key that holds a certificate authority's bundle.
-const caKey = "ca.crt"
 
 // caRef is a reference to a certificate authority's bundle, and its field.
 type caRef struct {
@@ -23,57 +17,11 @@ type caRef struct {
 // authorities returns the bundles that refs lead to, and a fault for each ref
 // that leads to none.
 func authorities(v *resource.View, from resource.GroupKind, namespace string, refs []caRef) ([]ir.Bytes, []parent.Fault) {
-	var out []ir.Bytes
-	var faults []parent.Fault
-	for _, ref := range refs {
-		bundle, fault := authority(v, from, namespace, ref)
-		if fault != nil {
-			faults = append(faults, *fault)
-			continue
-		}
-		out = append(out, ir.Bytes{Inline: bundle})
+	list := make([]backendtls.Ref, len(refs))
+	for i, r := range refs {
+		list[i] = backendtls.Ref{Key: r.key, Field: r.field}
 	}
-	return out, faults
-}
-
-func authority(v *resource.View, from resource.GroupKind, namespace string, ref caRef) (string, *parent.Fault) {
-	fault := func(reason, remedy, format string, args ...any) *parent.Fault {
-		return &parent.Fault{Condition: "ResolvedRefs", Reason: reason, Field: ref.field, What: fmt.Sprintf(format, args...), Remedy: remedy}
-	}
-	if ref.key.GroupKind != resource.ConfigMapKind {
-		return "", fault("InvalidKind", "name a ConfigMap", "a certificate authority in a %v is not supported", ref.key.GroupKind)
-	}
-	if !parent.Granted(v, from, namespace, ref.key) {
-		return "", fault("RefNotPermitted", parent.GrantRemedy(from, namespace, ref.key), "%v may not be used from %s", ref.key, namespace)
-	}
-	obj, cm := resource.Spec[resource.ConfigMap](v, resource.ConfigMapKind, ref.key.Namespace, ref.key.Name)
-	if cm == nil {
-		return "", fault("InvalidCACertificateRef", suggest(v, ref.key), "no ConfigMap %q in %s", ref.key.Name, ref.key.Namespace)
-	}
-	bundle, ok := cm.Data[caKey]
-	if !ok || len(obj.Faults) > 0 {
-		return "", fault("InvalidCACertificateRef", "put the bundle there, as PEM", "%v has no key %s", ref.key, caKey)
-	}
-	if !holdsCertificates(bundle) {
-		return "", fault("InvalidCACertificateRef", "put a bundle of certificates there, as PEM", "%s of %v holds no certificate", caKey, ref.key)
-	}
-	return bundle, nil
-}
-
-// holdsCertificates reports whether a PEM bundle holds certificates, all of
-// which parse.
-func holdsCertificates(bundle string) bool {
-	n := 0
-	for block, rest := pem.Decode([]byte(bundle)); block != nil; block, rest = pem.Decode(rest) {
-		if block.Type != "CERTIFICATE" {
-			continue
-		}
-		if _, err := x509.ParseCertificate(block.Bytes); err != nil {
-			return false
-		}
-		n++
-	}
-	return n > 0
+	return backendtls.Authorities(v, from, namespace, list)
 }
 
 // suggest returns the remedy for an object that is not there.

@@ -17,6 +17,7 @@ import (
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/postern-gateway/postern/internal/dialect"
+	"github.com/postern-gateway/postern/internal/dialect/backendtls"
 	"github.com/postern-gateway/postern/internal/dialect/parent"
 	"github.com/postern-gateway/postern/internal/resource"
 	"github.com/postern-gateway/postern/internal/status"
@@ -25,16 +26,9 @@ import (
 // Name of the dialect, for --dialects and in the names of its upstreams.
 const Name = "gatewayapi"
 
-var backendTLSPolicyKind = resource.GroupKind{Group: parent.Group, Kind: "BackendTLSPolicy"}
-
 // HTTPRoute is the spec of an HTTPRoute object.
 type HTTPRoute struct {
 	Spec gatewayv1.HTTPRouteSpec `json:"spec"`
-}
-
-// BackendTLSPolicy is the spec of a BackendTLSPolicy object.
-type BackendTLSPolicy struct {
-	Spec gatewayv1.BackendTLSPolicySpec `json:"spec"`
 }
 
 // New returns the dialect.
@@ -45,14 +39,14 @@ func New() dialect.Dialect {
 func kinds() []resource.Kind {
 	return append(parent.Kinds(),
 		resource.Kind{GroupKind: parent.HTTPRouteKind, Versions: []string{"v1", "v1beta1"}, Plural: "httproutes", New: func() any { return new(HTTPRoute) }},
-		resource.Kind{GroupKind: backendTLSPolicyKind, Versions: []string{"v1", "v1alpha3"}, Plural: "backendtlspolicies", New: func() any { return new(BackendTLSPolicy) }, Vital: []string{"targetRefs"}},
+		backendtls.Described(),
 	)
 }
 
 // roots lists what is translated one by one; grants are only read.
 func roots(v *resource.View) []resource.Key {
 	var out []resource.Key
-	for _, gk := range []resource.GroupKind{parent.GatewayClassKind, parent.GatewayKind, parent.HTTPRouteKind, backendTLSPolicyKind} {
+	for _, gk := range []resource.GroupKind{parent.GatewayClassKind, parent.GatewayKind, parent.HTTPRouteKind, backendtls.Kind} {
 		for _, o := range v.All(gk) {
 			out = append(out, o.Key)
 		}
@@ -76,7 +70,7 @@ func translate(v *resource.View, root resource.Key) (*dialect.Fragment, status.R
 		return translateGateway(v, obj)
 	case parent.HTTPRouteKind:
 		return translateHTTPRoute(v, obj)
-	case backendTLSPolicyKind:
+	case backendtls.Kind:
 		return translatePolicy(v, obj)
 	}
 	return translateClass(obj)

@@ -34,13 +34,31 @@ func TestRandomChangesEndAsFromScratch(t *testing.T) {
 		})
 	}
 	fresh := secret.NewStore()
-	if _, err := newSource(fresh, f.dir).Load(context.Background()); err != nil {
+	u, err := newSource(fresh, f.dir).Load(context.Background())
+	if err != nil {
 		t.Fatal(err)
 	}
 	w.Stop(t)
+	for _, o := range u.Set.All(resource.SecretKind) {
+		if got, want := bytesOf(t, store, o), bytesOf(t, fresh, o); got != want {
+			t.Errorf("%v holds %q, from scratch %q", o.Key, got, want)
+		}
+	}
 	if store.Len() != fresh.Len() {
 		t.Errorf("%d secrets, from scratch %d", store.Len(), fresh.Len())
 	}
+}
+
+// bytesOf returns what a store holds of a Secret of SecretYAML.
+func bytesOf(t *testing.T, store *secret.Store, o *resource.Object) string {
+	t.Helper()
+	v, err := secret.Derive(store, []secret.Ref{sourcetest.SecretRef(o.Name, "k")}, func(v []secret.Value) (string, error) {
+		return string(v[0].Reveal()), nil
+	}).Get()
+	if err != nil {
+		t.Errorf("%v: %v", o.Key, err)
+	}
+	return v
 }
 
 // anything makes one change of some file or folder. Nothing undecodable: what

@@ -66,6 +66,7 @@ func (s *Source) decode(path string, info fs.FileInfo, b []byte) {
 		return
 	}
 	reuse(f.good.Objects, r.Objects)
+	s.touch(f)
 	f.info, f.good, f.problems, f.unset, f.broken = info, r, r.Problems, r.Unset, false
 	delete(s.pending, path)
 	s.changed()
@@ -101,6 +102,9 @@ func (s *Source) take(path string, info fs.FileInfo, problems ...status.Problem)
 
 // forget takes the removal of a file.
 func (s *Source) forget(path string) {
+	if f := s.files[path]; f != nil {
+		s.touch(f)
+	}
 	delete(s.files, path)
 	delete(s.pending, path)
 	s.changed()

@@ -59,17 +59,18 @@ type Source struct {
 	cfg    Config
 	loaded bool
 
-	files   map[string]*file     // by path
-	pending map[string]*change   // by path, until settled
-	touched map[string]time.Time // by path: when an event named it, since the last scan
-	dirty   bool                 // something happened since the last scan
+	files   map[string]*file           // by path
+	claims  claims                     // of the files, as of the last update
+	was     map[string]resource.Result // by path: what files held then that have changed since
+	pending map[string]*change         // by path, until settled
+	touched map[string]time.Time       // by path: when an event named it, since the last scan
+	dirty   bool                       // something happened since the last scan
 	scanned time.Time
 
 	found    scan
 	watch    watching
 	ready    time.Time // of the oldest change not yet applied; zero: none
 	set      *resource.Set
-	refs     map[secret.Ref]bool
 	problems []status.Problem
 }
 
@@ -87,11 +88,19 @@ type file struct {
 	unset    []string
 }
 
+// touch keeps what a file held at the last update, before it changes.
+func (s *Source) touch(f *file) {
+	if _, ok := s.was[f.path]; !ok {
+		s.was[f.path] = f.good
+	}
+}
+
 // New returns a Source. It reads nothing yet.
 func New(cfg Config) *Source {
 	return &Source{
 		cfg: cfg, files: map[string]*file{}, pending: map[string]*change{}, touched: map[string]time.Time{},
-		set: resource.NewSet(nil, cfg.Kinds), refs: map[secret.Ref]bool{}, watch: watching{open: openNotifier},
+		claims: newClaims(), was: map[string]resource.Result{},
+		set: resource.NewSet(nil, cfg.Kinds), watch: watching{open: openNotifier},
 	}
 }
 

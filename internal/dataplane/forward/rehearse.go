@@ -1,0 +1,125 @@
+package forward
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net"
+	"net/http"
+	"slices"
+	"strconv"
+
+	"github.com/postern-gateway/postern/internal/credential"
+	"github.com/postern-gateway/postern/internal/dataplane"
+	"github.com/postern-gateway/postern/internal/ir"
+)
+
+// rehearse ends an attempt that is not to be sent: it hands over the head.
+func (x *exchange) rehearse(at *attempt, o *outgoing) *failure {
+	u := &dataplane.TracedUpstream{
+		Name: at.ep.upstream.cfg.Name, Endpoint: at.ep.address, Share: x.share(at),
+		Method: o.Method, Host: o.Host, Header: o.Header.Clone(), Secrets: at.from,
+		BodyBytes: o.ContentLength,
+	}
+	where := *o.URL
+	where.Host = bare(where.Scheme, at.ep.address)
+	u.URL = where.String()
+	for name := range u.Secrets {
+		u.Header[name] = []string{dataplane.Redacted}
+	}
+	x.e.Trace().Forward(u)
+	return final(&dataplane.Answer{Verdict: dataplane.Allowed})
+}
+
+// bare returns an address without the port that a scheme has anyway.
+func bare(scheme, address string) string {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil || scheme == "https" && port != "443" || scheme == "http" && port != "80" {
+		return address
+	}
+	if ip := net.ParseIP(host); ip != nil && ip.To4() == nil {
+		return "[" + host + "]"
+	}
+	return host
+}
+
+// share says by which chance the attempt goes where it goes.
+func (x *exchange) share(at *attempt) string {
+	if len(x.f.backends) > 1 {
+		return fmt.Sprintf("weight %d of %d", x.backend.weight, x.f.total)
+	}
+	switch members, endpoints := len(x.backend.members), len(at.ep.upstream.endpoints); {
+	case members > 1:
+		return "the first of " + strconv.Itoa(members) + " upstreams in " + strconv.Itoa(len(x.backend.tiers)) + " tiers"
+	case endpoints > 1:
+		return "one of " + strconv.Itoa(endpoints) + " endpoints"
+	}
+	return ""
+}
+
+// name is inject for a rehearsal: it puts on what is secret by name, and
+// fetches nothing. It fails where inject would, as far as can be told.
+func (x *exchange) name(ctx context.Context, at *attempt, o *outgoing, out *dataplane.Outbound) error {
+	in, cfg := at.ep.upstream.injector, at.ep.upstream.cfg.Credential
+	at.from = map[string]string{}
+	var keep []string
+	if in != nil || len(out.Secrets) > 0 || out.CarriesCredential() {
+		keep = dropCallers(o.Header, x.e.Caller)
+	}
+	for _, name := range out.WriteSecretHeaders(o.Header) {
+		at.from[name] = x.e.Trace().Maker(name)
+	}
+	for _, s := range out.Secrets {
+		if _, err := s.Value(); err != nil {
+			return err
+		}
+		at.from[http.CanonicalHeaderKey(s.Name)] = s.From
+	}
+	keep = slices.AppendSeq(keep, maps.Keys(at.from))
+	for name := range at.from {
+		o.Header[name] = []string{dataplane.Redacted}
+	}
+	if in == nil {
+		return nil
+	}
+	if cfg.Passthrough != nil { // it has nothing of its own to fetch
+		at.from[http.CanonicalHeaderKey(cfg.Passthrough.Name)] = "the caller's own token"
+		c := &credential.Outbound{Method: o.Method, Scheme: o.URL.Scheme, Host: o.Host, URL: o.URL, Header: o.Header, Caller: x.unaccepted(), Keep: keep}
+		return in.Inject(ctx, c)
+	}
+	if c, ok := in.(credential.Checker); ok && inStore(cfg) {
+		if err := c.Check(); err != nil {
+			return err
+		}
+	}
+	for _, name := range credential.WellKnown() {
+		if !slices.Contains(keep, name) {
+			delete(o.Header, name)
+		}
+	}
+	for _, name := range in.Headers() {
+		name = http.CanonicalHeaderKey(name)
+		at.from[name] = reference(cfg)
+		o.Header[name] = []string{dataplane.Redacted}
+	}
+	return nil
+}
+
+// inStore reports whether a credential is made of nothing but secrets that are
+// at hand.
+func inStore(c *ir.Credential) bool {
+	return c.Header != nil || c.AWS != nil && c.AWS.Keys.Static != nil && c.AWS.Keys.Role == nil
+}
+
+// reference says where a credential comes from.
+func reference(c *ir.Credential) string {
+	switch {
+	case c.Header != nil:
+		return c.Header.Secret.String()
+	case c.AWS != nil && c.AWS.Keys.Static != nil:
+		return "signed with " + c.AWS.Keys.Static.SecretAccessKey.String()
+	case c.AWS != nil:
+		return "signed with keys that are fetched"
+	}
+	return "a token that is fetched, as " + c.Origin.String() + " says"
+}

@@ -1,0 +1,214 @@
+package envoyai
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/postern-gateway/postern/internal/dialect"
+	"github.com/postern-gateway/postern/internal/dialect/parent"
+	"github.com/postern-gateway/postern/internal/ir"
+	"github.com/postern-gateway/postern/internal/resource"
+	"github.com/postern-gateway/postern/internal/status"
+)
+
+// Bounds of the CRDs.
+const (
+	maxRules         = 15
+	maxOriginalRules = 128
+	maxParents       = 16
+	maxMatches       = 128
+	maxConditions    = 16
+)
+
+// route translates an AIGatewayRoute or LLMRoute.
+func (p *place) route() {
+	mark := p.mark()
+	r := &routeWork{place: p, form: p.routeForm()}
+	if a, ok := p.o.Spec.(*aiGatewayRoute); ok {
+		p.ignore("llmRequestCosts", a.Spec.LLMRequestCosts)
+	}
+	r.bounds()
+	hostnames, known := r.hostnames()
+	if r.closed = faulty(p.o); r.closed == nil {
+		r.closed = p.since(mark)
+	}
+	rules := r.rules()
+	parents := parent.Attach(p.t.v, parent.Route{
+		Object: p.o, Kinds: []resource.GroupKind{p.o.GroupKind, parent.HTTPRouteKind},
+		Refs: r.form.parents, Field: r.form.parentField, Hostnames: hostnames,
+	}, &p.t.report)
+	for _, at := range parents {
+		if known {
+			r.serve(at, rules)
+		}
+		if !at.Foreign {
+			p.t.report.Outcome(status.Outcome{Object: p.o.Status(), About: at.About, Condition: "Accepted", OK: at.Accepted, Reason: at.Reason, Message: at.Message})
+		}
+	}
+	p.t.f.Referable = append(p.t.f.Referable, r.targets("")...)
+}
+
+// routeWork is the translation of one route.
+type routeWork struct {
+	*place
+	form   routeForm
+	closed *ir.Closed // every rule answers so
+	listed []ir.ListedModel
+}
+
+// bounds checks what the CRDs count.
+func (r *routeWork) bounds() {
+	most := maxRules
+	if r.form.generation != today {
+		most = maxOriginalRules
+	}
+	switch n := len(r.form.rules); {
+	case n == 0:
+		r.fail("rules", "write one", "the route has no rules")
+	case n > most:
+		r.fail("rules", "make two routes of it", "there are %d rules, and at most %d are taken", n, most)
+	}
+	if len(r.form.parents) == 0 {
+		r.warn(last(r.form.parentField), "name a Gateway", "the route has no parent, and is not served")
+	}
+	if n := len(r.form.parents); n > maxParents && r.form.generation == today {
+		r.fail("parentRefs", "make two routes of it", "there are %d parents, and at most %d are taken", n, maxParents)
+	}
+	names := map[string]bool{}
+	for i, rule := range r.form.rules {
+		switch at := fmt.Sprintf("rules[%d].name", i); {
+		case rule.Name == "":
+		case rule.Name == notFoundRule:
+			r.fail(at, "call it otherwise", "rule name %s is reserved", notFoundRule)
+		case names[rule.Name]:
+			r.fail(at, "call it otherwise", "rule name must be unique within the route")
+		}
+		names[rule.Name] = true
+	}
+}
+
+// hostnames returns the valid ones. Where none is left of some, known is
+// false: no host at all is better than every host.
+func (r *routeWork) hostnames() (valid []string, known bool) {
+	for i, h := range r.form.hostnames {
+		if parent.ValidHostname(h) {
+			valid = append(valid, h)
+			continue
+		}
+		r.fail(fmt.Sprintf("hostnames[%d]", i), "write a lower case DNS name without a port; it may begin with \"*.\"", "%q is no hostname", h)
+	}
+	unreadable := slices.ContainsFunc(r.o.Faults, func(p status.Problem) bool { return strings.HasPrefix(p.Origin.Field, "spec.hostname") })
+	return valid, len(valid) > 0 || len(r.form.hostnames) == 0 && !unreadable
+}
+
+// targets returns what a rule stands for, narrowest first: policies are for the
+// HTTPRoute that the product would make of the route.
+func (r *routeWork) targets(rule string) []dialect.Target {
+	t := dialect.Target{GroupKind: parent.HTTPRouteKind, Namespace: r.o.Namespace, Name: r.o.Name}
+	list := []dialect.Target{t, target(r.o.Key)}
+	if rule != "" {
+		section := t
+		section.Section = rule
+		list = append([]dialect.Target{section}, list...)
+	}
+	return list
+}
+
+// rules translates every rule, and what is served beside them.
+func (r *routeWork) rules() []*dialect.Route {
+	var out []*dialect.Route
+	for i := range r.form.rules {
+		w := &ruleWork{routeWork: r, at: r.in("rules[%d]", i), spec: &r.form.rules[i], index: i}
+		out = append(out, w.translate()...)
+	}
+	return append(out, r.models(), r.notFound())
+}
+
+// notFoundRule is how the product calls the rule that takes what is left.
+const notFoundRule = "route-not-found"
+
+// notFound answers what no rule takes.
+func (r *routeWork) notFound() *dialect.Route {
+	m := ir.Match{Path: ir.PathMatch{Kind: ir.PathSegments, Value: "/"}}
+	m.Order = parent.Order(m)
+	return r.dialectRoute(notFoundRule, notFoundRule, []ir.Match{m}, ir.Action{Direct: &ir.Direct{
+		Status: 404, ContentType: "text/plain",
+		Body:   "No matching route found. The model that the request names, if any, is likely not configured here.",
+		Origin: r.origin("rules"),
+	}})
+}
+
+// models answers with the models that the rules name.
+func (r *routeWork) models() *dialect.Route {
+	m := ir.Match{Path: ir.PathMatch{Kind: ir.PathExact, Value: "/v1/models"}, Methods: []string{"GET"}}
+	m.Order = parent.Order(m)
+	action := ir.Action{Models: &ir.ModelList{Models: r.listed, Origin: r.origin("rules")}}
+	if r.closed != nil {
+		action = ir.Action{Closed: r.closed}
+	}
+	return r.dialectRoute("models", "", []ir.Match{m}, action)
+}
+
+func (r *routeWork) dialectRoute(label, section string, matches []ir.Match, action ir.Action) *dialect.Route {
+	return &dialect.Route{
+		Route: ir.Route{
+			Name:    fmt.Sprintf("%s %s/%s/%s", r.o.Kind, r.o.Namespace, r.o.Name, label),
+			Matches: matches, Action: action, Origin: r.origin("rules"),
+		},
+		Targets: r.targets(section), Owner: r.o.Key,
+	}
+}
+
+// serve puts the rules on the hosts of a parent.
+func (r *routeWork) serve(at parent.Parent, rules []*dialect.Route) {
+	if len(at.Hosts) == 0 {
+		return
+	}
+	routes := make([]*dialect.Route, len(rules))
+	for i, rt := range rules {
+		c := *rt
+		c.Parent = at.About
+		routes[i] = &c
+	}
+	for _, host := range at.Hosts {
+		r.t.f.Hosts = append(r.t.f.Hosts, &dialect.VirtualHost{
+			Listeners: host.Listeners, Hostnames: host.Hostnames, Routes: routes,
+			Owner: r.o.Key, Age: r.o.Created, Origin: r.origin("hostnames"),
+		})
+	}
+}
+
+// modelHeaders are the names under which rules know the model of a request.
+var modelHeaders = []string{"x-ai-eg-model", "x-envoy-ai-gateway-model", "x-envoy-ai-gateway-llm-model"}
+
+func isModelHeader(n string) bool { return slices.Contains(modelHeaders, strings.ToLower(n)) }
+
+// defaultRequest bounds an exchange whose rule says nothing.
+const defaultRequest = 60 * time.Second
+
+// defaultOwner owns models of rules that say nothing.
+const defaultOwner = "Envoy AI Gateway"
+
+// list adds the models that a rule names exactly to those that are listed.
+func (w *ruleWork) list(conditions []condition) {
+	owner, created := defaultOwner, w.o.Created
+	if o := w.spec.ModelsOwnedBy; o != nil && *o != "" {
+		owner = *o
+	}
+	if c := w.spec.ModelsCreatedAt; c != nil {
+		t, err := time.Parse(time.RFC3339, *c)
+		if err != nil {
+			w.at.fail("modelsCreatedAt", "write one such as 2026-01-01T00:00:00Z", "%q is no time", *c)
+		}
+		created = t
+	}
+	for _, c := range conditions {
+		for _, m := range c.model {
+			if m.Exact != nil {
+				w.listed = append(w.listed, ir.ListedModel{ID: *m.Exact, OwnedBy: owner, Created: created})
+			}
+		}
+	}
+}

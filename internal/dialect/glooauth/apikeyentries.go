@@ -1,0 +1,151 @@
+package glooauth
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/postern-gateway/postern/internal/ir"
+	"github.com/postern-gateway/postern/internal/resource"
+	"github.com/postern-gateway/postern/internal/secret"
+	"github.com/postern-gateway/postern/internal/status"
+)
+
+// entries returns the Secrets that a storage picks. What was made of a group
+// of them before is used again.
+func (r *reader) entries(at string, s *SecretStorage, wanted []ir.MetadataHeader) ir.APIKeyEntries {
+	var out ir.APIKeyEntries
+	picked, skipped, told := 0, 0, 0
+	take := func(p *pick) {
+		picked += p.seen
+		skipped += p.skipped
+		tell := p.problems[:min(len(p.problems), maxSkipped-told)]
+		r.problems = append(r.problems, tell...)
+		told += len(tell)
+		if len(p.group.Entries()) > 0 {
+			out = append(out, p.group)
+		}
+	}
+	key := pickKey(s.LabelSelector, wanted)
+	for _, g := range labelled(r.v, s.LabelSelector) {
+		take(g.Derived(key, func(list []*resource.Object) any { return newPick(list, s.LabelSelector, wanted) }).(*pick))
+	}
+	if len(s.LabelSelector) > 0 && picked == 0 {
+		r.warn(at, "label a Secret of type "+keySecretType, "no Secret has the labels; every caller is refused")
+	}
+	take(newPick(r.referred(at, s), nil, wanted))
+	if skipped > maxSkipped {
+		r.warn(at, "see the first of them", "%d of the Secrets are skipped", skipped)
+	}
+	return out
+}
+
+// referred returns the Secrets that a storage names, but for those that it
+// picks by label too.
+func (r *reader) referred(at string, s *SecretStorage) []*resource.Object {
+	var out []*resource.Object
+	for i, ref := range s.APIKeySecretRefs {
+		ns := cmp.Or(ref.Namespace, r.src.Object.Namespace)
+		o := r.v.Get(resource.SecretKind, ns, ref.Name)
+		switch {
+		case o == nil:
+			p := status.Errorf(r.origin(at), "apiKeySecretRefs[%d]: no Secret %q in %s; its key is refused", i, ref.Name, ns)
+			r.problems = append(r.problems, p.Fix("create it, or correct the name"))
+		case len(s.LabelSelector) > 0 && has(o.Labels, s.LabelSelector), slices.Contains(out, o):
+		default:
+			out = append(out, o)
+		}
+	}
+	return out
+}
+
+// labelled returns the Secrets of all namespaces that have the rarest of the
+// labels; the others are compared later.
+func labelled(v *resource.View, labels map[string]string) []*resource.Group {
+	var least []*resource.Group
+	for i, key := range slices.Sorted(maps.Keys(labels)) {
+		if list := v.GroupsByLabel(resource.SecretKind, key, labels[key]); i == 0 || len(list) < len(least) {
+			least = list
+		}
+	}
+	return least
+}
+
+func has(labels, want map[string]string) bool {
+	for k, v := range want {
+		if got, ok := labels[k]; !ok || got != v {
+			return false
+		}
+	}
+	return true
+}
+
+// pick is what became of a run of Secrets.
+type pick struct {
+	group *ir.APIKeyGroup
+	// seen counts the Secrets that were looked at, skipped those of them that
+	// cannot be an entry, or one only in part; the first have problems.
+	seen, skipped int
+	problems      []status.Problem
+
+	entries []ir.APIKeyEntry
+}
+
+// pickedBy tells apart what is made of one run of Secrets.
+type pickedBy string
+
+func pickKey(labels map[string]string, wanted []ir.MetadataHeader) pickedBy {
+	return pickedBy(fmt.Sprintf("%q %#v", labels, wanted))
+}
+
+// newPick makes entries of the Secrets that have all labels, and problems of
+// those that cannot be one.
+func newPick(list []*resource.Object, labels map[string]string, wanted []ir.MetadataHeader) *pick {
+	p := &pick{}
+	for _, o := range list {
+		if has(o.Labels, labels) {
+			p.seen++
+			p.add(o, wanted)
+		}
+	}
+	p.group, p.entries = ir.NewAPIKeyGroup(slices.Clip(p.entries)), nil
+	return p
+}
+
+func (p *pick) add(o *resource.Object, wanted []ir.MetadataHeader) {
+	s := o.Spec.(*resource.Secret)
+	switch {
+	case len(o.Faults) > 0:
+		p.skip(o, "correct it", "the Secret could not be read in full and is skipped")
+		return
+	case s.Type != keySecretType:
+		p.skip(o, "make its type "+keySecretType, "the Secret is picked for API keys but is of type %q, and skipped", s.Type)
+		return
+	case !s.HasKey(keyDataKey):
+		p.skip(o, "put the key into its data", "the Secret has no %s and is skipped", keyDataKey)
+		return
+	}
+	e := ir.APIKeyEntry{Namespace: o.Namespace, Name: o.Name, Key: ref(o, keyDataKey), Created: o.Created, Origin: o.Origin("")}
+	for i, w := range wanted {
+		if e.Metadata == nil {
+			e.Metadata = make([]secret.Ref, len(wanted))
+		}
+		if s.HasKey(w.Key) {
+			e.Metadata[i] = ref(o, w.Key)
+		} else if w.Required {
+			p.skip(o, "put it into its data", "the Secret has no %s, which %s requires: its key is refused", w.Key, w.Header)
+		}
+	}
+	p.entries = append(p.entries, e)
+}
+
+func (p *pick) skip(o *resource.Object, remedy, format string, args ...any) {
+	if p.skipped++; p.skipped <= maxSkipped {
+		p.problems = append(p.problems, status.Warningf(o.Origin(""), format, args...).Fix("%s", remedy))
+	}
+}
+
+func ref(o *resource.Object, key string) secret.Ref {
+	return secret.Ref{Kind: resource.SecretKind.Kind, Namespace: o.Namespace, Name: o.Name, Key: key}
+}
