@@ -47,6 +47,7 @@ bench:
 # Long runs: streams, reloads under load, leaks, fuzzing.
 soak:
 	POSTERN_SOAK=1 CGO_ENABLED=1 $(GO) test -race -timeout 60m -count 1 ./test/...
+	POSTERN_SOAK=1 $(GO) test -timeout 30m -count 1 -v -run 'ManyKeys|Soak|Handshake' ./internal/authn ./internal/gateway
 	$(MAKE) fuzz FUZZ=2m
 
 clean:

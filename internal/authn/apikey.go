@@ -30,6 +30,8 @@ const keyChallenge = "API key is missing or invalid"
 type APIKey struct {
 	name     string
 	headers  []string
+	params   []string // of the query
+	cookies  []string
 	user     string
 	metadata []ir.MetadataHeader // headers canonical
 	sanitize []string
@@ -68,8 +70,18 @@ func NewAPIKey(name string, cfg *ir.APIKey, ring *KeyRing) (*APIKey, error) {
 func (a *APIKey) Close() { a.ring.leave(a) }
 
 func (a *APIKey) readHeaders(cfg *ir.APIKey) error {
-	if len(cfg.Headers) == 0 {
+	if len(cfg.Headers)+len(cfg.QueryParams)+len(cfg.Cookies) == 0 {
 		return errors.New("no header is named")
+	}
+	a.params, a.cookies = cfg.QueryParams, cfg.Cookies
+	for _, q := range cfg.QueryParams {
+		a.consumed = append(a.consumed, Location{Query: q})
+	}
+	for _, c := range cfg.Cookies {
+		if !validHeaderName(c) { // a cookie's name is a token, too (RFC 6265 section 4.1.1)
+			return fmt.Errorf("%q is no cookie's name", c)
+		}
+		a.consumed = append(a.consumed, Location{Cookie: c})
 	}
 	for _, h := range cfg.Headers {
 		if !validHeaderName(h) {
@@ -104,7 +116,12 @@ func (a *APIKey) readHeaders(cfg *ir.APIKey) error {
 func (a *APIKey) SanitizeHeaders() []string { return a.sanitize }
 
 // InputHeaders are the headers that may hold the credential.
-func (a *APIKey) InputHeaders() []string { return a.headers }
+func (a *APIKey) InputHeaders() []string {
+	if len(a.cookies) > 0 {
+		return append(slices.Clip(a.headers), "Cookie")
+	}
+	return a.headers
+}
 
 // Authenticate finds whose key r carries. It does not wait.
 func (a *APIKey) Authenticate(_ context.Context, r *Request) (Result, error) {
@@ -145,6 +162,27 @@ func (a *APIKey) present(r *Request) (key string, missing int) {
 			return values[0], 0
 		}
 		return "", 0
+	}
+	return a.elsewhere(r)
+}
+
+// elsewhere looks for a key in the query and in cookies.
+func (a *APIKey) elsewhere(r *Request) (key string, missing int) {
+	one := func(values []string) (string, int) {
+		if len(values) == 1 {
+			return values[0], 0
+		}
+		return "", 0
+	}
+	for _, q := range a.params {
+		if values := r.Query[q]; len(values) > 0 {
+			return one(values)
+		}
+	}
+	for _, c := range a.cookies {
+		if values := cookies(r.values("Cookie"), c); len(values) > 0 {
+			return one(values)
+		}
 	}
 	return "", 1
 }

@@ -46,6 +46,8 @@ func (id *Identity) Proven() bool { return id.Method != "" && id.Provider != "" 
 
 // Request is what an authenticator reads of a request.
 type Request struct {
+	// Method may be empty where nothing depends on it.
+	Method string
 	// Header has canonical keys, as net/http makes them.
 	Header http.Header
 	// Sealed has the headers whose values are secret, which are not among
@@ -81,7 +83,7 @@ func (r *Request) values(name string) []string {
 
 // Location is where an accepted credential sat; one field is set. The data
 // plane leaves all of it out of the upstream request.
-type Location struct{ Header, Query string }
+type Location struct{ Header, Query, Cookie string }
 
 // HeaderSet is a header to write on the request.
 type HeaderSet struct {

@@ -39,7 +39,9 @@ const (
 type Basic struct {
 	name     string
 	users    []ir.BasicUser
-	user     string // header
+	file     secret.Ref // zero: none
+	origin   ir.Origin  // of the file
+	user     string     // header
 	sanitize []string
 	refused  [2]*Failure // wrong; missing
 	cache    *TokenCache
@@ -74,7 +76,7 @@ var basicConsumed = []Location{{Header: "Authorization"}}
 // identities refer to it.
 func NewBasic(name string, cfg *ir.BasicAuth, deps Deps) (*Basic, error) {
 	b := &Basic{
-		name: name, users: cfg.Users, cache: deps.Cache, clock: deps.Clock, key: make([]byte, sha256.Size),
+		name: name, users: cfg.Users, file: cfg.File, origin: cfg.Origin, cache: deps.Cache, clock: deps.Clock, key: make([]byte, sha256.Size),
 		places: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
 	}
 	if b.clock == nil {
@@ -102,7 +104,12 @@ func NewBasic(name string, cfg *ir.BasicAuth, deps Deps) (*Basic, error) {
 		return nil, err
 	}
 	b.config = sha256.Sum256(text)
-	b.follow = secret.Follow(deps.Store, len(cfg.Users), func(i int) secret.Ref { return cfg.Users[i].Hash }, b.update)
+	b.follow = secret.Follow(deps.Store, len(cfg.Users)+1, func(i int) secret.Ref {
+		if i == len(cfg.Users) {
+			return cfg.File
+		}
+		return cfg.Users[i].Hash
+	}, b.update)
 	return b, nil
 }
 
@@ -143,6 +150,11 @@ func (b *Basic) update(_ []int, read secret.Read) {
 		}
 		t.users[u.Name] = &basicUser{h, want}
 		decoys[u.Algorithm] = &basicUser{h, make([]byte, len(want))}
+	}
+	if !b.file.IsZero() {
+		v, _ := read(len(b.users))
+		fmt.Fprintf(sum, "%d:%s", len(v.Reveal()), v.Reveal())
+		b.readFile(t, decoys, v)
 	}
 	if delete(decoys, ""); len(decoys) == 0 {
 		decoys["apr1"] = &basicUser{passwordHash{"apr1", "00000000"}, make([]byte, apr1Len)}

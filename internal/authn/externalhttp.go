@@ -20,6 +20,7 @@ import (
 // Envoy, and anything else is the client's answer.
 type externalHTTP struct {
 	cfg      ir.ExternalHTTP
+	patterns externalPatterns
 	url      *url.URL
 	add      http.Header
 	sanitize []string
@@ -48,6 +49,10 @@ func newExternalHTTP(cfg *ir.ExternalAuth, dial Dial) (*externalHTTP, error) {
 				return nil, fmt.Errorf("%q is no header name", name)
 			}
 		}
+	}
+	h.patterns = externalPatterns{
+		request: patternsIn(&h.cfg.RequestHeaders), upstream: patternsIn(&h.cfg.UpstreamHeaders),
+		client: patternsIn(&h.cfg.ClientHeaders), success: patternsIn(&h.cfg.SuccessHeaders),
 	}
 	h.cfg.RequestHeaders, h.cfg.ClientHeaders = canonical(h.cfg.RequestHeaders), canonical(h.cfg.ClientHeaders)
 	h.sanitize = unique(canonical(h.cfg.UpstreamHeaders))
@@ -94,7 +99,7 @@ func (h *externalHTTP) ask(ctx context.Context, q *query) (*decision, error) {
 	case resp.StatusCode >= 500:
 		return nil, fmt.Errorf("it answered %d", resp.StatusCode)
 	case resp.StatusCode >= 200 && resp.StatusCode < 300:
-		return h.consent(resp.Header), nil
+		return h.consent(q.r.Header, resp.Header), nil
 	}
 	return &decision{status: resp.StatusCode, header: h.refusal(resp.Header), text: string(text)}, nil
 }
@@ -125,6 +130,9 @@ func (h *externalHTTP) request(ctx context.Context, q *query) (*http.Request, er
 			req.Header[name] = v
 		}
 	}
+	for _, name := range h.patterns.request.of(q.r.Header) {
+		req.Header[name] = q.r.Header[name]
+	}
 	for name, v := range h.add {
 		req.Header[name] = v
 	}
@@ -142,8 +150,14 @@ func hopHeader(name string) bool {
 }
 
 // consent reads what a 2xx says of the request and of the answer to it.
-func (h *externalHTTP) consent(answer http.Header) *decision {
-	d := &decision{pass: true}
+func (h *externalHTTP) consent(request, answer http.Header) *decision {
+	d := &decision{pass: true, remove: h.patterns.upstream.of(request)}
+	for _, name := range h.patterns.upstream.of(answer) {
+		d.set = append(d.set, headerSets(answer, name, false)...)
+	}
+	for _, name := range h.patterns.success.of(answer) {
+		d.reply = append(d.reply, headerSets(answer, name, false)...)
+	}
 	for _, name := range h.cfg.UpstreamHeaders {
 		d.set = append(d.set, headerSets(answer, name, false)...)
 	}
@@ -172,7 +186,8 @@ func (h *externalHTTP) refusal(answer http.Header) http.Header {
 	out := http.Header{}
 	for name, v := range answer {
 		always := name == "Location" || name == "Www-Authenticate"
-		if hopHeader(name) || !always && len(h.cfg.ClientHeaders) > 0 && !slices.Contains(h.cfg.ClientHeaders, name) {
+		listed := len(h.cfg.ClientHeaders)+len(h.patterns.client) > 0
+		if hopHeader(name) || !always && listed && !slices.Contains(h.cfg.ClientHeaders, name) && !h.patterns.client.take(name) {
 			continue
 		}
 		out[name] = v

@@ -42,8 +42,11 @@ type Deps struct {
 // looked at must be valid for one of the providers that look there.
 type JWT struct {
 	policy    ir.JWTPolicy
+	first     bool // ir.JWTFirst
+	preflight bool // passes
 	providers []*provider
 	places    []*place
+	own       [][]*place // by provider, for first
 	sanitize  []string
 	cache     *TokenCache
 	clock     func() time.Time
@@ -62,7 +65,10 @@ func NewJWT(cfg *ir.JWT, deps Deps) (*JWT, error) {
 	if len(cfg.Providers) == 0 {
 		return nil, errors.New("JWT: no providers")
 	}
-	j := &JWT{policy: cfg.Missing, cache: deps.Cache, clock: deps.Clock}
+	if cfg.Combine != ir.JWTEvery && cfg.Combine != ir.JWTFirst {
+		return nil, fmt.Errorf("JWT: unknown combination %q", cfg.Combine)
+	}
+	j := &JWT{policy: cfg.Missing, first: cfg.Combine == ir.JWTFirst, preflight: cfg.SkipPreflight, cache: deps.Cache, clock: deps.Clock}
 	if j.clock == nil {
 		j.clock = time.Now
 	}
@@ -75,6 +81,7 @@ func NewJWT(cfg *ir.JWT, deps Deps) (*JWT, error) {
 			return nil, fmt.Errorf("JWT provider %q: name: is taken", p.name)
 		}
 		j.providers = append(j.providers, p)
+		j.own = append(j.own, placesOf([]*provider{p}, cfg.Providers[i:i+1]))
 	}
 	j.places = placesOf(j.providers, cfg.Providers)
 	j.sanitize = sanitizeList(j.providers)
@@ -88,13 +95,13 @@ func sanitizeList(providers []*provider) []string {
 	var list []string
 	for _, p := range providers {
 		for _, h := range p.headers {
-			if !slices.Contains(list, h.header) {
-				list = append(list, h.header)
-			}
+			list = append(list, h.header)
+		}
+		if p.payloadHeader != "" {
+			list = append(list, p.payloadHeader)
 		}
 	}
-	slices.Sort(list)
-	return slices.Clip(list)
+	return unique(list)
 }
 
 // SanitizeHeaders is what every Result's Sanitize holds.
@@ -107,8 +114,17 @@ func (j *JWT) InputHeaders() []string {
 		if at.header != "" {
 			out = append(out, at.header)
 		}
+		if at.cookie != "" {
+			out = append(out, "Cookie")
+		}
 	}
 	return out
+}
+
+// isPreflight tells a CORS preflight, which carries no credential
+// (fetch.spec.whatwg.org, CORS-preflight request).
+func isPreflight(r *Request) bool {
+	return r.Method == http.MethodOptions && len(r.Header["Origin"]) > 0 && len(r.Header["Access-Control-Request-Method"]) > 0
 }
 
 // Authenticate verifies the tokens of r. It blocks only while remote keys are
@@ -118,9 +134,16 @@ func (j *JWT) Authenticate(ctx context.Context, r *Request) (Result, error) {
 		return j.given(ctx, r)
 	}
 	var room [maxTokens]found
-	tokens, ok := locate(j.places, r, room[:0])
 	var result Result
 	var failed *Failure
+	if j.preflight && isPreflight(r) {
+		return Result{Sanitize: j.sanitize}, nil
+	}
+	if j.first {
+		result, failed = j.authenticateFirst(ctx, r)
+		return j.conclude(result, failed)
+	}
+	tokens, ok := locate(j.places, r, room[:0])
 	switch {
 	case !ok:
 		failed = refuse(textMultiple, fmt.Errorf("more than %d", maxTokens))
@@ -131,6 +154,11 @@ func (j *JWT) Authenticate(ctx context.Context, r *Request) (Result, error) {
 	default:
 		result, failed = j.verifyAll(ctx, tokens)
 	}
+	return j.conclude(result, failed)
+}
+
+// conclude refuses a failure, unless failed tokens may pass as nobody.
+func (j *JWT) conclude(result Result, failed *Failure) (Result, error) {
 	if failed != nil && j.policy != ir.JWTAllowMissingOrFailed {
 		return Result{}, failed
 	}

@@ -6,6 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,6 +23,10 @@ type provider struct {
 	skew      time.Duration
 	keep      bool
 	headers   []claimHeader
+	// payloadHeader is canonical; spaced are ir.JWTProvider.SpaceDelimited.
+	payloadHeader string
+	spaced        []string
+	itself        [1]*provider
 	// config is the hash of all of it, so that what was cached under another
 	// configuration is never found.
 	config [sha256.Size]byte
@@ -39,6 +46,13 @@ func newProvider(cfg *ir.JWTProvider, deps Deps) (*provider, error) {
 	if cfg.ClockSkew < 0 || cfg.ClockSkew > 24*time.Hour {
 		return nil, fail("clockSkew", fmt.Errorf("%v is not between 0 and 24h", cfg.ClockSkew))
 	}
+	p.itself[0], p.spaced = p, slices.Clone(cfg.SpaceDelimited)
+	if h := cfg.PayloadHeader; h != "" {
+		if !validHeaderName(h) {
+			return nil, fail("payloadHeader", fmt.Errorf("%q is no header name", h))
+		}
+		p.payloadHeader = http.CanonicalHeaderKey(h)
+	}
 	for _, a := range cfg.Audiences {
 		p.audiences = append(p.audiences, bareAudience(a))
 	}
@@ -52,6 +66,11 @@ func newProvider(cfg *ir.JWTProvider, deps Deps) (*provider, error) {
 	for i, h := range cfg.Headers {
 		if !validHeaderName(h.Name) {
 			return nil, fail(fmt.Sprintf("headers[%d]", i), fmt.Errorf("%q is no header name", h.Name))
+		}
+	}
+	for i, c := range cfg.Cookies {
+		if !validHeaderName(c) { // a cookie's name is a token, too (RFC 6265 section 4.1.1)
+			return nil, fail(fmt.Sprintf("cookies[%d]", i), fmt.Errorf("%q is no cookie's name", c))
 		}
 	}
 	for i, q := range cfg.QueryParams {
@@ -122,10 +141,36 @@ func (p *provider) verify(ctx context.Context, t *token, now time.Time) (*verifi
 	if v.set, err = headersOf(t.claims, p.headers); err != nil {
 		return nil, nil, refuse(textFails, err)
 	}
+	if p.payloadHeader != "" {
+		v.set = append(v.set, HeaderSet{Name: p.payloadHeader, Value: t.payload})
+	}
 	v.identities = []Identity{{
-		Provider: p.name, Method: MethodJWT, Issuer: t.issuer, Subject: t.subject, Claims: t.claims,
+		Provider: p.name, Method: MethodJWT, Issuer: t.issuer, Subject: t.subject, Claims: split(t.claims, p.spaced),
 	}}
 	return v, set, nil
+}
+
+// split returns claims in which those named in spaced, if they are texts, are
+// lists of their words.
+func split(claims map[string]any, spaced []string) map[string]any {
+	copied := false
+	for _, name := range spaced {
+		text, ok := claims[name].(string)
+		if !ok {
+			continue
+		}
+		if !copied {
+			claims, copied = maps.Clone(claims), true
+		}
+		words := []any{}
+		for word := range strings.SplitSeq(text, " ") {
+			if word != "" {
+				words = append(words, word)
+			}
+		}
+		claims[name] = words
+	}
+	return claims
 }
 
 // checkSignature fetches remote keys only when there are none yet, or none for

@@ -2,12 +2,14 @@ package authn
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -41,12 +43,14 @@ type Doer interface {
 // until Close. Requests wait for a fetch only when there are no keys yet or
 // none with the kid asked for, and then all for the same fetch.
 type RemoteKeys struct {
-	url     string
-	label   string // of the URL, without credentials and query
-	refresh time.Duration
-	timeout time.Duration
-	client  Doer
-	clock   func() time.Time
+	url string
+	// discover says that url is that of an OpenID configuration.
+	discover bool
+	label    string // of the URL, without credentials and query
+	refresh  time.Duration
+	timeout  time.Duration
+	client   Doer
+	clock    func() time.Time
 
 	good   atomic.Pointer[fetchedKeys]
 	wake   chan struct{} // asks for a fetch now
@@ -93,9 +97,13 @@ func NewRemoteKeys(cfg ir.RemoteKeys, client Doer, clock func() time.Time) (*Rem
 	if c, ok := client.(*http.Client); ok {
 		client = unled(c)
 	}
+	at := cfg.URL
+	if cfg.Discover {
+		at = strings.TrimSuffix(at, "/") + "/.well-known/openid-configuration"
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &RemoteKeys{
-		url:     cfg.URL,
+		url: at, discover: cfg.Discover,
 		label:   u.Scheme + "://" + u.Host + u.EscapedPath(),
 		refresh: max(orDefault(cfg.Refresh, defaultRefresh), minRefresh),
 		timeout: orDefault(cfg.Timeout, defaultTimeout),
@@ -302,7 +310,45 @@ func (r *RemoteKeys) fetch(ctx context.Context) (*KeySet, error) {
 }
 
 func (r *RemoteKeys) get(ctx context.Context) (*KeySet, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, r.url, nil)
+	at := r.url
+	if r.discover {
+		b, err := r.read(ctx, at)
+		if err != nil {
+			return nil, fmt.Errorf("discovery: %w", err)
+		}
+		if at, err = discovered(at, b); err != nil {
+			return nil, fmt.Errorf("discovery: %w", err)
+		}
+	}
+	b, err := r.read(ctx, at)
+	if err != nil {
+		return nil, err
+	}
+	return ParseJWKS(b)
+}
+
+// discovered returns the address of the JWKS out of an OpenID configuration
+// that was fetched from a URL. What came over TLS may not lead away from it.
+func discovered(from string, b []byte) (string, error) {
+	var doc struct {
+		JWKS string `json:"jwks_uri"`
+	}
+	if json.Unmarshal(b, &doc) != nil {
+		return "", errors.New("not an OpenID configuration")
+	}
+	u, err := url.Parse(doc.JWKS)
+	switch {
+	case err != nil || u.Host == "" || u.User != nil || u.Scheme != "https" && u.Scheme != "http":
+		return "", errors.New("its jwks_uri is not an http or https URL")
+	case u.Scheme == "http" && strings.HasPrefix(from, "https:"):
+		return "", errors.New("its jwks_uri leaves https")
+	}
+	return doc.JWKS, nil
+}
+
+// read fetches what is behind a URL.
+func (r *RemoteKeys) read(ctx context.Context, at string) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, at, nil)
 	if err != nil {
 		return nil, errors.New("not a URL that can be fetched")
 	}
@@ -320,8 +366,8 @@ func (r *RemoteKeys) get(ctx context.Context) (*KeySet, error) {
 		return nil, fmt.Errorf("answered %d", resp.StatusCode)
 	}
 	b, err := io.ReadAll(io.LimitReader(resp.Body, MaxKeysBytes+1))
-	if err != nil {
-		return nil, err
+	if err == nil && len(b) > MaxKeysBytes {
+		err = errKeysTooBig
 	}
-	return ParseJWKS(b)
+	return b, err
 }

@@ -54,6 +54,7 @@ var supportedAlgs = map[string]jose.SignatureAlgorithm{
 // token is a token that was taken apart, and of which nothing is proven.
 type token struct {
 	raw      string
+	payload  string // the section, in base64url
 	alg      jose.SignatureAlgorithm
 	kid      string
 	claims   map[string]any
@@ -89,7 +90,7 @@ func parseToken(raw string) (*token, *Failure) {
 	if !ok1 || !ok2 || header == "" || payload == "" || signature == "" || strings.Contains(signature, ".") {
 		return nil, refuse(textForm, nil)
 	}
-	t := &token{raw: raw, expires: never}
+	t := &token{raw: raw, payload: payload, expires: never}
 	h, f := decodeSection("Jwt header", header)
 	if f != nil {
 		return nil, f

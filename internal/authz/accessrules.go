@@ -21,8 +21,10 @@ type AccessInput struct {
 	Path   string
 	Client netip.Addr
 	Header http.Header
-	// Model that the request names; empty: it is not known.
-	Model string
+	// Model that the request names; empty: it is not known, or with ModelLess
+	// the request is for no model.
+	Model     string
+	ModelLess bool
 }
 
 // AccessRules decides by rules in order, of which the first that fits counts,
@@ -243,7 +245,7 @@ func (r *accessRule) holds(addr netip.Addr) bool {
 func (r *accessRule) header(h *ir.AccessHeader, in *AccessInput) misfit {
 	switch {
 	case h.Name == "" && in.Model == "":
-		if r.allow {
+		if r.allow || in.ModelLess {
 			return otherModel
 		}
 	case h.Name == "":

@@ -124,6 +124,9 @@ func TestAccessRulesUnknownModel(t *testing.T) {
 	if d := accessRules(t, true, model).Decide(&AccessInput{}); d.Allowed {
 		t.Errorf("a refused model: %+v", d)
 	}
+	if d := accessRules(t, true, model).Decide(&AccessInput{ModelLess: true}); !d.Allowed {
+		t.Errorf("a request for no model: %+v", d)
+	}
 	model.Allow = true
 	a := accessRules(t, false, model)
 	if d := a.Decide(&AccessInput{}); d.Allowed || !strings.Contains(d.Reason, "not known") {

@@ -2,13 +2,17 @@
 // the kinds of rules and how they are evaluated; who calls is found out by
 // package authn, and what a refusal looks like is the data plane's business.
 //
-//	Input{identities, method, path} ──► Rules ──► Decision{allowed, by which rule, why not}
+//	Input{identities, method, path ...} ──► Rules ─────► Decision{allowed, by which rule, why not}
+//	                                    ──► Policies ──► Ruling{allowed, by which policy's rule}
 //
 // Everything that can be worked out beforehand is, when rules are made ready:
 // a decision parses nothing, and to allow it allocates nothing.
 package authz
 
 import (
+	"net/http"
+	"net/netip"
+
 	"github.com/postern-gateway/postern/internal/authn"
 	"github.com/postern-gateway/postern/internal/ir"
 )
@@ -20,6 +24,23 @@ type Input struct {
 	Method     string
 	// Path is the client's, normalized, before any rewrite and without query.
 	Path string
+
+	// The rest is for Policies.
+
+	// Scheme is "http" or "https"; RawQuery the query; Authority the host in
+	// lower case, with the port if the client wrote one.
+	Scheme, RawQuery, Authority string
+	// Header has canonical names.
+	Header http.Header
+	// PeerID is the SPIFFE ID of the verified client certificate, with its
+	// scheme; empty: there is none.
+	PeerID string
+	// PeerAddress is the connection's other end, Client what trusted proxies
+	// say of it, Local this end. The zero values equal nothing.
+	PeerAddress, Client netip.Addr
+	Local               netip.AddrPort
+	// ServerName is what the client's TLS asked for.
+	ServerName string
 }
 
 // Decision is what rules say of an Input. The zero Decision denies.

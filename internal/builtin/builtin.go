@@ -14,34 +14,59 @@ import (
 	"github.com/postern-gateway/postern/internal/dialect/gatewayapi"
 	"github.com/postern-gateway/postern/internal/dialect/gloo"
 	"github.com/postern-gateway/postern/internal/dialect/gloomesh"
+	"github.com/postern-gateway/postern/internal/dialect/istio"
 	"github.com/postern-gateway/postern/internal/resource"
 	"github.com/postern-gateway/postern/internal/secret"
 	"github.com/postern-gateway/postern/internal/source"
 	"github.com/postern-gateway/postern/internal/source/file"
 )
 
+// Options are what the dialects are told of the gateway. The zero Options are
+// a gateway that is every workload that a resource selects.
+type Options struct {
+	// Workload that the gateway is, for selectors; nil: every one.
+	Workload *Workload
+	// Mesh makes the gateway the side of Workload in a mesh.
+	Mesh *Mesh
+}
+
+// Workload is a namespace, a name and labels.
+type Workload = istio.Workload
+
+// Mesh is what the workload's side of a mesh is told.
+type Mesh = istio.Mesh
+
 // Dialects returns every configuration API family that is understood.
-func Dialects() []dialect.Dialect {
+func Dialects(o Options) []dialect.Dialect {
 	return []dialect.Dialect{
 		gatewayapi.New(),
 		gloo.New(),
 		gloomesh.New(),
 		envoyai.New(),
+		istio.New(istio.Options{Workload: o.Workload, Mesh: o.Mesh}),
 	}
 }
 
 // Names returns what the dialects are called.
 func Names() []string {
 	var out []string
-	for _, d := range Dialects() {
+	for _, d := range Dialects(Options{}) {
 		out = append(out, d.Name)
 	}
 	return out
 }
 
-// Select returns the dialects with the given names; no names mean all of them.
-func Select(names []string) ([]dialect.Dialect, error) {
-	all := Dialects()
+// MeshNames returns what the dialects are called that have rules for the
+// workload's side of a mesh.
+func MeshNames() []string { return []string{istio.New(istio.Options{}).Name} }
+
+// Select returns the dialects with the given names; no names mean all of them,
+// and on the workload's side of a mesh those of MeshNames.
+func Select(names []string, o Options) ([]dialect.Dialect, error) {
+	all := Dialects(o)
+	if o.Mesh != nil && len(names) == 0 {
+		names = MeshNames()
+	}
 	if len(names) == 0 {
 		return all, nil
 	}
@@ -88,11 +113,18 @@ type FileConfig struct {
 	// Placeholders stand in for variables that are not set, which is
 	// otherwise an error.
 	Placeholders bool
+	// NoSecrets leaves the bytes of every Secret unread: the workload's side
+	// of a mesh holds nobody's keys.
+	NoSecrets bool
 }
 
 // Files returns the source of resources in files and folders.
 func Files(c FileConfig) Loader {
 	kinds := Kinds(c.Dialects)
+	if c.NoSecrets {
+		i := slices.IndexFunc(kinds, func(k resource.Kind) bool { return k.GroupKind == resource.SecretKind })
+		kinds[i].KeepSecrets = func(*resource.Object) bool { return false }
+	}
 	opts := resource.Options{Env: c.Env}
 	if c.Placeholders {
 		opts.EnvMode = resource.EnvPlaceholder

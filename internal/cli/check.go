@@ -3,9 +3,11 @@ package cli
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/postern-gateway/postern/internal/credential"
 	"github.com/postern-gateway/postern/internal/status"
 )
 
@@ -14,6 +16,9 @@ type checkOptions struct {
 	resourceOptions
 	output string
 	online bool
+	// connectTo and upstreamCA are as run's, for online.
+	connectTo  []string
+	upstreamCA string
 }
 
 func newCheck(std Streams) *cobra.Command {
@@ -33,7 +38,9 @@ there is an error, 0 if there are warnings alone.`,
 	}
 	o.flags(cmd.Flags())
 	cmd.Flags().StringVarP(&o.output, "output", "o", "text", "`FORMAT` of the output: text or json")
-	cmd.Flags().BoolVar(&o.online, "online", false, "also fetch what the resources point to, such as key sets")
+	cmd.Flags().BoolVar(&o.online, "online", false, "also fetch what the resources point to: key sets, and credentials for providers")
+	cmd.Flags().StringArrayVar(&o.connectTo, "connect-to", nil, "`HOST:PORT=ADDR:PORT`: with --online, dial this address in place of that one; repeatable")
+	cmd.Flags().StringVar(&o.upstreamCA, "upstream-ca", "", "`FILE` of further roots for --online, as PEM")
 	return cmd
 }
 
@@ -44,6 +51,8 @@ type checked struct {
 	Objects  int              `json:"objects"`
 	Problems []status.Problem `json:"problems"`
 	Outcomes []status.Outcome `json:"outcomes"`
+	// Credentials are those that --online fetched.
+	Credentials []credential.Status `json:"credentials,omitempty"`
 }
 
 func (o *checkOptions) run(ctx context.Context, std Streams) error {
@@ -64,25 +73,40 @@ func (o *checkOptions) run(ctx context.Context, std Streams) error {
 	if r.fatal != nil && report.Errors() == 0 {
 		return fmt.Errorf("read resources: %w", r.fatal)
 	}
+	var fetched []credential.Status
 	if o.online {
-		report.Add(checkOnline(ctx, result.Config)...)
+		look, err := o.newOnline(std, r.store)
+		if err != nil {
+			return err
+		}
+		defer look.client.CloseIdleConnections()
+		report.Add(look.keySets(ctx, result.Config)...)
+		var problems []status.Problem
+		fetched, problems = look.credentials(ctx, result.Config)
+		report.Add(problems...)
 		report.Sort()
 	}
-	return o.print(std, result.Objects, report)
+	return o.print(std, result.Objects, report, fetched)
 }
 
-func (o *checkOptions) print(std Streams, objects int, report status.Report) error {
+func (o *checkOptions) print(std Streams, objects int, report status.Report, fetched []credential.Status) error {
 	errs, warnings := report.Errors(), report.Warnings()
 	if o.output == "json" {
 		out := checked{
 			Errors: errs, Warnings: warnings, Objects: objects,
 			Problems: append([]status.Problem{}, report.Problems...), Outcomes: append([]status.Outcome{}, report.Outcomes...),
+			Credentials: fetched,
 		}
 		if err := printJSON(std.Out, out); err != nil {
 			return err
 		}
 	} else {
 		printProblems(std.Out, report.Problems)
+		for _, s := range fetched {
+			if s.Error == "" {
+				fmt.Fprintf(std.Err, "fetched %s: valid until %s\n", s.Name, s.Expires.UTC().Format(time.RFC3339))
+			}
+		}
 		fmt.Fprintf(std.Err, "%s: %s, %s\n", count(objects, "object"), count(errs, "error"), count(warnings, "warning"))
 	}
 	if errs > 0 {

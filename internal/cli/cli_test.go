@@ -160,10 +160,14 @@ func TestExitCodes(t *testing.T) {
 		{"run --drain soon -f " + good, 2, `invalid argument "soon" for "--drain" flag`},
 		{"run --exposed maybe -f " + good, 2, `--exposed "maybe"`},
 		{"run --dialects nope -f " + good, 2, `--dialects: "nope"`},
+		{"run --workload edge -f " + good, 2, `--workload "edge": want NAMESPACE/NAME`},
+		{"run --workload-labels a=b -f " + good, 2, "--workload-labels needs --workload"},
+		{"check --workload a/b --workload-labels a -f " + good, 2, `--workload-labels "a": want key=value,...`},
+		{"check --workload a/b --workload-labels a=b,a=c -f " + good, 2, "label a is written twice"},
 
 		{"simulate now", 2, "takes none"},
 		{"simulate --addr 9000", 2, `address "9000": want HOST:PORT`},
-		{"simulate --default-provider nope", 2, `--default-provider "nope": want openai or huggingface`},
+		{"simulate --default-provider nope", 2, `--default-provider "nope": want openai or huggingface or `},
 		{"simulate --fault nope", 2, "want reset, half, hang, garbage or early-close"},
 		{"simulate --status 99", 2, "want 200 to 599"},
 

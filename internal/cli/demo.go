@@ -25,6 +25,22 @@ type walkthrough struct {
 	// if it is free.
 	port, local int
 	tries       []try
+	// identity is the SPIFFE ID of the gateway where callers prove theirs, and
+	// callers are the workloads whose side of the mesh runs too.
+	identity string
+	callers  []caller
+}
+
+// caller is a workload of the demo's mesh: {name} in a command is its side, on
+// the port local if it is free.
+type caller struct {
+	namespace, name string
+	local           int
+}
+
+// spiffeID is the identity of a caller.
+func (c caller) spiffeID() string {
+	return "spiffe://cluster.local/ns/" + c.namespace + "/sa/" + c.name
 }
 
 // try is one command and what it shows. {base} is the gateway, {dir} the
@@ -35,6 +51,7 @@ type try struct{ shows, command string }
 func walkthroughs() []walkthrough {
 	const prompt = ` -d '{"inputs": "Why put a gateway before an LLM?"}'`
 	const chat = ` -H 'Content-Type: application/json' -d '{"model": "gpt-3.5-turbo", "messages": [{"role": "user", "content": "Why put a gateway before an LLM?"}]}'`
+	const tellMe = ` -H 'Host: dashscope.aliyuncs.com' -H 'Content-Type: application/json' -d '{"messages": [{"role": "user", "content": "Tell me about yourself"}]}'`
 	return []walkthrough{
 		{
 			folder: "gloo-gateway-jwt", title: "Gloo Gateway: a VirtualService before Hugging Face asks for a JWT and a claim",
@@ -59,6 +76,25 @@ func walkthroughs() []walkthrough {
 			tries: []try{
 				{"nobody: 401", "curl -i {base}/huggingface" + prompt},
 				{"a caller with a key: 200", `curl -i {base}/huggingface -H "api-key: mysecretkey" -H 'Content-Type: application/json'` + prompt},
+			},
+		},
+		{
+			folder: "envoy-ai-gateway/today-api-key", title: "Envoy AI Gateway: an AIGatewayRoute to OpenAI by the model, whose BackendSecurityPolicy holds the key",
+			port: 8080, local: 8084,
+			tries: []try{
+				{"the model of the route: 200", "curl -i {base}/v1/chat/completions" + strings.Replace(chat, "gpt-3.5-turbo", "gpt-4o-mini", 1)},
+				{"another model: 404, No matching route", "curl -i {base}/v1/chat/completions" + chat},
+				{"the models that there are: 200, gpt-4o-mini", "curl -i {base}/v1/models"},
+			},
+		},
+		{
+			folder: "asm-egress-gateway", title: "ASM: workloads call DashScope by way of an egress gateway, which knows them by their certificates",
+			port: 80, local: 8087,
+			identity: "spiffe://cluster.local/ns/istio-system/sa/istio-egressgateway",
+			callers:  []caller{{"default", "curl", 8088}, {"default", "sleep", 8089}},
+			tries: []try{
+				{"the workload curl, by its own side of the mesh: 200", "curl -i {curl}" + tellMe},
+				{"the workload sleep, which a policy denies: 403, RBAC: access denied", "curl -i {sleep}" + tellMe},
 			},
 		},
 	}
@@ -112,6 +148,8 @@ type part struct {
 	walkthrough
 	dir     string
 	serving *serving
+	sides   map[string]*serving // of callers, by name
+	at      map[string]string   // where they listen
 }
 
 // add lays a walk-through's resources out and assembles its gateway.
@@ -120,14 +158,15 @@ func (d *demo) add(ctx context.Context, w walkthrough) error {
 	if err := layOut(w.folder, p.dir); err != nil {
 		return err
 	}
+	at := freePort(w.local)
 	ca, err := d.providers.CA().WriteFile(d.dir)
 	if err != nil {
 		return err
 	}
 	o := runOptions{
 		resourceOptions: resourceOptions{paths: []string{p.dir}, exposed: "warn"},
-		bind:            "127.0.0.1", ports: []string{fmt.Sprintf("%d=%s", w.port, freePort(w.local))},
-		upstreamCA: ca, accessLog: "-", drain: 5 * time.Second, bodyBudget: 64 << 20,
+		bind:            "127.0.0.1", ports: []string{fmt.Sprintf("%d=%s", w.port, at)},
+		upstreamCA: ca, accessLog: "-", drain: demoDrain, bodyBudget: demoBodyBudget,
 	}
 	for _, k := range simulate.Kinds() {
 		for _, host := range k.Hosts {
@@ -136,18 +175,29 @@ func (d *demo) add(ctx context.Context, w walkthrough) error {
 	}
 	std := d.std
 	std.Env = demoEnv
+	if w.identity != "" {
+		if o.identity.from, err = d.identify(w.folder, w.identity); err != nil {
+			return err
+		}
+	}
 	if p.serving, err = o.assemble(ctx, std); err != nil {
 		return err
 	}
 	p.serving.quiet = true
 	d.parts = append(d.parts, p)
-	return nil
+	return d.addSides(ctx, &d.parts[len(d.parts)-1], at)
 }
+
+// What each gateway of the demo is bounded by.
+const (
+	demoDrain      = 5 * time.Second
+	demoBodyBudget = 64 << 20
+)
 
 // demoEnv has the keys that the simulated providers take.
 func demoEnv(name string) (string, bool) {
 	switch name {
-	case "OPENAI_API_KEY":
+	case "OPENAI_API_KEY", "API_KEY":
 		return demoOpenAIKey, true
 	case "HF_API_TOKEN":
 		return demoHuggingFaceKey, true
@@ -176,31 +226,34 @@ func layOut(folder, dir string) error {
 	return nil
 }
 
-// freePort returns port if nobody listens on it, or 0: one that the kernel
+// freePort returns port if nobody listens on it, or one that the kernel
 // chooses.
 func freePort(port int) string {
 	addr := fmt.Sprintf("127.0.0.1:%d", port)
 	ln, err := net.Listen("tcp", addr)
 	if err != nil {
-		return "127.0.0.1:0"
+		if ln, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+			return "127.0.0.1:0"
+		}
 	}
 	_ = ln.Close()
-	return addr
+	return ln.Addr().String()
 }
 
 // serve runs every part until ctx ends or one of them fails.
 func (d *demo) serve(ctx context.Context, cancel context.CancelFunc) error {
-	errs := make([]error, len(d.parts))
+	servings := d.servings()
+	errs := make([]error, len(servings))
 	var all sync.WaitGroup
-	for i, p := range d.parts {
+	for i, s := range servings {
 		all.Go(func() {
 			defer cancel()
-			errs[i] = p.serving.gateway.Run(ctx)
+			errs[i] = s.gateway.Run(ctx)
 		})
 	}
-	for _, p := range d.parts {
+	for _, s := range servings {
 		select {
-		case <-p.serving.gateway.Ready():
+		case <-s.gateway.Ready():
 		case <-ctx.Done():
 		}
 	}
@@ -213,21 +266,30 @@ func (d *demo) serve(ctx context.Context, cancel context.CancelFunc) error {
 
 func (d *demo) print() {
 	w := d.std.Err
-	fmt.Fprintf(w, "postern demo: %s, simulated providers, one process. Ctrl-C ends it.\n", count(len(d.parts), "gateway"))
+	fmt.Fprintf(w, "postern demo: %s, simulated providers, one process. Ctrl-C ends it.\n", count(len(d.servings()), "gateway"))
 	fmt.Fprintf(w, "What the providers were sent: curl http://%s/_simulate/requests\n", d.providers.HTTPAddr())
 	for i, p := range d.parts {
-		base := "http://" + p.serving.gateway.Listeners().Addr("", p.port).String()
+		base := p.scheme() + p.serving.gateway.Listeners().Addr("", p.port).String()
 		fmt.Fprintf(w, "\n%d. %s\n   %s serves %s; edit the files there, and it follows.\n", i+1, p.title, base, p.dir)
 		for _, t := range p.tries {
-			fmt.Fprintf(w, "\n   # %s\n   %s\n", t.shows, strings.NewReplacer("{base}", base, "{dir}", p.dir).Replace(t.command))
+			fmt.Fprintf(w, "\n   # %s\n   %s\n", t.shows, p.filled(t.command, base))
 		}
 	}
 	fmt.Fprintln(w, "\nEach request is told of on standard output: who, what was decided, and by which policy.")
 	fmt.Fprintln(w, "postern: ready")
 }
 
+// filled puts addresses and the folder into a command.
+func (p *part) filled(command, base string) string {
+	pairs := []string{"{base}", base, "{dir}", p.dir}
+	for name, at := range p.at {
+		pairs = append(pairs, "{"+name+"}", "http://"+at)
+	}
+	return strings.NewReplacer(pairs...).Replace(command)
+}
+
 func (d *demo) close() {
-	for _, p := range d.parts {
-		p.serving.close()
+	for _, s := range d.servings() {
+		s.close()
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/postern-gateway/postern/internal/builtin"
 	"github.com/postern-gateway/postern/internal/compile"
 	"github.com/postern-gateway/postern/internal/dataplane/forward"
+	"github.com/postern-gateway/postern/internal/dialect"
 	"github.com/postern-gateway/postern/internal/gateway"
 	"github.com/postern-gateway/postern/internal/keep"
 	"github.com/postern-gateway/postern/internal/secret"
@@ -29,6 +30,8 @@ type resourceOptions struct {
 	dialects []string
 	gateway  string
 	exposed  string
+	workload workloadOptions
+	mesh     *builtin.Mesh // nil: a gateway
 }
 
 func (o *resourceOptions) flags(f *pflag.FlagSet) {
@@ -36,6 +39,20 @@ func (o *resourceOptions) flags(f *pflag.FlagSet) {
 	f.StringSliceVar(&o.dialects, "dialects", nil, "`LIST` of the families of resources to read: "+strings.Join(builtin.Names(), ",")+" (default all)")
 	f.StringVar(&o.gateway, "gateway", "", "serve this Gateway only: `NAMESPACE/NAME`")
 	f.StringVar(&o.exposed, "exposed", "warn", "`ACTION` where a route carries a provider credential and asks nobody who they are: warn, or deny, which closes it")
+	o.workload.flags(f)
+}
+
+// selected returns the dialects that the flags ask for.
+func (o *resourceOptions) selected() ([]dialect.Dialect, error) {
+	w, err := o.workload.workload()
+	if err != nil {
+		return nil, err
+	}
+	dialects, err := builtin.Select(o.dialects, builtin.Options{Workload: w, Mesh: o.mesh})
+	if err != nil {
+		return nil, usageError{err}
+	}
+	return dialects, nil
 }
 
 // read is the resources as they were read once, without being served.
@@ -58,14 +75,14 @@ func (o *resourceOptions) load(ctx context.Context, std Streams, placeholders bo
 	if _, err := o.exposure(); err != nil {
 		return nil, err
 	}
-	dialects, err := builtin.Select(o.dialects)
+	dialects, err := o.selected()
 	if err != nil {
-		return nil, usageError{err}
+		return nil, err
 	}
 	r := &read{store: secret.NewStore()}
 	r.source = builtin.Files(builtin.FileConfig{
 		Paths: o.paths, Stdin: std.In, Dialects: dialects, Store: r.store,
-		Env: std.Env, Placeholders: placeholders,
+		Env: std.Env, Placeholders: placeholders, NoSecrets: o.mesh != nil,
 	})
 	r.update, r.fatal = r.source.Load(ctx)
 	return r, nil
@@ -94,9 +111,9 @@ func (o *resourceOptions) exposure() (compile.Exposure, error) {
 
 // pipeline returns what turns the resources into a snapshot.
 func (o *resourceOptions) pipeline(deps compile.Deps) (*gateway.Pipeline, error) {
-	dialects, err := builtin.Select(o.dialects)
+	dialects, err := o.selected()
 	if err != nil {
-		return nil, usageError{err}
+		return nil, err
 	}
 	if deps.Exposed, err = o.exposure(); err != nil {
 		return nil, err

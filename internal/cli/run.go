@@ -12,6 +12,7 @@ import (
 type runOptions struct {
 	resourceOptions
 	identity   identityOptions
+	meshSide   meshOptions
 	bind       string
 	ports      []string
 	connectTo  []string
@@ -57,6 +58,7 @@ func (o *runOptions) serveFlags(f *pflag.FlagSet) {
 	f.StringArrayVar(&o.allow, "allow-destination", nil, "`CIDR` that may be dialled in spite of --guard-destinations; repeatable")
 	f.StringVar(&o.upstreamCA, "upstream-ca", "", "`FILE` of further roots for upstream TLS, as PEM")
 	o.identity.flags(f)
+	o.meshSide.flags(f)
 	f.StringVar(&o.admin, "admin", "127.0.0.1:9901", "`ADDR` of the admin listener; empty for none")
 	f.StringVar(&o.health, "health", "", "`ADDR` of a listener for /livez, /readyz and /metrics alone (default none)")
 	f.StringVar(&o.accessLog, "access-log", "-", "`FILE` of the access log; - is standard output, empty for none")

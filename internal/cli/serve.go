@@ -47,6 +47,10 @@ type serving struct {
 // assemble builds everything that serves, without serving yet. Resources that
 // cannot be decoded are an error here.
 func (o *runOptions) assemble(ctx context.Context, std Streams) (*serving, error) {
+	var err error
+	if o.mesh, err = o.newMesh(); err != nil {
+		return nil, usageError{err}
+	}
 	r, err := o.load(ctx, std, false)
 	if err != nil {
 		return nil, err
@@ -55,6 +59,9 @@ func (o *runOptions) assemble(ctx context.Context, std Streams) (*serving, error
 		return nil, r.refuse(std.Err)
 	}
 	s := &serving{std: std, metrics: telemetry.NewMetrics(), kept: new(keep.Keep), log: slog.New(slog.NewTextHandler(std.Err, nil))}
+	if text := exposedMesh(o.mesh); text != "" {
+		s.log.Warn(text)
+	}
 	dialer, err := gateway.NewDialer(o.connectTo)
 	if err != nil {
 		return nil, usageError{err}
@@ -77,7 +84,7 @@ func (o *runOptions) assemble(ctx context.Context, std Streams) (*serving, error
 		KeyClient: client, Identity: o.identity.given(),
 		Forward: forward.Deps{
 			Store: r.store, Clock: time.Now, Log: s.log, Dial: dialer.Dial, Roots: roots, Upgrades: upgrades,
-			Client: client, Machine: keyClient(&gateway.Dialer{ConnectTo: dialer.ConnectTo}, roots),
+			Client: client, Env: std.Env, Machine: keyClient(&gateway.Dialer{ConnectTo: dialer.ConnectTo}, roots),
 		},
 	})
 	if err != nil {
@@ -161,7 +168,7 @@ func (s *serving) recorders() telemetry.Recorders {
 func (s *serving) observe(tokens *authn.TokenCache) {
 	sources := telemetry.Sources{
 		Version:   version,
-		BodyBytes: s.gateway.Budget().Used,
+		BodyBytes: s.gateway.Budget().Used, Handshakes: s.gateway.Listeners().Handshakes,
 		Tokens: func() (hits, misses uint64, entries, bytes int) {
 			entries, bytes = tokens.Len()
 			return tokens.Hits(), tokens.Misses(), entries, bytes
@@ -175,6 +182,9 @@ func (s *serving) observe(tokens *authn.TokenCache) {
 		},
 		Credentials: s.credentials,
 		Ejected:     func() map[string]int { return ejected(keep.All[*forward.Upstream](s.kept)) },
+	}
+	if s.own != nil {
+		sources.IdentityEnds = func() time.Time { return s.own.Status().NotAfter }
 	}
 	if s.lines != nil {
 		sources.LostLines = s.lines.Lost

@@ -27,8 +27,9 @@ func newSimulate(std Streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "simulate",
 		Short: "Run the simulated providers alone",
-		Long: `Serve simulated LLM providers on loopback: OpenAI and Hugging Face, told apart by
-the Host of a request. They refuse a wrong key as the real ones do, answer the
+		Long: `Serve simulated LLM providers on loopback: OpenAI, Hugging Face, Bedrock and DashScope,
+told apart by the Host of a request; and what vouches for a gateway to a cloud: an OIDC issuer,
+AWS's token service and its metadata servers. They refuse a wrong key as the real ones do, answer the
 same to the same question, and show what they were sent, credentials as
 fingerprints, at /_simulate/requests.
 
@@ -101,12 +102,13 @@ func startSimulator(ctx context.Context, std Streams, c simulatorConfig) (*simul
 		return nil, usageError{fmt.Errorf("--default-provider %q: want %s", c.anyHost, providerNames())}
 	}
 	var providers []simulate.Provider
+	cloud := simulate.NewCloud(simulate.CloudConfig{})
 	for _, k := range simulate.Kinds() {
 		hosts := k.Hosts
 		if k.Name == c.anyHost {
 			hosts = nil
 		}
-		providers = append(providers, k.New(simulate.ProviderConfig{Keys: keys, Hosts: hosts}))
+		providers = append(providers, k.New(simulate.ProviderConfig{Keys: keys, Hosts: hosts, Cloud: cloud}))
 	}
 	for _, addr := range []string{c.http, c.https} {
 		if _, _, err := net.SplitHostPort(addr); err != nil {

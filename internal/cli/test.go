@@ -95,7 +95,7 @@ type testLoader struct {
 }
 
 func newTestLoader(std Streams) *testLoader {
-	kinds := builtin.Kinds(builtin.Dialects())
+	kinds := builtin.Kinds(builtin.Dialects(builtin.Options{}))
 	return &testLoader{std: std, kinds: kinds, decoder: resource.NewDecoder(kinds, resource.Options{Env: std.Env, EnvMode: resource.EnvPlaceholder})}
 }
 
@@ -103,19 +103,28 @@ func newTestLoader(std Streams) *testLoader {
 func (l *testLoader) load(ctx context.Context, r policytest.Resources) *policytest.Loaded {
 	store := secret.NewStore()
 	out := &policytest.Loaded{Deps: offline(store)}
+	l.decode(policytest.ScaffoldFile, r.Scaffold, store, out) // the first of a name counts
 	if len(r.Paths) > 0 {
 		l.files(ctx, r.Paths, store, out)
 	}
 	l.decode(r.File, r.Inline, store, out)
-	l.decode(policytest.ScaffoldFile, r.Scaffold, store, out)
 	if len(out.Fatal) > 0 {
 		return out
 	}
-	p := gateway.NewPipeline(builtin.Dialects(), compile.New(out.Deps), "")
+	p := gateway.NewPipeline(builtin.Dialects(gatewayOf(r.Workload)), compile.New(out.Deps), "")
 	var report status.Report
 	out.Config, report, _ = p.Translate(resource.NewSet(out.Objects, l.kinds))
 	out.Report.Join(report)
 	return out
+}
+
+// gatewayOf is what a test says of the gateway, as --workload does. Without
+// labels it says too little to select by.
+func gatewayOf(w *policytest.Workload) builtin.Options {
+	if w == nil || w.Namespace == "" || len(w.Labels) == 0 {
+		return builtin.Options{}
+	}
+	return builtin.Options{Workload: &builtin.Workload{Namespace: w.Namespace, Labels: w.Labels}}
 }
 
 // decode takes documents as a file's.
@@ -134,7 +143,7 @@ func (l *testLoader) decode(file string, text []byte, store *secret.Store, out *
 
 // files reads files and folders as run does.
 func (l *testLoader) files(ctx context.Context, paths []string, store *secret.Store, out *policytest.Loaded) {
-	source := builtin.Files(builtin.FileConfig{Paths: paths, Dialects: builtin.Dialects(), Store: store, Env: l.std.Env, Placeholders: true})
+	source := builtin.Files(builtin.FileConfig{Paths: paths, Dialects: builtin.Dialects(builtin.Options{}), Store: store, Env: l.std.Env, Placeholders: true})
 	u, err := source.Load(ctx)
 	out.Report.Add(u.Problems...)
 	if err != nil {

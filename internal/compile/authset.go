@@ -46,7 +46,7 @@ func (rb *routeBuilder) authSet(s ir.Step) (dataplane.Stage, error) {
 	if err != nil {
 		return nil, err
 	}
-	rb.sanitize = append(rb.sanitize, a.SanitizeHeaders()...)
+	rb.sanitize = append(append(rb.sanitize, a.SanitizeHeaders()...), userHeaders(s.AuthSet)...)
 	rb.inputs = append(rb.inputs, a.InputHeaders()...)
 	return filter.NewAuthenticateSet(a.Set, userHeaders(s.AuthSet), s.Slot, s.Origin), nil
 }
@@ -97,6 +97,8 @@ func userHeaders(cfg *ir.AuthSet) []string {
 			name = m.Token.UserHeader
 		case m.External != nil:
 			name = m.External.UserHeader
+		case m.Verified != nil:
+			name = m.Verified.UserHeader
 		}
 		if name != "" {
 			out = append(out, http.CanonicalHeaderKey(name))

@@ -77,15 +77,14 @@ var (
 func (c *clients) Admit(state *tls.ConnectionState, now time.Time) (dataplane.Admission, error) {
 	a := dataplane.Admission{By: c}
 	trust, err := c.trust.Get()
-	if err != nil {
-		return a, err
-	}
 	a.By = trust
-	if state == nil || len(state.PeerCertificates) == 0 {
-		if c.optional {
-			return a, nil
-		}
+	switch none := state == nil || len(state.PeerCertificates) == 0; {
+	case none && !c.optional:
 		return a, errNoClient
+	case none:
+		return a, nil
+	case err != nil:
+		return a, err
 	}
 	if a.Until, err = trust.vouch(state, now); err != nil {
 		return a, err

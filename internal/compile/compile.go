@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/postern-gateway/postern/internal/authn"
+	"github.com/postern-gateway/postern/internal/authz"
 	"github.com/postern-gateway/postern/internal/credential"
 	"github.com/postern-gateway/postern/internal/dataplane"
 	"github.com/postern-gateway/postern/internal/dataplane/forward"
@@ -51,14 +52,14 @@ type Deps struct {
 	Clock     func() time.Time
 	Log       *slog.Logger
 	Exposed   Exposure
-	// Identity says whether the Store gets a workload certificate of our own.
-	Identity Identity
 	// Rehearse says that the snapshot is for dataplane.Rehearse: every step
 	// tells what it does. JWKS and Answer are what is known of other servers,
 	// which nobody asks; a set of keys by its URL.
 	Rehearse bool
 	JWKS     map[string]*authn.KeySet
 	Answer   func(m *ir.AuthMethod) *authn.ServerAnswer
+	// Identity says whether the Store gets a workload certificate of our own.
+	Identity Identity
 }
 
 // Compiler turns configurations into snapshots, and uses what did not change
@@ -151,7 +152,10 @@ type run struct {
 	used   []*built
 	next   map[*ir.Route]*built
 	hosts  map[hostKey]*builtHost
-	keys   map[any]string // of kept things, by the identity of their configuration
+	open   map[*ir.Route]bool // routes that someone without a client certificate reaches
+	keys   map[any]string     // of kept things, by the identity of their configuration
+	// policies that were made ready for another route of this run.
+	policies map[*ir.Authorization]*authz.Policies
 }
 
 // Compile returns the snapshot of cfg. It never fails as a whole: what cannot
@@ -161,7 +165,7 @@ func (c *Compiler) Compile(cfg *ir.Config) *Compiled {
 		Compiler: c, config: cfg,
 		out:  &Compiled{Snapshot: &dataplane.Snapshot{}},
 		next: map[*ir.Route]*built{}, hosts: map[hostKey]*builtHost{},
-		keys: map[any]string{},
+		open: openRoutes(cfg), keys: map[any]string{}, policies: map[*ir.Authorization]*authz.Policies{},
 	}
 	for _, err := range ir.Validate(cfg) {
 		r.out.Report.Add(status.Errorf(ir.Origin{Kind: "gateway", Name: "model"}, "%v", err))

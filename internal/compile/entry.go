@@ -31,7 +31,7 @@ func (rb *routeBuilder) describe(r *dataplane.Route) {
 	r.Entry.Asks = len(rb.rt.Asks()) > 0
 	r.Entry.Forwards = rb.rt.Action.Forward != nil
 	if rb.looksAtModel() && !rb.shut {
-		r.Entry.Key = rb.entryKey(r.Sanitize)
+		r.Entry.Key = rb.entryKey(r.Sanitize, r.Brought)
 	}
 	if list := rb.rt.Action.Models; list != nil {
 		r.Lists = true
@@ -50,8 +50,9 @@ func (rb *routeBuilder) looksAtModel() bool {
 	return false
 }
 
-// entryKey tells what the stages do that find out who calls.
-func (rb *routeBuilder) entryKey(sanitize []string) string {
+// entryKey tells what the stages do that find out who calls, and which headers
+// are set aside for them.
+func (rb *routeBuilder) entryKey(headers ...[]string) string {
 	type entered struct{ policy any }
 	n := 0 // stages
 	var parts []any
@@ -72,7 +73,7 @@ func (rb *routeBuilder) entryKey(sanitize []string) string {
 			parts = append(parts, s)
 		}
 	}
-	return keep.Key("entry", []any{parts, sanitize})
+	return keep.Key("entry", []any{parts, headers})
 }
 
 // listed returns a model as OpenAI's API shows it ("The model object").

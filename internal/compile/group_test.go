@@ -223,6 +223,44 @@ func TestSecurityRow28RematchIntoAGroup(t *testing.T) {
 	}
 }
 
+// TestGroupReadsWhatCame: where a member changes the body before it asks who
+// calls, that is undone for another route, which is chosen by what the client
+// sent.
+func TestGroupReadsWhatCame(t *testing.T) {
+	b := newBench(t, ExposedWarn)
+	put(b, "alice/api-key=MARKER-alice", "bob/api-key=MARKER-bob")
+	early := ir.Step{Phase: ir.PhasePre, Transform: &ir.Transform{Rules: []ir.TransformRule{{
+		Request: &ir.Template{MergeJSON: []ir.MergeMember{{Path: "model", Text: "\"model-b\""}}},
+	}}}}
+	limit := ir.Step{Phase: ir.PhasePre, BodyLimit: &ir.BodyLimit{Bytes: 30}}
+	va, vb := newVendor(t, "a", nil), newVendor(t, "b", nil)
+	a := routed("a", exactly("model-a"), limit, early, keysOf("api-key", "alice"))
+	a.Action = forwardTo("a")
+	second := routed("b", exactly("model-b"), keysOf("x-bob-key", "bob"))
+	second.Action = forwardTo("b")
+	s := newSite(t, b, many([]*ir.Upstream{va.upstream(nil), vb.upstream(nil)}, a, second), 1<<20)
+	const alice, bob = "Api-Key: MARKER-alice", "X-Bob-Key: MARKER-bob"
+	long := `{"model":"model-b","x":"` + strings.Repeat("x", 100) + `"}`
+	for _, tc := range []struct {
+		name, body string
+		header     []string
+		status     int
+		to         *vendor
+		want       string
+	}{
+		{"the member itself", `{"model":"model-a"}`, []string{alice}, 200, va, `{"model":"model-b"}`},
+		{"the other, which wants its own key", `{"model":"model-b"}`, []string{alice}, 401, nil, ""},
+		{"the other", `{"model":"model-b" }`, []string{alice, bob}, 200, vb, `{"model":"model-b" }`},
+		{"beyond the member's limit", long, []string{bob}, 200, vb, long},
+	} {
+		status, text := s.post(strings.NewReader(tc.body), tc.header...)
+		got := append(va.take(), vb.take()...)
+		if status != tc.status || tc.to == nil && len(got) > 0 || tc.to != nil && (len(got) != 1 || text != tc.to.name || got[0].Body != tc.want) {
+			t.Errorf("%s: %d %q, sent on: %+v", tc.name, status, text, got)
+		}
+	}
+}
+
 // TestBadModelMatchClosesItsModels: an expression that cannot be compiled
 // closes what it could have taken, and not the routes without a model.
 func TestBadModelMatchClosesItsModels(t *testing.T) {

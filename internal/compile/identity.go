@@ -41,5 +41,25 @@ func (r *run) identityCheck(own bool, c check) {
 	}
 }
 
+// openRoutes returns the routes that a caller reaches without having shown a
+// client certificate.
+func openRoutes(c *ir.Config) map[*ir.Route]bool {
+	open := map[*ir.Route]bool{}
+	for _, l := range c.Listeners {
+		if l.TLS.AsksClients() {
+			continue
+		}
+		if l.Otherwise != nil {
+			open[l.Otherwise] = true
+		}
+		for _, h := range l.Hosts {
+			for _, rt := range h.Routes {
+				open[rt] = true
+			}
+		}
+	}
+	return open
+}
+
 // usesIdentity reports whether an upstream is shown the workload certificate.
 func usesIdentity(u *ir.Upstream) bool { return u.TLS != nil && u.TLS.Identity }

@@ -19,6 +19,7 @@ import (
 type built struct {
 	route     *dataplane.Route
 	upstreams []*ir.Upstream // inputs besides the route
+	open      bool           // some listener of it asks nobody for a certificate
 	report    status.Report
 	checks    []check
 	exposed   bool
@@ -39,7 +40,7 @@ func (r *run) route(rt *ir.Route) *built {
 	}
 	reached := r.reached(rt)
 	b := r.routes[rt]
-	if b == nil || !slices.Equal(b.upstreams, reached) {
+	if b == nil || !slices.Equal(b.upstreams, reached) || b.open != r.open[rt] {
 		b = r.build(rt, reached)
 		r.out.Built++
 	}
@@ -67,6 +68,11 @@ func (r *run) reached(rt *ir.Route) []*ir.Upstream {
 					out = append(out, r.config.Upstreams[name])
 				}
 			}
+			if s.Authorization != nil {
+				for _, name := range s.Authorization.Upstreams() {
+					out = append(out, r.config.Upstreams[name])
+				}
+			}
 			if s.JWT != nil {
 				for _, p := range s.JWT.Providers {
 					if p.Keys.Remote != nil && p.Keys.Remote.Upstream != "" {
@@ -89,7 +95,7 @@ func (r *run) reached(rt *ir.Route) []*ir.Upstream {
 
 // build compiles a route from nothing.
 func (r *run) build(rt *ir.Route, reached []*ir.Upstream) *built {
-	b := &built{upstreams: reached, session: r.deps.Keep.Begin()}
+	b := &built{upstreams: reached, open: r.open[rt], session: r.deps.Keep.Begin()}
 	rb := &routeBuilder{run: r, rt: rt, b: b}
 	stages, guards := rb.stages()
 	b.route = &dataplane.Route{Name: rt.Name, Origin: rt.Origin, Stages: stages, Guards: guards, Sanitize: rb.sanitized(), Brought: rb.brought()}
@@ -184,7 +190,7 @@ func (rb *routeBuilder) closed(err error) dataplane.Stage {
 // and whether it is to be closed for that.
 func (rb *routeBuilder) closedByExposure() bool {
 	carries := rb.config.Carries(rb.rt)
-	if len(carries) == 0 || len(rb.rt.Asks()) > 0 || rb.rt.Action.Forward == nil {
+	if len(carries) == 0 || len(rb.rt.Asks()) > 0 || rb.rt.Action.Forward == nil || !rb.b.open {
 		return false
 	}
 	rb.b.exposed = true

@@ -62,7 +62,7 @@ func (r *run) sockets() {
 func (r *run) listener(l *ir.Listener) *dataplane.Listener {
 	out := &dataplane.Listener{
 		Name: l.Name, Gateway: l.Gateway, Port: l.Port, Origin: l.Origin,
-		Limits:      limits(l.HTTP),
+		Limits: limits(l.HTTP), Paths: l.HTTP.PathNormalization,
 		TrustedHops: l.HTTP.TrustedHops, Via: l.HTTP.Via,
 		ServerName:    cmp.Or(l.HTTP.ServerName, "envoy"),
 		ForwardedPort: l.HTTP.AppendForwardedPort,
@@ -78,6 +78,9 @@ func (r *run) listener(l *ir.Listener) *dataplane.Listener {
 			stage = r.closedFor(s.Origin, err)
 		}
 		out.Stages = append(out.Stages, r.traced(stage, &l.HTTP.Steps[i]))
+	}
+	if l.Otherwise != nil {
+		out.Otherwise = r.route(l.Otherwise).route
 	}
 	var hosts []match.HostEntry[*dataplane.VirtualHost]
 	for _, h := range l.Hosts {

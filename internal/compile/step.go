@@ -111,6 +111,8 @@ func (r *run) stage(s ir.Step, rb *routeBuilder) (dataplane.Stage, error) {
 	switch {
 	case s.Closed != nil:
 		return dataplane.Closed(s.Closed), nil
+	case s.Direct != nil:
+		return filter.NewDirect(s.Direct)
 	case s.Headers != nil:
 		return filter.NewHeaders(s.Headers, r.deps.Store, s.Origin)
 	case s.CORS != nil:
@@ -145,6 +147,8 @@ func (r *run) stage(s ir.Step, rb *routeBuilder) (dataplane.Stage, error) {
 		return rb.jwt(s)
 	case s.AuthSet != nil:
 		return rb.authSet(s)
+	case s.Authorization != nil:
+		return rb.authorization(s)
 	case s.Mirror != nil:
 		return rb.mirror(s)
 	}

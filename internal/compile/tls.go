@@ -81,13 +81,17 @@ func (r *run) listenerTLS(l *ir.Listener, to *dataplane.Listener) (handshake, er
 		if meansNothing(offered, ignored) {
 			config.NextProtos = nil
 		}
+		var missing error
 		for _, p := range pairs {
-			if cert, err := p.Get(); err == nil {
-				config.Certificates = append(config.Certificates, cert)
+			cert, err := p.Get()
+			if err != nil {
+				missing = err
+				continue
 			}
+			config.Certificates = append(config.Certificates, cert)
 		}
 		if len(config.Certificates) == 0 {
-			return nil, errors.New("no certificate can be used")
+			return nil, fmt.Errorf("no certificate can be used: %w", missing)
 		}
 		return config, clients(config)
 	}, nil

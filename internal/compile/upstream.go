@@ -109,13 +109,13 @@ func (rb *routeBuilder) upstream(u *ir.Upstream) (*forward.Upstream, error) {
 			return pool, nil
 		}
 	}
-	rb.b.checks = append(rb.b.checks, check{origin: u.Origin, err: pool.Check})
+	rb.b.checks = append(rb.b.checks, check{origin: u.Origin, err: pool.CheckTLS})
 	if u.Credential != nil {
 		origin := u.Credential.Origin
 		if origin == (ir.Origin{}) {
 			origin = u.Origin
 		}
-		rb.b.checks = append(rb.b.checks, check{origin: origin, fetched: pool.Credential})
+		rb.b.checks = append(rb.b.checks, check{origin: origin, err: pool.CheckCredential}, check{origin: origin, fetched: pool.Credential})
 	}
 	return pool, nil
 }

@@ -6,12 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/aws-sdk-go-v2/service/sts/types"
 	"github.com/aws/smithy-go"
@@ -50,11 +52,20 @@ type roles struct {
 // newRoles returns roles of a region, or at another endpoint if that is not
 // empty. Nothing is repeated here: the Rotator backs off.
 func newRoles(region, endpoint string, d Deps) *roles {
-	o := sts.Options{Region: region, Retryer: aws.NopRetryer{}, Credentials: aws.AnonymousCredentials{}, HTTPClient: d.Client}
+	o := sts.Options{Region: region, Retryer: aws.NopRetryer{}, Credentials: aws.AnonymousCredentials{}, HTTPClient: d.Client, HTTPSignerV4: forgetful{}}
 	if endpoint != "" {
 		o.BaseEndpoint = aws.String(endpoint)
 	}
 	return &roles{sts.New(o), d}
+}
+
+// forgetful signs by a signer of its own each time. The SDK's keeps what it
+// derives by the id of the keys alone, also where their secret was corrected.
+type forgetful struct{}
+
+// SignHTTP signs r.
+func (forgetful) SignHTTP(ctx context.Context, c aws.Credentials, r *http.Request, hash, service, region string, at time.Time, o ...func(*v4.SignerOptions)) error {
+	return v4.NewSigner().SignHTTP(ctx, c, r, hash, service, region, at, o...)
 }
 
 // assuming says how keys of a role are got, given how those of who assumes it

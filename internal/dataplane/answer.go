@@ -78,6 +78,8 @@ func (s closedStage) Run(_ context.Context, _ *Exchange) *Answer { return Closed
 // the gateway's own carries its decision id.
 func (e *Exchange) write(a *Answer) {
 	h := e.Response.Header()
+	told := a
+	a = e.forGRPC(a)
 	for k, v := range a.Header {
 		h[k] = v
 	}
@@ -87,7 +89,8 @@ func (e *Exchange) write(a *Answer) {
 	h.Set("Content-Length", strconv.Itoa(len(a.Body)))
 	h.Set("X-Postern-Decision", e.Record.Decision)
 	e.FinishHeader(a.Status, h, a.Verdict == Allowed)
-	e.Record.decide(a)
+	e.Record.decide(told)
+	e.Record.Status = a.Status
 	skip := e.dismissBody()
 	e.Response.WriteHeader(a.Status)
 	if e.Method != http.MethodHead {

@@ -69,9 +69,13 @@ type Listener struct {
 	Limits Limits
 	// Stages run before a route is chosen.
 	Stages []Stage
+	// Otherwise takes what no route takes; nil: 404.
+	Otherwise *Route
 	// TrustedHops, Via, ServerName, ForwardedPort and KeepRequestID are as in
 	// ir.HTTPSettings, defaults filled in.
-	TrustedHops   int
+	TrustedHops int
+	// Paths says what is made of a request's path.
+	Paths         ir.PathNormalization
 	Via           string
 	ServerName    string
 	ForwardedPort bool

@@ -12,6 +12,7 @@ import (
 	"github.com/postern-gateway/postern/internal/authn"
 	"github.com/postern-gateway/postern/internal/dataplane/match"
 	"github.com/postern-gateway/postern/internal/ir"
+	"github.com/postern-gateway/postern/internal/secret"
 )
 
 // Stage is one step of a route. It returns nil to go on, and an Answer to end
@@ -26,6 +27,16 @@ type StageFunc func(ctx context.Context, e *Exchange) *Answer
 
 // Run calls f.
 func (f StageFunc) Run(ctx context.Context, e *Exchange) *Answer { return f(ctx, e) }
+
+// As returns what a stage can do besides running, if it can: the stage itself,
+// or the one that it stands for.
+func As[T any](s Stage) (T, bool) {
+	if u, ok := s.(interface{ Unwrap() Stage }); ok {
+		s = u.Unwrap()
+	}
+	t, ok := s.(T)
+	return t, ok
+}
 
 // Exchange gathers what one request brings and what happens to it. Stages
 // read and change it in turn; it belongs to one goroutine at a time.
@@ -54,6 +65,8 @@ type Exchange struct {
 	Client netip.Addr
 	// Peer is the address and port of the connection's other end.
 	Peer string
+	// Local is this end of the connection; the zero value: unknown.
+	Local netip.AddrPort
 	// TLS is the client's connection state; nil for plain HTTP.
 	TLS *tls.ConnectionState
 	// PeerID is the SPIFFE ID of the verified client certificate; empty without one.
@@ -88,6 +101,7 @@ type Exchange struct {
 	// Proto is the HTTP major version of the client's request.
 	Proto int
 
+	paths     ir.PathNormalization
 	trace     *Trace // nil, unless it is rehearsed
 	query     url.Values
 	collected *[]byte
@@ -130,8 +144,16 @@ type Outbound struct {
 type SecretHeader struct {
 	Name  string
 	Value func() (string, error)
-	// From names the secret, for people; empty: it has no name.
-	From string
+	// Ref is the secret that the value is; nil: it was written or made.
+	Ref *secret.Ref
+}
+
+// Source says where the value comes from, for people.
+func (s *SecretHeader) Source() string {
+	if s.Ref == nil {
+		return "what a step wrote or made of a credential"
+	}
+	return s.Ref.String()
 }
 
 // Query returns the parsed query. Pairs that do not parse are left out.
@@ -179,7 +201,7 @@ func (e *Exchange) OnRead(f func()) { e.onRead = f }
 // left out, and changes to the answer's headers.
 type Mark struct {
 	outbound          Outbound
-	consumed          []string
+	consumed, cookies []string
 	onAnswer, onReply int
 }
 
@@ -190,13 +212,13 @@ func (m *Mark) Outbound() Outbound { return m.outbound }
 func (e *Exchange) Mark() Mark {
 	m := Mark{outbound: e.Outbound, onAnswer: len(e.onAnswer), onReply: len(e.onReply)}
 	m.outbound.Secrets, m.outbound.carried = slices.Clip(m.outbound.Secrets), slices.Clip(m.outbound.carried)
-	m.consumed = slices.Clip(e.Record.consumedHeaders)
+	m.consumed, m.cookies = slices.Clip(e.Record.consumedHeaders), slices.Clip(e.Record.consumedCookies)
 	return m
 }
 
 // Rewind goes back to m.
 func (e *Exchange) Rewind(m Mark) {
-	e.Outbound, e.Record.consumedHeaders = m.outbound, m.consumed
+	e.Outbound, e.Record.consumedHeaders, e.Record.consumedCookies = m.outbound, m.consumed, m.cookies
 	e.onAnswer, e.onReply = e.onAnswer[:m.onAnswer], e.onReply[:m.onReply]
 }
 
@@ -237,6 +259,9 @@ func (e *Exchange) consume(where []authn.Location) {
 		if l.Header != "" {
 			e.Record.consumedHeaders = append(e.Record.consumedHeaders, http.CanonicalHeaderKey(l.Header))
 		}
+		if l.Cookie != "" {
+			e.Record.consumedCookies = append(e.Record.consumedCookies, l.Cookie)
+		}
 		if l.Query != "" {
 			e.Outbound.RawQuery = cutQuery(e.OutQuery(), l.Query)
 			e.Outbound.HasQuery = true
@@ -248,6 +273,9 @@ func (e *Exchange) consume(where []authn.Location) {
 // attempt. Of the well-known credential headers it removes what the client
 // sent, and leaves what a stage has put in its place.
 func (e *Exchange) DropConsumed(h http.Header) {
+	for _, name := range e.Record.consumedCookies {
+		cutCookie(h, name)
+	}
 	for _, name := range e.Record.consumedHeaders {
 		sent, known := e.Caller[name]
 		left := h[name]

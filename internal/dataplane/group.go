@@ -147,7 +147,7 @@ func (e *Exchange) try(ctx context.Context, hit match.Hit[*Route]) (again bool, 
 	}
 	if rt.Entry.Asks && len(e.Identities) == 0 {
 		for i := rt.Entry.Proof; i < rt.Entry.Allowed; i++ {
-			if m, ok := rt.Stages[i].(ModelReader); !rt.Guards[i] || ok && m.ReadsModel() {
+			if m, ok := As[ModelReader](rt.Stages[i]); !rt.Guards[i] || ok && m.ReadsModel() {
 				continue
 			}
 			again = true
@@ -190,15 +190,16 @@ func (r *refusals) answer(e *Exchange) *Answer {
 type checkpoint struct {
 	e    Exchange
 	left int64 // of what may be read of the body
+	told *Trace
 }
 
 // save returns the present state. What is changed afterwards is a copy.
 func (e *Exchange) save() checkpoint {
-	c := checkpoint{e: *e}
+	c := checkpoint{e: *e, told: e.trace.save()}
 	if b, ok := e.Body.(*boundedBody); ok {
 		c.left = b.left
 	}
-	e.Header, e.Caller = e.Header.Clone(), maps.Clone(e.Caller)
+	e.Header, e.Caller, e.Brought = e.Header.Clone(), maps.Clone(e.Caller), maps.Clone(e.Brought)
 	e.metadata = slices.Clone(e.metadata)
 	e.Identities, e.left, e.keep = slices.Clip(e.Identities), slices.Clip(e.left), slices.Clip(e.keep)
 	e.onEnd, e.onAnswer, e.onReply = slices.Clip(e.onEnd), slices.Clip(e.onAnswer), slices.Clip(e.onReply)
@@ -212,6 +213,7 @@ func (e *Exchange) save() checkpoint {
 func (e *Exchange) restore(c checkpoint) {
 	now := *e
 	*e = c.e
+	e.trace.restore(c.told)
 	e.held, e.came = now.held, now.came
 	e.Record.BytesIn = now.Record.BytesIn
 	if b, ok := e.Body.(*boundedBody); ok {

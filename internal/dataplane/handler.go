@@ -85,7 +85,8 @@ func (h *Handler) serve(ctx context.Context, e *Exchange, r *http.Request) *Answ
 	if socket == nil {
 		return &Answer{Status: http.StatusServiceUnavailable, Body: "no configuration is served here", Verdict: NoRoute, Cause: "socket has no snapshot"}
 	}
-	if err := e.normalize(r); err != nil {
+	e.Local = localAddr(ctx)
+	if err := e.normalize(r, socket); err != nil {
 		return BadRequest(err.Error())
 	}
 	if a := e.enter(socket, r); a != nil {
@@ -116,8 +117,9 @@ func run(ctx context.Context, e *Exchange, stages []Stage) *Answer {
 	return nil
 }
 
-// normalize fills in what matching and policies look at.
-func (e *Exchange) normalize(r *http.Request) error {
+// normalize fills in what matching and policies look at. The listener that the
+// host leads to says in which form they see the path.
+func (e *Exchange) normalize(r *http.Request, socket *Socket) error {
 	if r.Method == http.MethodConnect {
 		return errConnect
 	}
@@ -128,16 +130,19 @@ func (e *Exchange) normalize(r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if e.Path, err = normalizePath(raw); err != nil {
+	if e.Host, e.Authority, err = normalizeHost(r.Host); err != nil {
+		return err
+	}
+	if l, ok := socket.Hosts.Find(e.Host); ok {
+		e.paths = l.Paths
+	}
+	if e.Path, err = NormalizePathAs(e.paths, raw); err != nil {
 		return err
 	}
 	if err := checkQuery(query); err != nil {
 		return err
 	}
 	e.RawQuery = query
-	if e.Host, e.Authority, err = normalizeHost(r.Host); err != nil {
-		return err
-	}
 	e.Scheme = "http"
 	if r.TLS != nil {
 		e.Scheme = "https"
@@ -185,10 +190,8 @@ func (e *Exchange) enter(s *Socket, r *http.Request) *Answer {
 		e.Record.RequestID = newUUID()
 	}
 	e.Header.Set("X-Request-Id", e.Record.RequestID)
-	if l.Clients != nil && !e.trace.peer() {
-		if a := e.admit(l, r); a != nil {
-			return a
-		}
+	if a := e.admitted(l, r); a != nil {
+		return a
 	}
 	if tooMany(e.Header, l.Limits.Headers) {
 		return &Answer{Status: http.StatusRequestHeaderFieldsTooLarge, Body: "too many headers", Verdict: Invalid, Cause: "too many headers"}
@@ -217,7 +220,7 @@ func (e *Exchange) route(ctx context.Context) ([]Stage, *Answer) {
 	e.trace.meet(e)
 	router := e.router()
 	if router == nil {
-		return nil, notFound("no route's host fits")
+		return e.otherwise()
 	}
 	req := e.MatchRequest()
 	if g, ok := router.Group(req); ok {
@@ -225,9 +228,18 @@ func (e *Exchange) route(ctx context.Context) ([]Stage, *Answer) {
 	}
 	hit, ok := router.Find(req)
 	if !ok {
-		return nil, notFound("no route matches the host and the rest of the head")
+		return e.otherwise()
 	}
 	return e.settle(ctx, router, hit)
+}
+
+// otherwise takes the listener's route for what no other takes, if it has one.
+func (e *Exchange) otherwise() ([]Stage, *Answer) {
+	if e.Listener.Otherwise == nil {
+		return nil, notFound("no route matches the host and the rest of the head")
+	}
+	e.take(match.Hit[*Route]{Value: e.Listener.Otherwise})
+	return e.Route.Stages, nil
 }
 
 // router returns the routes of the exchange's host, or nil.

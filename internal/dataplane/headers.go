@@ -1,6 +1,7 @@
 package dataplane
 
 import (
+	"context"
 	"net"
 	"net/http"
 	"net/netip"
@@ -120,6 +121,16 @@ func peerAddr(remote string) netip.Addr {
 		return netip.Addr{}
 	}
 	return addr.Unmap()
+}
+
+// localAddr returns the server's end of the connection, where it is known.
+func localAddr(ctx context.Context) netip.AddrPort {
+	addr, ok := ctx.Value(http.LocalAddrContextKey).(*net.TCPAddr)
+	if !ok {
+		return netip.AddrPort{}
+	}
+	at := addr.AddrPort()
+	return netip.AddrPortFrom(at.Addr().Unmap().WithZone(""), at.Port())
 }
 
 // forwardedFor returns the client's address as far as trusted hops tell it,

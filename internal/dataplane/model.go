@@ -102,7 +102,7 @@ func (e *Exchange) Object() *llm.Object {
 func (e *Exchange) AllowsModel(model string) bool {
 	allow := func(stages []Stage) bool {
 		for _, s := range stages {
-			if m, ok := s.(ModelAllower); ok && !m.AllowsModel(e, model) {
+			if m, ok := As[ModelAllower](s); ok && !m.AllowsModel(e, model) {
 				return false
 			}
 		}

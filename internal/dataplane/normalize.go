@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -264,6 +265,27 @@ func isHostName(h string) bool {
 		}
 	}
 	return true
+}
+
+// cutCookie removes the cookies of one name; the others stay byte for byte, on
+// lines of their own as they came.
+func cutCookie(h http.Header, name string) {
+	var kept []string
+	for _, line := range h["Cookie"] {
+		pairs := strings.Split(line, ";")
+		pairs = slices.DeleteFunc(pairs, func(p string) bool {
+			key, _, _ := strings.Cut(p, "=")
+			return strings.Trim(key, " \t") == name
+		})
+		if rest := strings.TrimLeft(strings.Join(pairs, ";"), " \t"); rest != "" {
+			kept = append(kept, rest)
+		}
+	}
+	if len(kept) == 0 {
+		delete(h, "Cookie")
+		return
+	}
+	h["Cookie"] = kept
 }
 
 // cutQuery returns the raw query without the pairs of one name; the others

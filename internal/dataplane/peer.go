@@ -43,6 +43,19 @@ func WithConnection(ctx context.Context) context.Context {
 	return context.WithValue(ctx, connectionKey{}, new(connection))
 }
 
+// admitted lets a connection's client in, by the listener's rules or, in a
+// rehearsal, because its certificate counts as verified.
+func (e *Exchange) admitted(l *Listener, r *http.Request) *Answer {
+	if id := e.trace.peer(); id != "" {
+		e.setPeer(id)
+		return nil
+	}
+	if l.Clients != nil {
+		return e.admit(l, r)
+	}
+	return nil
+}
+
 // admit asks the listener's rules for client certificates whether the
 // connection may go on, and who is at its other end. The rules are asked once
 // for each connection, and again when they, or their bytes, have changed.

@@ -47,7 +47,7 @@ type Record struct {
 	// Cut says that the client or the upstream broke off the answer.
 	Cut string
 
-	consumedHeaders []string
+	consumedHeaders, consumedCookies []string
 }
 
 func (r *Record) decide(a *Answer) {

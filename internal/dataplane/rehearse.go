@@ -23,8 +23,9 @@ type Given struct {
 	// Proven says that Claims prove a caller also where no step verifies
 	// tokens: where policies are tried without what comes before them.
 	Proven bool
-	// Peer says that the TLS state's client certificate counts as verified.
-	Peer bool
+	// Peer is the SPIFFE ID in a client certificate, which counts as verified;
+	// empty: what the connection proves.
+	Peer string
 	// Remote is the caller's address behind trusted proxies; zero: what the
 	// request says of it.
 	Remote netip.Addr
@@ -57,7 +58,7 @@ const rehearsedBody = 64 << 20
 func Rehearse(ctx context.Context, s *Socket, r *http.Request, g Given, now time.Time) (out *Rehearsal, err error) {
 	h := NewHandler(nil, NewBudget(rehearsedBody), slog.New(slog.DiscardHandler), func() time.Time { return now })
 	h.Swap(s)
-	e := h.begin(&nowhere{header: http.Header{}}, r)
+	e := h.begin(&nowhere{header: http.Header{}}, r.WithContext(ctx))
 	e.trace = &Trace{given: g}
 	if g.Claims != nil && g.Proven {
 		id, err := authn.GivenIdentity(g.Claims)

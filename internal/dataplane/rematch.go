@@ -91,7 +91,7 @@ func (e *Exchange) shed() {
 // stages, another match and the upstream see from then on. A path that is not
 // normal, or ambiguous, is an error.
 func (e *Exchange) SetPath(path, query string) error {
-	normal, err := normalizePath(path)
+	normal, err := NormalizePathAs(e.paths, path)
 	if err == nil {
 		err = checkQuery(query)
 	}

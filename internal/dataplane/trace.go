@@ -2,8 +2,10 @@ package dataplane
 
 import (
 	"context"
+	"maps"
 	"net/http"
 	"net/netip"
+	"slices"
 
 	"github.com/postern-gateway/postern/internal/authn"
 	"github.com/postern-gateway/postern/internal/dataplane/match"
@@ -56,6 +58,8 @@ type TracedRule struct {
 	Policy, Rule string
 	Origin       ir.Origin
 	Matched      bool
+	// Decides says that the step's outcome is this rule's.
+	Decides bool
 	// Why it did not match, or did.
 	Why string
 }
@@ -159,8 +163,13 @@ func (t *Trace) meet(e *Exchange) {
 	}
 }
 
-// peer reports whether the connection's client certificate was put in.
-func (t *Trace) peer() bool { return t != nil && t.given.Peer }
+// peer returns the identity of a client certificate that was put in, or "".
+func (t *Trace) peer() string {
+	if t == nil {
+		return ""
+	}
+	return t.given.Peer
+}
 
 // client returns the caller's address, unless another was put in.
 func (t *Trace) client(found netip.Addr) netip.Addr {
@@ -190,6 +199,29 @@ type traced struct {
 	stage Stage
 	kind  string
 	from  *ir.Step
+}
+
+// Unwrap returns the stage that is told of.
+func (s *traced) Unwrap() Stage { return s.stage }
+
+// save returns a copy that restore goes back to: of routes that were only
+// tried, nothing is told.
+func (t *Trace) save() *Trace {
+	if t == nil {
+		return nil
+	}
+	c := *t
+	c.Steps, c.made = slices.Clone(t.Steps), maps.Clone(t.made)
+	c.Copies, c.Unasked, c.open = slices.Clip(t.Copies), slices.Clip(t.Unasked), slices.Clone(t.open)
+	return &c
+}
+
+func (t *Trace) restore(saved *Trace) {
+	if t != nil {
+		met := t.Met
+		*t = *saved.save()
+		t.Met = met
+	}
 }
 
 func (s *traced) Run(ctx context.Context, e *Exchange) *Answer {

@@ -29,7 +29,7 @@ func stateOf(e *Exchange) state {
 		s.secrets, s.from = append(s.secrets, c.name), append(s.from, e.trace.Maker(c.name))
 	}
 	for _, c := range e.Outbound.Secrets {
-		s.secrets, s.from = append(s.secrets, http.CanonicalHeaderKey(c.Name)), append(s.from, c.From)
+		s.secrets, s.from = append(s.secrets, http.CanonicalHeaderKey(c.Name)), append(s.from, c.Source())
 	}
 	return s
 }

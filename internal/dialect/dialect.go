@@ -74,6 +74,8 @@ type Listener struct {
 	// Targets that the listener stands for, narrowest first: its section,
 	// its Gateway.
 	Targets []Target
+	// Otherwise, if set, has the one route for what no route takes.
+	Otherwise *VirtualHost
 	// Owner and Age decide when two objects want the same host and port.
 	Owner resource.Key
 	Age   time.Time
@@ -174,6 +176,13 @@ type Attachment struct {
 	// no route: its fields that are not zero replace theirs, and its steps run
 	// before a route is chosen.
 	Listener *ir.HTTPSettings
+	// ListenerTLS goes with Listener: its fields that are not zero replace
+	// those of TLS listeners. One that asks for client certificates closes
+	// listeners without TLS.
+	ListenerTLS *ir.ServerTLS
+	// Implied says that the attachment only keeps its slot empty, as a policy
+	// does that replaces others as a whole: nobody is told what becomes of it.
+	Implied bool
 	// Closed is set where the policy could not be built. The attachment keeps
 	// its slot, and the routes where it wins are closed.
 	Closed *ir.Closed

@@ -45,7 +45,10 @@ func (r *merge) addListeners(all []*Listener) {
 			taken[socket{a, l.Port}] = append(taken[socket{a, l.Port}], l)
 		}
 		n := l.Listener
-		n.HTTP = r.settings(l)
+		n.HTTP, n.TLS = r.settings(l)
+		if h := l.Otherwise; h != nil {
+			n.Otherwise = r.route(h.Routes[0], h, l)
+		}
 		r.listeners[l.Name] = l
 		r.config.Listeners = append(r.config.Listeners, &n)
 	}
@@ -232,7 +235,7 @@ func (r *merge) referableNames(t Target) []string {
 // keysText returns what a message calls several objects.
 func keysText(keys []resource.Key) string {
 	names := make([]string, len(keys))
-	for i, k := range keys {
+	for i, k := range slices.SortedFunc(slices.Values(keys), resource.Key.Compare) {
 		names[i] = k.String()
 	}
 	return strings.Join(names, ", ")
@@ -281,6 +284,9 @@ func (a *Attachment) bearers() string {
 func (r *merge) tellAttachments(fragments []*Fragment) {
 	for _, f := range fragments {
 		for _, a := range f.Attachments {
+			if a.Implied {
+				continue
+			}
 			t := r.tally[a]
 			o := status.Outcome{Object: a.Owner.Status(), About: a.Slot + " on " + a.Target.String(), Condition: "Attached", OK: true, Reason: "Attached"}
 			switch {

@@ -71,12 +71,15 @@ func (t *Target) try(ctx context.Context, q *Request, full bool) (*Explanation, 
 	if err != nil {
 		return nil, err
 	}
-	given := dataplane.Given{Claims: q.Claims, Proven: t.Proven, Peer: q.Peer != "", Remote: w.remote, Changes: full}
+	if w.malformed != nil {
+		return refusedUnread(q, w.malformed), nil
+	}
+	given := dataplane.Given{Claims: q.Claims, Proven: t.Proven, Peer: q.Peer, Remote: w.remote, Changes: full}
 	now := t.Now
 	if now.IsZero() {
 		now = time.Now()
 	}
-	r, err := dataplane.Rehearse(w.context(ctx, socket.Port), socket, w.request, given, now)
+	r, err := dataplane.Rehearse(w.context(ctx, t.arrives(w, socket)), socket, w.request, given, now)
 	if err != nil {
 		return nil, fmt.Errorf("explain %s: %w", q.Title(), err)
 	}
@@ -85,6 +88,14 @@ func (t *Target) try(ctx context.Context, q *Request, full bool) (*Explanation, 
 		out.PassedOver = t.passedOver(r)
 	}
 	return out, nil
+}
+
+// arrives returns the port that a request comes in at.
+func (t *Target) arrives(w *wire, s *dataplane.Socket) int {
+	if t.AnyPort {
+		return w.port
+	}
+	return s.Port
 }
 
 // ErrNoListener says that nothing listens on a request's port.

@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"errors"
 	"net/http"
 	"slices"
 
@@ -164,6 +165,17 @@ func newExplanation(q *Request, s *dataplane.Socket, r *dataplane.Rehearsal) *Ex
 	return out
 }
 
+// refusedUnread is what becomes of a request that the server cannot read.
+func refusedUnread(q *Request, why error) *Explanation {
+	if wrapped := errors.Unwrap(why); wrapped != nil { // without the target, which may hold a token
+		why = wrapped
+	}
+	return &Explanation{
+		Request: q.Title(), Decision: Deny, Status: http.StatusBadRequest, Verdict: string(dataplane.Invalid),
+		Reason: "the request cannot be read: " + why.Error(),
+	}
+}
+
 // decisionOf reads the outcome. What cannot be told is never called allowed.
 func decisionOf(r *dataplane.Rehearsal) Decision {
 	switch {
@@ -186,8 +198,10 @@ func decidedBy(r *dataplane.Rehearsal) *Decided {
 		return nil
 	}
 	d := &Decided{Policy: objectOf(a.Origin), Slot: a.Policy, Origin: a.Origin, Index: -1}
-	if n := len(r.Trace.Steps); n > 0 {
-		d.ruled(&r.Trace.Steps[n-1])
+	for i := range r.Trace.Steps {
+		if s := &r.Trace.Steps[i]; s.Answer == a {
+			d.ruled(s)
+		}
 	}
 	return d
 }
@@ -195,7 +209,8 @@ func decidedBy(r *dataplane.Rehearsal) *Decided {
 func passedBy(steps []dataplane.TracedStep) *Decided {
 	for i := len(steps) - 1; i >= 0; i-- {
 		s := &steps[i]
-		if len(s.Rules) > 0 || len(s.Found) > 0 {
+		decides := slices.ContainsFunc(s.Rules, func(r dataplane.TracedRule) bool { return r.Decides })
+		if decides || len(s.Found) > 0 {
 			d := &Decided{Policy: objectOf(s.Origin), Slot: s.Slot, Origin: s.Origin, Index: -1}
 			d.ruled(s)
 			return d
@@ -204,13 +219,13 @@ func passedBy(steps []dataplane.TracedStep) *Decided {
 	return nil
 }
 
-// ruled adds the rule that matched, if one did.
+// ruled adds the rule that decided, if one did.
 func (d *Decided) ruled(s *dataplane.TracedStep) {
 	index := map[string]int{}
 	for _, r := range s.Rules {
 		at := index[r.Policy]
 		index[r.Policy]++
-		if !r.Matched {
+		if !r.Decides {
 			continue
 		}
 		d.Rule, d.Index = r.Rule, at

@@ -73,6 +73,8 @@ type wire struct {
 	local   netip.Addr // zero: unknown
 	asked   int        // DestinationPort
 	remote  netip.Addr
+	// malformed is why a server of net/http refuses the request by itself.
+	malformed error
 }
 
 // The end of a connection that nothing is said of.
@@ -84,7 +86,7 @@ const (
 
 // wire makes q ready. An error says which part of it makes no sense.
 func (q *Request) wire() (*wire, error) {
-	u, err := q.url()
+	u, target, err := q.url()
 	if err != nil {
 		return nil, err
 	}
@@ -105,7 +107,7 @@ func (q *Request) wire() (*wire, error) {
 		}
 	}
 	r := &http.Request{
-		Method: q.method(), URL: u, RequestURI: target(u), Host: u.Host,
+		Method: q.method(), RequestURI: target, Host: u.Host,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Header: http.Header{}, RemoteAddr: netip.AddrPortFrom(source, anySourcePort).String(),
 		Body: http.NoBody, ContentLength: int64(len(q.Body)),
@@ -114,56 +116,61 @@ func (q *Request) wire() (*wire, error) {
 		r.Body = io.NopCloser(strings.NewReader(string(q.Body)))
 	}
 	w.request = r
+	if r.URL, w.malformed = url.ParseRequestURI(target); w.malformed == nil && strings.ContainsAny(target, " \t") {
+		w.malformed = errSpace
+	}
 	if err := q.head(r); err != nil {
 		return nil, err
 	}
 	return w, q.secure(r, u)
 }
 
-// url returns where q goes.
-func (q *Request) url() (*url.URL, error) {
+var errSpace = errors.New("a space in the request's target")
+
+// url returns where q goes, and the target as it is written: the gateway
+// itself is to see what is odd in it.
+func (q *Request) url() (where *url.URL, target string, err error) {
 	raw := q.URL
 	if raw == "" {
 		if q.Host == "" {
-			return nil, errors.New("the request has neither a URL nor a host")
+			return nil, "", errors.New("the request has neither a URL nor a host")
 		}
-		raw = "http://" + q.Host
-		if q.Port != 0 {
-			raw = "http://" + net.JoinHostPort(strings.Trim(q.Host, "[]"), strconv.Itoa(q.Port))
-		}
-		raw += q.Path
+		raw = "http://" + q.authority() + q.Path
 	}
-	u, err := url.Parse(raw)
-	switch {
-	case err != nil && strings.HasPrefix(raw, "http"):
-		return nil, fmt.Errorf("URL %q: %w", raw, errors.Unwrap(err))
-	case err != nil, u.Scheme != "http" && u.Scheme != "https":
-		return nil, fmt.Errorf("URL %q: write it whole, as http://host:port/path", raw)
-	case u.Hostname() == "":
-		return nil, fmt.Errorf("URL %q has no host: write it whole, as http://host:port/path", raw)
-	case u.User != nil:
-		return nil, errors.New("the URL holds a user: send credentials in headers")
+	shown, _, _ := strings.Cut(raw, "?")
+	scheme, rest, ok := strings.Cut(raw, "://")
+	if scheme = strings.ToLower(scheme); !ok || scheme != "http" && scheme != "https" {
+		return nil, "", fmt.Errorf("URL %q: write it whole, as http://host:port/path", shown)
+	}
+	authority := rest
+	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
+		authority, target = rest[:i], rest[i:]
+	}
+	if strings.Contains(authority, "@") {
+		return nil, "", errors.New("the URL holds a user: send credentials in headers")
 	}
 	if q.URL != "" && q.Host != "" {
-		u.Host = q.Host
-		if q.Port != 0 {
-			u.Host = net.JoinHostPort(strings.Trim(q.Host, "[]"), strconv.Itoa(q.Port))
-		}
+		authority = q.authority()
 	}
-	return u, nil
+	u, err := url.Parse(scheme + "://" + authority)
+	switch {
+	case err != nil:
+		return nil, "", fmt.Errorf("URL %q: its host and port cannot be read: %w", shown, errors.Unwrap(err))
+	case u.Hostname() == "":
+		return nil, "", fmt.Errorf("URL %q has no host: write it whole, as http://host:port/path", shown)
+	}
+	if target, _, _ = strings.Cut(target, "#"); !strings.HasPrefix(target, "/") { // no client sends a fragment
+		target = "/" + target
+	}
+	return u, target, nil
 }
 
-// target is the request's target as it was written: the gateway itself is to
-// see what is odd in it.
-func target(u *url.URL) string {
-	t := u.EscapedPath()
-	if t == "" {
-		t = "/"
+// authority is Host with Port.
+func (q *Request) authority() string {
+	if q.Port == 0 {
+		return q.Host
 	}
-	if u.RawQuery != "" || u.ForceQuery {
-		t += "?" + u.RawQuery
-	}
-	return t
+	return net.JoinHostPort(strings.Trim(q.Host, "[]"), strconv.Itoa(q.Port))
 }
 
 func portOf(u *url.URL) (int, error) {

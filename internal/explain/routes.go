@@ -2,6 +2,7 @@ package explain
 
 import (
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 
@@ -14,26 +15,33 @@ import (
 // the request.
 const mostPassedOver = 8
 
-// passedOver lists the routes that came before the one that took the request.
-// Those whose path fits are what people ask about, and come first.
+// passedOver lists the routes that came before the one that took the request
+// and whose path fits; where none took it, the others too.
 func (t *Target) passedOver(r *dataplane.Rehearsal) []Candidate {
 	if r.Listener == nil || r.Trace.Met == nil {
 		return nil
 	}
 	var near, far []Candidate
 	for _, m := range t.matches(r) {
-		if r.Route != nil && m.route.Name == r.Route.Name && takes(m.match, r.Trace.Met) {
-			break
+		why := objection(m.match, r.Trace.Met, r.Record.Model)
+		if why == "" || r.Route != nil && m.route.Name == r.Route.Name && r.Record.Model == "" && objection(headOnly(m.match), r.Trace.Met, "") == "" {
+			break // or refused before its body was read for the model
 		}
-		c := Candidate{Route: m.route.Name, Match: matchText(m.match), Why: objection(m.match, r.Trace.Met), Origin: m.route.Origin}
+		c := Candidate{Route: m.route.Name, Match: matchText(m.match), Why: why, Origin: m.route.Origin}
 		if takes(ir.Match{Path: m.match.Path}, r.Trace.Met) {
 			near = append(near, c)
-		} else {
+		} else if r.Route == nil {
 			far = append(far, c)
 		}
 	}
 	all := append(near, far...)
 	return all[:min(len(all), mostPassedOver)]
+}
+
+// headOnly is what a match asks of everything but the model.
+func headOnly(m ir.Match) ir.Match {
+	m.Model = nil
+	return m
 }
 
 type ranked struct {
@@ -81,8 +89,8 @@ func takes(m ir.Match, req *match.Request) bool {
 	return ok
 }
 
-// objection says why a match does not take a request.
-func objection(m ir.Match, req *match.Request) string {
+// objection says why a match does not take a request; "": it does.
+func objection(m ir.Match, req *match.Request, model string) string {
 	if !takes(ir.Match{Path: m.Path}, req) {
 		return "the path is another"
 	}
@@ -99,10 +107,25 @@ func objection(m ir.Match, req *match.Request) string {
 			return "query parameter " + stringText(q) + " does not hold"
 		}
 	}
-	if len(m.Model) > 0 {
-		return "the model in the body is another"
+	for _, s := range m.Model {
+		s.Name = "Model" // compared as a header's value would be
+		if !takes(ir.Match{Headers: []ir.StringMatch{s}}, named(model)) {
+			if model == "" {
+				return "the body names no model"
+			}
+			return "the body names the model " + model
+		}
 	}
-	return "its match cannot be compiled"
+	return ""
+}
+
+// named is a request that holds a model as a header.
+func named(model string) *match.Request {
+	r := &match.Request{Path: "/", Header: http.Header{}}
+	if model != "" {
+		r.Header["Model"] = []string{model}
+	}
+	return r
 }
 
 // matchText describes a match in a line.

@@ -41,7 +41,10 @@ func (p *printer) head(x *Explanation) {
 	fmt.Fprintf(&p.b, "%s\n\n", x.Request)
 	p.line("decision", "%s", x.summary())
 	if d := x.Decided; d != nil {
-		by := strings.TrimSpace(d.Slot + " " + d.Policy)
+		by := d.Slot
+		if !strings.HasSuffix(by, d.Policy) {
+			by = strings.TrimSpace(by + " " + d.Policy)
+		}
 		if d.Rule != "" {
 			by += ", rule " + d.Rule
 		}

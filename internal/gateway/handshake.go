@@ -25,12 +25,16 @@ type handshakes struct {
 	port   string // for the log
 	places chan struct{}
 	now    atomic.Int64
+	tally  *tally
 	told   quota
 }
 
-func newHandshakes(log *slog.Logger, port net.Addr) *handshakes {
+// tally counts handshakes.
+type tally struct{ made, refused atomic.Uint64 }
+
+func newHandshakes(log *slog.Logger, port net.Addr, t *tally) *handshakes {
 	return &handshakes{
-		log: log, port: port.String(),
+		log: log, port: port.String(), tally: t,
 		places: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
 		told:   quota{most: refusalsTold, every: time.Second},
 	}
@@ -56,9 +60,10 @@ func (h *handshakes) do(ctx context.Context, c net.Conn, config *tls.Config, lim
 	err := t.HandshakeContext(ctx)
 	turns.end()
 	if err == nil {
+		h.tally.made.Add(1)
 		return t
 	}
-	h.refused(c, t.ConnectionState().ServerName, err)
+	h.refused(c, turns.serverName, err)
 	answerPlain(err)
 	_ = c.Close()
 	return nil
@@ -69,6 +74,7 @@ var errTooManyHandshakes = errors.New("too many handshakes are under way")
 // refused tells why a handshake came to nothing. A client that says nothing, or
 // goes away, is no news.
 func (h *handshakes) refused(c net.Conn, serverName string, err error) {
+	h.tally.refused.Add(1)
 	level := slog.LevelWarn
 	var network net.Error
 	if errors.Is(err, io.EOF) || errors.Is(err, context.Canceled) || errors.As(err, &network) && !isAlert(err) {
@@ -132,6 +138,8 @@ type turns struct {
 	places chan struct{}
 	ended  bool
 	holds  bool
+	// serverName is what the client asks for, as soon as that is known.
+	serverName string
 }
 
 func (t *turns) take() error {
@@ -165,6 +173,19 @@ func (t *turns) Read(p []byte) (int, error) {
 	}
 	t.give()
 	n, err := t.Conn.Read(p)
+	if err != nil {
+		return n, err
+	}
+	return n, t.take()
+}
+
+// Write writes to the client, who may take his time to read.
+func (t *turns) Write(p []byte) (int, error) {
+	if t.ended {
+		return t.Conn.Write(p)
+	}
+	t.give()
+	n, err := t.Conn.Write(p)
 	if err != nil {
 		return n, err
 	}

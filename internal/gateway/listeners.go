@@ -21,6 +21,7 @@ type Listeners struct {
 	mu       sync.Mutex
 	sockets  map[socketKey]*socket
 	draining sync.WaitGroup
+	tally    tally
 }
 
 type socketKey struct {
@@ -71,7 +72,7 @@ func (l *Listeners) serve(next *dataplane.Socket) error {
 	if err != nil {
 		return err
 	}
-	l.sockets[key] = newSocket(ln, l.handler(), l.log, next)
+	l.sockets[key] = newSocket(ln, l.handler(), newHandshakes(l.log, ln.Addr(), &l.tally), next)
 	return nil
 }
 
@@ -107,6 +108,12 @@ func (l *Listeners) Addr(address string, port int) net.Addr {
 		return s.listener.Addr()
 	}
 	return nil
+}
+
+// Handshakes counts those of clients that were made, and those that came to
+// nothing.
+func (l *Listeners) Handshakes() (made, refused uint64) {
+	return l.tally.made.Load(), l.tally.refused.Load()
 }
 
 // Drain stops accepting on every port, and returns when all requests have

@@ -149,6 +149,9 @@ func (s *socket) tlsConfig() *tls.Config {
 		MinVersion: tls.VersionTLS12,
 		NextProtos: []string{"h2", "http/1.1"},
 		GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+			if t, ok := hello.Conn.(*turns); ok {
+				t.serverName = hello.ServerName
+			}
 			now := s.handler.Socket()
 			if now == nil || now.TLS == nil {
 				return nil, errors.New("nothing is served here over TLS")

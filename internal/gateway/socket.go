@@ -32,10 +32,10 @@ type socket struct {
 
 // newSocket serves first on a port and then accepts, so that nobody who comes
 // early is turned away.
-func newSocket(ln net.Listener, h *dataplane.Handler, log *slog.Logger, first *dataplane.Socket) *socket {
+func newSocket(ln net.Listener, h *dataplane.Handler, shakes *handshakes, first *dataplane.Socket) *socket {
 	s := &socket{
-		listener: ln, handler: h, log: log, accepted: make(chan struct{}), retired: map[*server]bool{},
-		shakes: newHandshakes(log, ln.Addr()),
+		listener: ln, handler: h, log: shakes.log, accepted: make(chan struct{}), retired: map[*server]bool{},
+		shakes: shakes,
 	}
 	s.apply(first)
 	go s.accept()

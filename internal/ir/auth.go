@@ -3,14 +3,31 @@ package ir
 import "time"
 
 // JWT authenticates by a JSON Web Token (RFC 7519, 7515). Providers are
-// alternatives; every token that is found must be valid.
+// alternatives.
 type JWT struct {
 	Providers []JWTProvider `json:"providers"`
+	// Combine says which of the tokens that are found must be valid.
+	Combine JWTCombine `json:"combine,omitempty"`
+	// SkipPreflight lets CORS preflights pass, as nobody.
+	SkipPreflight bool `json:"skipPreflight,omitempty"`
 	// Missing says what becomes of a request without a token.
 	Missing JWTPolicy `json:"missing,omitempty"`
 	// Style is whose words the answers use; empty: Envoy's jwt_authn filter.
 	Style string `json:"style,omitempty"`
 }
+
+// JWTCombine says which tokens must be valid.
+type JWTCombine string
+
+// The ways to combine.
+const (
+	// JWTEvery wants every token that is found to be valid for one of the
+	// providers that look there: the zero value.
+	JWTEvery JWTCombine = ""
+	// JWTFirst takes the first provider that finds tokens in its places and all
+	// of them valid; what others would find is not looked at.
+	JWTFirst JWTCombine = "first"
+)
 
 // JWTPolicy says who passes.
 type JWTPolicy string
@@ -35,13 +52,20 @@ type JWTProvider struct {
 	// Audiences of which the aud claim must hold one; empty: not checked.
 	Audiences []string  `json:"audiences,omitempty"`
 	Keys      KeySource `json:"keys"`
-	// Headers and QueryParams hold the token; both empty: Authorization with
-	// "Bearer ", then access_token.
+	// Headers, QueryParams and Cookies hold the token; all empty: Authorization
+	// with "Bearer ", then the parameter access_token.
 	Headers     []TokenHeader `json:"headers,omitempty"`
 	QueryParams []string      `json:"queryParams,omitempty"`
+	Cookies     []string      `json:"cookies,omitempty"`
 	// KeepToken forwards the token to the upstream; otherwise it is dropped.
 	KeepToken      bool            `json:"keepToken,omitempty"`
 	ClaimsToHeader []ClaimToHeader `json:"claimsToHeaders,omitempty"`
+	// PayloadHeader gets the token's payload, still in base64url; empty: none
+	// does.
+	PayloadHeader string `json:"payloadHeader,omitempty"`
+	// SpaceDelimited names claims whose text is a list, with spaces between;
+	// policies see them as lists.
+	SpaceDelimited []string `json:"spaceDelimited,omitempty"`
 	// ClockSkew for exp and nbf.
 	ClockSkew time.Duration `json:"clockSkew,omitempty"`
 	Origin    Origin        `json:"origin,omitzero"`
@@ -74,6 +98,9 @@ type KeySource struct {
 // RemoteKeys is a JWKS behind a URL.
 type RemoteKeys struct {
 	URL string `json:"url"`
+	// Discover says that URL is an issuer, whose OpenID configuration tells
+	// where the JWKS is (OpenID Connect Discovery 1.0).
+	Discover bool `json:"discover,omitempty"`
 	// Upstream carries the fetch, by name; empty: the URL's host is dialled.
 	Upstream string `json:"upstream,omitempty"`
 	// Refresh is how long fetched keys are used; 0: 5 min.

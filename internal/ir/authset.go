@@ -29,8 +29,11 @@ type AuthMethod struct {
 
 // APIKey authenticates by a key in a header, compared with those in Secrets.
 type APIKey struct {
-	// Headers that may hold the key, in order; the whole value is the key.
-	Headers []string `json:"headers"`
+	// Headers that may hold the key, in order, then QueryParams, then Cookies;
+	// the whole value is the key.
+	Headers     []string `json:"headers,omitempty"`
+	QueryParams []string `json:"queryParams,omitempty"`
+	Cookies     []string `json:"cookies,omitempty"`
 	// Entries, of which the oldest serves where two have the same key.
 	Entries APIKeyEntries `json:"entries"`
 	// Digest says that the Secrets hold digests in hexadecimal in place of
@@ -54,9 +57,13 @@ type MetadataHeader struct {
 // BasicAuth authenticates by user name and password (RFC 7617).
 type BasicAuth struct {
 	Realm string      `json:"realm,omitempty"`
-	Users []BasicUser `json:"users"`
+	Users []BasicUser `json:"users,omitempty"`
+	// File holds further users, one on each line as htpasswd writes them: with
+	// {SHA} or $apr1$ hashes. Of two of one name the first counts.
+	File secret.Ref `json:"file,omitzero"`
 	// UserHeader gets the user's name; empty: none does.
 	UserHeader string `json:"userHeader,omitempty"`
+	Origin     Origin `json:"origin,omitzero"`
 }
 
 // BasicUser is one user with a salted hash of the password.
@@ -70,7 +77,11 @@ type BasicUser struct {
 }
 
 // VerifiedToken lets a caller pass whom a JWT step before has proven.
-type VerifiedToken struct{}
+type VerifiedToken struct {
+	// UserHeader is where other methods name the caller: it is not set, and
+	// what a client sends there goes no further.
+	UserHeader string `json:"userHeader,omitempty"`
+}
 
 // AccessToken validates an OAuth 2.0 bearer token (RFC 6750). Exactly one of
 // Introspection and Keys is set.
@@ -125,7 +136,8 @@ type ExternalAuth struct {
 }
 
 // ExternalHTTP is a check over HTTP: any 2xx lets the request pass, any other
-// answer below 500 is given to the client.
+// answer below 500 is given to the client. Names of headers, but those that are
+// added, may have a "*" at one end.
 type ExternalHTTP struct {
 	// URL of the server; the request's path and query are appended to its path
 	// if AppendPath, and the server is asked under the request's host then.

@@ -16,6 +16,10 @@ func (r *Route) Asks() []string {
 			}
 		case s.ClaimRules != nil:
 			out = append(out, "claims")
+		case s.Authorization != nil:
+			if asks := s.Authorization.asks(); asks != "" {
+				out = append(out, asks)
+			}
 		case s.AccessRules != nil && s.AccessRules.asks():
 			out = append(out, "access rules")
 		}

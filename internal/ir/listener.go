@@ -25,8 +25,11 @@ type Listener struct {
 	Redirect *Redirect      `json:"redirect,omitempty"`
 	HTTP     HTTPSettings   `json:"http,omitzero"`
 	Hosts    []*VirtualHost `json:"hosts,omitempty"`
-	Closed   *Closed        `json:"closed,omitempty"`
-	Origin   Origin         `json:"origin,omitzero"`
+	// Otherwise takes what no route takes: where callers must prove something
+	// before they are told that there is nothing. Nil: 404.
+	Otherwise *Route  `json:"otherwise,omitempty"`
+	Closed    *Closed `json:"closed,omitempty"`
+	Origin    Origin  `json:"origin,omitzero"`
 }
 
 // KeyPair names a certificate chain and its private key, both PEM.
@@ -75,9 +78,36 @@ type HTTPSettings struct {
 	// KeepRequestID trusts the client's x-request-id; otherwise a new one is
 	// made for requests from outside.
 	KeepRequestID bool `json:"keepRequestID,omitempty"`
+	// PathNormalization says what is made of a request's path.
+	PathNormalization PathNormalization `json:"pathNormalization,omitempty"`
 	// Steps run for every request of the listener before its route is chosen.
 	Steps []Step `json:"steps,omitempty"`
 }
+
+// PathNormalization is the form of a path that matching, policies and the
+// upstream share. Whatever it leaves alone and programs are known to read
+// differently is refused with 400.
+type PathNormalization string
+
+// The normalizations.
+const (
+	// PathStrict resolves dot segments, joins doubled slashes and undoes
+	// escapes of unreserved bytes but the dot's; it refuses backslashes and
+	// escaped dots, slashes and backslashes: the zero value.
+	PathStrict PathNormalization = ""
+	// PathNone changes nothing, and refuses every path that another
+	// normalization would change.
+	PathNone PathNormalization = "none"
+	// PathBase takes a backslash for a slash, undoes escapes of unreserved
+	// bytes, cuts a fragment off and resolves dot segments (RFC 3986). It
+	// refuses doubled slashes and escaped slashes and backslashes.
+	PathBase PathNormalization = "base"
+	// PathMergeSlashes is PathBase, and joins doubled slashes.
+	PathMergeSlashes PathNormalization = "mergeSlashes"
+	// PathDecodeSlashes is PathMergeSlashes, and undoes escapes of slashes and
+	// backslashes first.
+	PathDecodeSlashes PathNormalization = "decodeSlashes"
+)
 
 // VirtualHost holds the routes of one host pattern of a listener, in their
 // total order.

@@ -25,23 +25,26 @@ type Step struct {
 	Slot   string `json:"slot,omitempty"`
 	Origin Origin `json:"origin,omitzero"`
 
-	JWT         *JWT         `json:"jwt,omitempty"`
-	AuthSet     *AuthSet     `json:"authSet,omitempty"`
-	ClaimRules  *ClaimRules  `json:"claimRules,omitempty"`
-	AccessRules *AccessRules `json:"accessRules,omitempty"`
-	Transform   *Transform   `json:"transform,omitempty"`
-	CORS        *CORS        `json:"cors,omitempty"`
-	Headers     *HeaderEdit  `json:"headers,omitempty"`
-	Path        *PathRewrite `json:"path,omitempty"`
-	Host        *HostRewrite `json:"host,omitempty"`
-	Mirror      *Mirror      `json:"mirror,omitempty"`
-	BodyLimit   *BodyLimit   `json:"bodyLimit,omitempty"`
-	Buffer      *Buffer      `json:"buffer,omitempty"`
-	Timeouts    *Timeouts    `json:"timeouts,omitempty"`
-	Retry       *Retry       `json:"retry,omitempty"`
-	Upgrade     *Upgrade     `json:"upgrade,omitempty"`
-	LLM         *LLMOptions  `json:"llm,omitempty"`
-	BodyEdit    *BodyEdit    `json:"bodyEdit,omitempty"`
+	JWT           *JWT           `json:"jwt,omitempty"`
+	AuthSet       *AuthSet       `json:"authSet,omitempty"`
+	ClaimRules    *ClaimRules    `json:"claimRules,omitempty"`
+	Authorization *Authorization `json:"authorization,omitempty"`
+	AccessRules   *AccessRules   `json:"accessRules,omitempty"`
+	Transform     *Transform     `json:"transform,omitempty"`
+	CORS          *CORS          `json:"cors,omitempty"`
+	Headers       *HeaderEdit    `json:"headers,omitempty"`
+	Path          *PathRewrite   `json:"path,omitempty"`
+	Host          *HostRewrite   `json:"host,omitempty"`
+	Mirror        *Mirror        `json:"mirror,omitempty"`
+	BodyLimit     *BodyLimit     `json:"bodyLimit,omitempty"`
+	Buffer        *Buffer        `json:"buffer,omitempty"`
+	Timeouts      *Timeouts      `json:"timeouts,omitempty"`
+	Retry         *Retry         `json:"retry,omitempty"`
+	Upgrade       *Upgrade       `json:"upgrade,omitempty"`
+	LLM           *LLMOptions    `json:"llm,omitempty"`
+	BodyEdit      *BodyEdit      `json:"bodyEdit,omitempty"`
+	// Direct answers at this step.
+	Direct *Direct `json:"direct,omitempty"`
 	// Closed ends the request at this step.
 	Closed *Closed `json:"closed,omitempty"`
 }
@@ -55,8 +58,11 @@ type HeaderEdit struct {
 
 // HeaderChanges is what is done to one side's headers.
 type HeaderChanges struct {
-	Remove []string      `json:"remove,omitempty"`
-	Set    []HeaderValue `json:"set,omitempty"`
+	// Sanitize names headers that a client may not send: what it sent is
+	// removed before the first step. For requests alone.
+	Sanitize []string      `json:"sanitize,omitempty"`
+	Remove   []string      `json:"remove,omitempty"`
+	Set      []HeaderValue `json:"set,omitempty"`
 	// Add appends, keeping what is there.
 	Add []HeaderValue `json:"add,omitempty"`
 }

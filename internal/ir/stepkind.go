@@ -7,9 +7,12 @@ func (s *Step) Kind() string {
 		name string
 	}{
 		{s.Closed != nil, "closed"},
+		{s.Direct != nil, "answer"},
 		{s.JWT != nil, "JWT"},
 		{s.AuthSet != nil, "authentication"},
 		{s.ClaimRules != nil, "claim rules"},
+		{s.Authorization != nil, "authorization"},
+		{s.AccessRules != nil, "access rules"},
 		{s.Transform != nil, "transformation"},
 		{s.CORS != nil, "CORS"},
 		{s.Headers != nil, "headers"},
@@ -23,6 +26,7 @@ func (s *Step) Kind() string {
 		{s.Upgrade != nil, "upgrade"},
 		{s.LLM != nil, "LLM options"},
 		{s.BodyEdit != nil, "body"},
+		{s.Direct != nil, "direct answer"},
 	} {
 		if k.is {
 			return k.name

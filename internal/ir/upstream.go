@@ -122,6 +122,10 @@ type LLM struct {
 	BasePath      string `json:"basePath,omitempty"`
 	// Model replaces the body's model; empty: the client's.
 	Model string `json:"model,omitempty"`
+	// ModelDefault says that Model is for requests that name none.
+	ModelDefault bool `json:"modelDefault,omitempty"`
+	// Stream is asked for where the request does not say; nil: neither.
+	Stream *bool `json:"stream,omitempty"`
 	// ModelInPath says that the path carries the model and the body does not.
 	ModelInPath bool `json:"modelInPath,omitempty"`
 	// Headers that the provider wants, such as a version.

@@ -17,7 +17,13 @@ func Validate(c *Config) []error {
 			v.fail("listener %q: name is used twice", l.Name)
 		}
 		names[l.Name] = true
+		if l.TLS != nil && l.TLS.Identity && len(l.TLS.Certificates) > 0 {
+			v.fail("listener %q: it shows either the workload certificate or others", l.Name)
+		}
 		v.steps(l.Name, l.HTTP.Steps)
+		if l.Otherwise != nil {
+			v.route(l.Otherwise)
+		}
 		for _, h := range l.Hosts {
 			for _, r := range h.Routes {
 				v.route(r)
@@ -68,6 +74,11 @@ func (v *validator) steps(owner string, steps []Step) {
 				v.one(place{owner, "method", j, m.Name}, m.set()...)
 			}
 			for _, name := range s.AuthSet.Upstreams() {
+				v.upstreamNamed(owner, name)
+			}
+		}
+		if s.Authorization != nil {
+			for _, name := range s.Authorization.Upstreams() {
 				v.upstreamNamed(owner, name)
 			}
 		}
@@ -134,9 +145,9 @@ func (a Action) set() []bool {
 
 func (s Step) set() []bool {
 	return []bool{
-		s.JWT != nil, s.AuthSet != nil, s.ClaimRules != nil, s.AccessRules != nil, s.Transform != nil, s.CORS != nil, s.Headers != nil, s.Path != nil, s.Host != nil,
+		s.JWT != nil, s.AuthSet != nil, s.ClaimRules != nil, s.AccessRules != nil, s.Authorization != nil, s.Transform != nil, s.CORS != nil, s.Headers != nil, s.Path != nil, s.Host != nil,
 		s.Mirror != nil, s.BodyLimit != nil, s.Buffer != nil, s.Timeouts != nil, s.Retry != nil,
-		s.Upgrade != nil, s.LLM != nil, s.BodyEdit != nil, s.Closed != nil,
+		s.Upgrade != nil, s.LLM != nil, s.BodyEdit != nil, s.Direct != nil, s.Closed != nil,
 	}
 }
 

@@ -19,6 +19,7 @@ import (
 	"fmt"
 	"mime"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/postern-gateway/postern/internal/ir"
@@ -138,7 +139,7 @@ func (a *Adapter) NeedsBody(path string) bool {
 			return false
 		}
 	}
-	choose := a.schema.bodyStream && (a.force || a.stream != a.chat)
+	choose := a.schema.bodyStream && (a.force || a.stream != a.chat || a.cfg.Stream != nil)
 	return a.model != nil || a.named || len(a.defaults) > 0 || !a.prompts.empty() || choose
 }
 
@@ -178,9 +179,7 @@ func (a *Adapter) adaptBody(r *Request, c *Change) error {
 	if d == nil || err != nil {
 		return err
 	}
-	if a.model != nil && !sameText(d.get("model"), a.model) {
-		d.set("model", a.model)
-	}
+	a.choose(d)
 	for _, m := range a.defaults {
 		if m.Override || d.get(m.Name) == nil {
 			d.set(m.Name, []byte(m.Value))
@@ -200,6 +199,17 @@ func (a *Adapter) adaptBody(r *Request, c *Change) error {
 	}
 	c.Stream = a.force || a.schema.bodyStream && string(d.get("stream")) == "true"
 	return nil
+}
+
+// choose writes the model, and whether the answer is streamed, into the body.
+func (a *Adapter) choose(d *draft) {
+	model := d.get("model")
+	if a.model != nil && !sameText(model, a.model) && !(a.cfg.ModelDefault && !absent(model)) {
+		d.set("model", a.model)
+	}
+	if a.cfg.Stream != nil && a.schema.bodyStream && absent(d.get("stream")) {
+		d.set("stream", strconv.AppendBool(nil, *a.cfg.Stream))
+	}
 }
 
 // open reads the body; nil: it goes through as it came.

@@ -84,6 +84,37 @@ func TestAdaptBody(t *testing.T) {
 	}
 }
 
+func TestAdaptFillsIn(t *testing.T) {
+	yes, no := true, false
+	for _, tt := range []struct {
+		name       string
+		cfg        ir.LLM
+		body, want string // want empty: unchanged
+		stream     bool
+	}{
+		{"stream put in", ir.LLM{Stream: &yes}, `{"n":1}`, `{"n":1,"stream":true}`, true},
+		{"stream is there", ir.LLM{Stream: &no}, `{"stream":true}`, ``, true},
+		{"stream is null", ir.LLM{Stream: &no}, `{"stream":null}`, `{"stream":false}`, false},
+		{"stream left alone", ir.LLM{}, `{}`, ``, false},
+		{"model put in", ir.LLM{Model: "m", ModelDefault: true}, `{}`, `{"model":"m"}`, false},
+		{"model is there", ir.LLM{Model: "m", ModelDefault: true}, `{"model":"x"}`, ``, false},
+		{"model is null", ir.LLM{Model: "m", ModelDefault: true}, `{"model":null}`, `{"model":"m"}`, false},
+		{"both", ir.LLM{Model: "m", Stream: &no}, `{"messages":[]}`, `{"messages":[],"model":"m","stream":false}`, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			tt.cfg.Schema, tt.cfg.Path, tt.cfg.StreamPath = "openai", "/chat", "/stream"
+			a := adapter(t, tt.cfg)
+			c, err := a.Adapt(&Request{Path: "/", Body: []byte(tt.body)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if string(c.Body) != tt.want || c.Stream != tt.stream || (c.Path == "/stream") != tt.stream {
+				t.Errorf("got %s, stream %v, path %s; want %s, stream %v", c.Body, c.Stream, c.Path, tt.want, tt.stream)
+			}
+		})
+	}
+}
+
 func TestAdaptRefuses(t *testing.T) {
 	prompts := &ir.LLMOptions{Prepend: system("s")}
 	override := &ir.LLMOptions{Defaults: []ir.JSONMember{{Name: "max_tokens", Value: "5", Override: true}}}

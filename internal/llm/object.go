@@ -20,7 +20,7 @@ const mostMembers = 256
 // NewObject finds the members of body in one pass. It is never nil: what is
 // wrong with the body shows when it is read.
 func NewObject(body []byte) *Object {
-	o := &Object{body: body}
+	o := &Object{body: body, members: make([]member, 0, 16)}
 	keep := func(m member) {
 		o.end = m.to
 		if len(o.members) < mostMembers {

@@ -24,8 +24,8 @@ type Resources struct {
 	// Inline are YAML documents; they have the lines of File.
 	Inline []byte
 	File   string
-	// Scaffold are the documents of ScaffoldFile: what policies are put on that
-	// stand alone.
+	// Scaffold are the documents of ScaffoldFile, which stand for those of the
+	// same name elsewhere.
 	Scaffold []byte
 	// Workload may be nil.
 	Workload *Workload
@@ -58,20 +58,21 @@ func (t *Test) ground(ctx context.Context, load Load) (*ground, []status.Problem
 	}
 	g := &ground{}
 	l := load(ctx, r)
-	if len(l.Fatal) == 0 && policiesAlone(l.Objects) {
-		g.alone = true
-		doc, err := scaffold(l.Objects, t.Spec.Workload)
-		if err != nil {
-			return nil, []status.Problem{t.fault("spec", "%v", err)}
-		}
-		r.Scaffold = doc
-		l = load(ctx, r)
-		if l.Config != nil {
-			openRoutes(l.Config)
-		}
-	}
 	if len(l.Fatal) > 0 {
 		return nil, l.Fatal
+	}
+	g.alone = policiesAlone(l.Objects)
+	var err error
+	if r.Scaffold, err = t.added(l.Objects, g.alone); err != nil {
+		return nil, []status.Problem{t.fault("spec", "%v", err)}
+	}
+	if len(r.Scaffold) > 0 {
+		if l = load(ctx, r); len(l.Fatal) > 0 {
+			return nil, l.Fatal
+		}
+	}
+	if g.alone {
+		openRoutes(l.Config)
 	}
 	deps := l.Deps
 	var problems []status.Problem
@@ -97,6 +98,27 @@ func (t *Test) ground(ctx context.Context, load Load) (*ground, []status.Problem
 	report.Sort()
 	g.problems = errorsOf(report.Problems)
 	return g, nil
+}
+
+// added are the documents that the test's own words come to: the mesh as its
+// workload has it, and what policies are put on that stand alone.
+func (t *Test) added(objects []*resource.Object, alone bool) ([]byte, error) {
+	var docs []any
+	mesh, err := meshOf(t.Spec.Workload, objects)
+	if err != nil {
+		return nil, err
+	}
+	if mesh != nil {
+		docs = append(docs, mesh)
+	}
+	if alone {
+		built, err := scaffold(objects, t.Spec.Workload)
+		if err != nil {
+			return nil, err
+		}
+		docs = append(docs, built...)
+	}
+	return written(docs)
 }
 
 // inline returns the manifests behind as many empty lines as stand before them

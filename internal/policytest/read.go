@@ -160,17 +160,24 @@ func (t *Test) check() {
 			fault(at+".name", "name it otherwise", "there is a case of that name above")
 		}
 		seen[c.Name] = true
-		decisions := []string{"allow", "deny", "unknown"}
 		switch d := c.Expect.Decision; {
 		case d == "allow" || d == "deny" || d == "unknown":
 		case d == "":
 			fault(at+".expect", "write decision: allow, deny or unknown", "no decision is expected")
-		case resource.Nearest(d, decisions) != "":
-			fault(at+".expect.decision", "did you mean "+resource.Nearest(d, decisions)+"?", "%q is no decision", d)
+		case meant(d) != "":
+			fault(at+".expect.decision", "did you mean "+meant(d)+"?", "%q is no decision", d)
 		default:
 			fault(at+".expect.decision", "write allow, deny or unknown", "%q is no decision", d)
 		}
 	}
+}
+
+// meant returns the decision that a word was most likely meant to be, or "".
+func meant(word string) string {
+	if word == "denied" || word == "reject" || word == "forbid" {
+		return "deny"
+	}
+	return resource.Nearest(word, []string{"allow", "deny", "unknown"})
 }
 
 // line returns the line of a case.

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 
+	"go.yaml.in/yaml/v3"
+
 	"github.com/postern-gateway/postern/internal/ir"
 	"github.com/postern-gateway/postern/internal/resource"
 )
@@ -65,6 +67,9 @@ type policy struct {
 				Labels map[string]string `json:"labels"`
 			} `json:"route"`
 		} `json:"applyToRoutes"`
+		Selector struct {
+			MatchLabels map[string]string `json:"matchLabels"`
+		} `json:"selector"`
 	} `json:"spec"`
 }
 
@@ -81,7 +86,11 @@ type wanted struct {
 	gateways, routes []target
 	labels           map[string]string
 	labelled         bool
-	workload         bool // a policy that is for workloads
+	// workload says that a policy is for workloads; selected are the labels of
+	// one that all of them are for, and namespace is the first's.
+	workload  bool
+	selected  map[string]string
+	namespace string
 }
 
 // ScaffoldFile is where a scaffold's objects are said to be written.
@@ -95,9 +104,9 @@ const (
 
 var errNoTarget = errors.New("the policies name nothing that they are for, so there is nothing to try them on: add their target, or a whole configuration")
 
-// scaffold returns manifests of what the policies are for, as JSON documents.
-func scaffold(objects []*resource.Object, w *Workload) ([]byte, error) {
-	want := &wanted{labels: map[string]string{}}
+// scaffold returns manifests of what the policies are for.
+func scaffold(objects []*resource.Object, w *Workload) ([]any, error) {
+	want := &wanted{labels: map[string]string{}, selected: map[string]string{}}
 	for _, o := range objects {
 		if isPolicy(o.GroupKind) {
 			if err := want.add(o); err != nil {
@@ -111,12 +120,12 @@ func scaffold(objects []*resource.Object, w *Workload) ([]byte, error) {
 		docs = append(docs, want.mesh()...)
 	}
 	if want.workload {
-		docs = append(docs, istio(w)...)
+		docs = append(docs, want.istio(w)...)
 	}
 	if len(docs) == 0 {
 		return nil, errNoTarget
 	}
-	return written(docs)
+	return docs, nil
 }
 
 // written returns documents as JSON, each of its own.
@@ -145,6 +154,10 @@ func (w *wanted) add(o *resource.Object) error {
 	if p.Spec.TargetRef != nil {
 		targets = append(targets, *p.Spec.TargetRef)
 	}
+	if o.Group == "security.istio.io" {
+		w.forWorkload(o.Namespace, targets, p.Spec.Selector.MatchLabels)
+		return nil
+	}
 	for _, t := range targets {
 		if t.Namespace == "" {
 			t.Namespace = o.Namespace
@@ -160,8 +173,26 @@ func (w *wanted) add(o *resource.Object) error {
 		w.labelled = true
 		maps.Copy(w.labels, a.Route.Labels)
 	}
-	w.workload = w.workload || o.Group == "security.istio.io" && len(targets) == 0
 	return nil
+}
+
+// gatewayNameLabel is what a workload's pods are labelled with by the Gateway
+// that it was made for.
+const gatewayNameLabel = "gateway.networking.k8s.io/gateway-name"
+
+// forWorkload adds a policy that selects workloads by labels, or by the Gateway
+// that they were made for.
+func (w *wanted) forWorkload(namespace string, targets []target, labels map[string]string) {
+	w.workload = true
+	if w.namespace == "" || w.namespace == istioRoot {
+		w.namespace = namespace
+	}
+	maps.Copy(w.selected, labels)
+	for _, t := range targets {
+		if t.Kind == "Gateway" {
+			w.selected[gatewayNameLabel] = t.Name
+		}
+	}
 }
 
 func with(list []target, t target) []target {
@@ -233,11 +264,17 @@ func (w *wanted) mesh() []any {
 	}
 }
 
-// istio builds a Gateway that runs on the workload, open to every host, and a
-// mesh configuration that says what the test says of the mesh.
-func istio(w *Workload) []any {
+// istioRoot is the namespace of the mesh's own policies, unless it says another.
+const istioRoot = "istio-system"
+
+// istio builds a Gateway that runs on the workload, open to every host. Without
+// a workload in the test, it is one that the policies select.
+func (want *wanted) istio(w *Workload) []any {
 	const version = "networking.istio.io/v1"
-	namespace, labels := "default", map[string]string{"app": scaffoldName}
+	namespace, labels := orText(want.namespace, "default"), want.selected
+	if len(labels) == 0 {
+		labels = map[string]string{"app": scaffoldName}
+	}
 	if w != nil {
 		namespace = orText(w.Namespace, namespace)
 		if len(w.Labels) > 0 {
@@ -252,19 +289,25 @@ func istio(w *Workload) []any {
 			"http": []any{object{"directResponse": object{"status": http.StatusOK}}},
 		}),
 	}
-	if mesh := meshOf(w); mesh != nil {
-		docs = append(docs, mesh)
-	}
 	return docs
 }
 
-// meshOf is the mesh's configuration as the test has it; nil: it says nothing
-// of it.
-func meshOf(w *Workload) any {
+// meshOf is the mesh's configuration among the objects, with what the test says
+// of it; nil: it says nothing.
+func meshOf(w *Workload, objects []*resource.Object) (any, error) {
 	if w == nil || w.RootNamespace == "" && w.TrustDomain == "" && len(w.TrustDomainAliases) == 0 {
-		return nil
+		return nil, nil
 	}
 	mesh := object{}
+	for _, o := range objects {
+		m, ok := o.Spec.(*resource.ConfigMap)
+		if !ok || o.Namespace != istioRoot || o.Name != "istio" {
+			continue
+		}
+		if err := yaml.Unmarshal([]byte(m.Data["mesh"]), &mesh); err != nil {
+			return nil, errors.New("the mesh's configuration, ConfigMap istio-system/istio, is not YAML")
+		}
+	}
 	if w.RootNamespace != "" {
 		mesh["rootNamespace"] = w.RootNamespace
 	}
@@ -276,12 +319,12 @@ func meshOf(w *Workload) any {
 	}
 	text, err := json.Marshal(mesh)
 	if err != nil {
-		return nil
+		return nil, err
 	}
 	return object{
-		"apiVersion": "v1", "kind": "ConfigMap", "metadata": object{"namespace": "istio-system", "name": "istio"},
+		"apiVersion": "v1", "kind": "ConfigMap", "metadata": object{"namespace": istioRoot, "name": "istio"},
 		"data": object{"mesh": string(text)},
-	}
+	}, nil
 }
 
 // openRoutes makes the scaffold's routes answer everybody whom the policies

@@ -7,8 +7,9 @@ import (
 	"weak"
 )
 
-// Store holds the bytes of every secret that a source has read. It is written
-// by the source alone, off the request path, and read through Derived values.
+// Store holds the bytes of every secret that a source has read, and the
+// workload certificate of the gateway's own. It is written by these alone, off
+// the request path, and read through Derived values.
 // The zero Store is not usable; NewStore makes one.
 type Store struct {
 	mu       sync.Mutex

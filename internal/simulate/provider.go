@@ -57,6 +57,9 @@ type ProviderConfig struct {
 	Models []string
 	// Now tells the time that answers carry. Nil means a fixed instant.
 	Now func() time.Time
+	// Cloud is who the identity services and those that they vouch for agree
+	// on; nil: each has one of its own.
+	Cloud *Cloud
 }
 
 // Kind is one sort of provider that can be made.
@@ -75,7 +78,21 @@ func Kinds() []Kind {
 	return []Kind{
 		{"openai", []string{"api.openai.com"}, func(c ProviderConfig) Provider { return NewOpenAI(c) }},
 		{"huggingface", []string{"api-inference.huggingface.co"}, func(c ProviderConfig) Provider { return NewHuggingFace(c) }},
+		{"oidc", []string{"idp.example.com"}, func(c ProviderConfig) Provider { return NewOIDC(c) }},
+		{"aws-sts", append(regional("sts"), "sts.amazonaws.com"), func(c ProviderConfig) Provider { return NewSTS(c) }},
+		{"bedrock", regional("bedrock-runtime"), func(c ProviderConfig) Provider { return NewBedrock(c) }},
+		{"aws-metadata", []string{"169.254.169.254", "169.254.170.2", "169.254.170.23"}, func(c ProviderConfig) Provider { return NewMetadata(c) }},
+		{"dashscope", []string{"dashscope.aliyuncs.com"}, func(c ProviderConfig) Provider { return NewDashScope(c) }},
 	}
+}
+
+// regional are the hosts of a service of AWS in some of its regions.
+func regional(service string) []string {
+	var hosts []string
+	for _, region := range []string{"us-east-1", "us-east-2", "us-west-2", "eu-west-1", "eu-central-1", "ap-northeast-1"} {
+		hosts = append(hosts, service+"."+region+".amazonaws.com")
+	}
+	return hosts
 }
 
 // NewProvider makes the provider of that kind; an unknown name is an error

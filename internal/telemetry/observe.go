@@ -22,6 +22,11 @@ type Sources struct {
 	Ejected func() map[string]int
 	// Credentials tells of those that are fetched.
 	Credentials func() []credential.Status
+	// Handshakes counts those that were made and those that came to nothing.
+	Handshakes func() (made, refused uint64)
+	// IdentityEnds tells when the workload certificate in use expires; zero:
+	// there is none.
+	IdentityEnds func() time.Time
 	// LostLines tells how many lines of the access log could not be written.
 	LostLines func() uint64
 	// Version of the program.
@@ -59,6 +64,19 @@ func (o *observer) Collect(out chan<- prometheus.Metric) {
 	}
 	if o.s.BodyBytes != nil {
 		level("held_body_bytes", "Bytes of request bodies that are held in memory.", float64(o.s.BodyBytes()))
+	}
+	if o.s.Handshakes != nil {
+		made, refused := o.s.Handshakes()
+		desc := describe("handshakes_total", "TLS handshakes of clients.", "result")
+		out <- prometheus.MustNewConstMetric(desc, prometheus.CounterValue, float64(made), "made")
+		out <- prometheus.MustNewConstMetric(desc, prometheus.CounterValue, float64(refused), "refused")
+	}
+	if o.s.IdentityEnds != nil {
+		at := 0.0
+		if t := o.s.IdentityEnds(); !t.IsZero() {
+			at = float64(t.Unix())
+		}
+		level("identity_expiry_timestamp_seconds", "When the workload certificate in use expires; 0: there is none.", at)
 	}
 	if o.s.LostLines != nil {
 		count("access_log_lost_lines_total", "Lines of the access log that could not be written.", float64(o.s.LostLines()))

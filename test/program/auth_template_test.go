@@ -3,6 +3,7 @@ package program
 import (
 	"encoding/base64"
 	"fmt"
+	"strings"
 	"testing"
 )
 
@@ -78,5 +79,34 @@ func TestAuthEarlyTemplateFeedsTheMethods(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestAuthSpoofedNames has clients name themselves in x-user-id where no
+// method does: where a verified token is enough, and where auth is off. A name
+// that a JWT policy writes there stays.
+func TestAuthSpoofedNames(t *testing.T) {
+	up := serveOrigin(t, nil)
+	before := func(more string) string { return "jwtProvidersStaged: {beforeExtAuth: " + jwtOf(rsaKey(), more) + "}" }
+	const off, claim = "extauth: {disable: true}", ", claimsToHeaders: [{claim: sub, header: x-user-id}]"
+	verified := "extauth: {configRef: {name: verified, namespace: apps}}"
+	p := runOne(t, nil, edgeSecret, up.yaml("up"), authConfig("keys", "configs: [{"+edgeKeys+"}]"), authConfig("verified", "configs: [{jwt: {}}]"),
+		virtualService(hostKeys,
+			route("/verified", "up", verified+", "+before("")),
+			route("/claim", "up", verified+", "+before(claim)),
+			route("/off", "up", off),
+			route("/named", "up", off+", "+before(claim)),
+		))
+	for _, tc := range []struct{ path, want string }{{"/verified", ""}, {"/claim", "ann"}, {"/off", ""}, {"/named", "ann"}} {
+		h := bearer(caller(""))
+		if tc.path == "/off" {
+			h = map[string]string{}
+		}
+		h["X-User-Id"] = "root"
+		got := send(t, request{url: "http://" + p.addr("8080") + tc.path, header: h})
+		seen := up.requests()
+		if got.status != 200 || len(seen) != 1 || strings.Join(seen[0].header.Values("x-user-id"), ",") != tc.want {
+			t.Errorf("%s: %v; the upstream saw %+v, want x-user-id %q", tc.path, got, seen, tc.want)
+		}
 	}
 }

@@ -8,10 +8,12 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/postern-gateway/postern/internal/credential"
 	"github.com/postern-gateway/postern/internal/secret"
@@ -50,6 +52,9 @@ func (m Member) start(t *testing.T) (*secret.Store, credential.Injector) {
 	inj, err := m.New(store)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if c, ok := inj.(interface{ Close() }); ok {
+		t.Cleanup(c.Close)
 	}
 	return store, inj
 }
@@ -185,10 +190,21 @@ func (m Member) changed(t *testing.T) {
 		before := m.inject(t, inj).Header
 		store.Put(map[secret.Ref]secret.Value{ref: m.values("two")[ref]})
 		after := m.inject(t, inj).Header
+		for deadline := time.Now().Add(10 * time.Second); fetched(inj) && before.Get(m.Header) == after.Get(m.Header) && time.Now().Before(deadline); {
+			runtime.Gosched() // the fetch is under way
+			after = m.inject(t, inj).Header
+		}
 		if before.Get(m.Header) == after.Get(m.Header) {
 			t.Errorf("%v changed, and %s did not", ref, m.Header)
 		}
 	}
+}
+
+// fetched reports whether inj's credential is fetched, in a goroutine of its
+// own.
+func fetched(inj credential.Injector) bool {
+	s, ok := inj.(credential.Statuser)
+	return ok && s.Status().Name != ""
 }
 
 func (m Member) parallel(t *testing.T) {

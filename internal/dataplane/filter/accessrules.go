@@ -23,13 +23,24 @@ type accessRules struct {
 }
 
 func (s *accessRules) Run(_ context.Context, e *dataplane.Exchange) *dataplane.Answer {
+	if s.rules.ReadsModel() {
+		if _, _, a := e.ReadModel(); a != nil {
+			return a
+		}
+	}
 	d := s.decide(e, e.Model)
+	if t := e.Trace(); t != nil {
+		traceTried(t, s.rules.Explain(s.input(e, e.Model)))
+	}
 	if !d.Allowed {
 		return dataplane.Refuse(http.StatusForbidden, denied, s.slot, s.origin, d.Reason)
 	}
 	e.Record.Passed = append(e.Record.Passed, s.label+": "+d.Rule)
 	return nil
 }
+
+// ReadsModel reports whether a decision may depend on the model.
+func (s *accessRules) ReadsModel() bool { return s.rules.ReadsModel() }
 
 // AllowsModel reports whether the request would pass if it named another model,
 // as it does when it is sent elsewhere after a failure.
@@ -38,7 +49,12 @@ func (s *accessRules) AllowsModel(e *dataplane.Exchange, model string) bool {
 }
 
 func (s *accessRules) decide(e *dataplane.Exchange, model string) authz.Decision {
-	return s.rules.Decide(&authz.AccessInput{
+	return s.rules.Decide(s.input(e, model))
+}
+
+func (s *accessRules) input(e *dataplane.Exchange, model string) *authz.AccessInput {
+	return &authz.AccessInput{
 		Identities: e.Identities, Method: e.Method, Path: e.Path, Client: e.Client, Header: e.Header, Model: model,
-	})
+		ModelLess: e.Method == http.MethodGet || e.Method == http.MethodHead || e.Method == http.MethodOptions,
+	}
 }

@@ -18,12 +18,6 @@ func TestAccessRulesStage(t *testing.T) {
 		t.Fatal(err)
 	}
 	stage := NewAccessRules(rules, "envoyai/authorization", policyOrigin)
-	named := func(model string) dataplane.Stage {
-		return dataplane.StageFunc(func(_ context.Context, e *dataplane.Exchange) *dataplane.Answer {
-			e.Model = model
-			return nil
-		})
-	}
 	// asked tells, once the request has passed, which other models would.
 	other := stage.(interface {
 		AllowsModel(e *dataplane.Exchange, model string) bool
@@ -38,6 +32,7 @@ func TestAccessRulesStage(t *testing.T) {
 		{"by the other rule", "gpt-4o-mini", "ops", 200, "gpt-4o", false},
 		{"refused", "gpt-4o", "ops", 403, "", false},
 		{"unknown", "", "dev", 403, "", false},
+		{"twice", `gpt-4o","model":"gpt-4o`, "dev", 400, "", false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			asked := dataplane.StageFunc(func(_ context.Context, e *dataplane.Exchange) *dataplane.Answer {
@@ -46,8 +41,12 @@ func TestAccessRulesStage(t *testing.T) {
 				}
 				return nil
 			})
-			g := serve(t, ir.PathMatch{}, named(tc.model), stage, asked)
-			res := g.do(t, "GET /", "X-Team: "+tc.team)
+			g := serve(t, ir.PathMatch{}, stage, asked)
+			body := `{"messages":[]}`
+			if tc.model != "" {
+				body = `{"messages":[],"model":"` + tc.model + `"}`
+			}
+			res := g.send(t, "POST /", body, "X-Team: "+tc.team, "Content-Type: application/json")
 			if body := bodyOf(t, res); res.StatusCode != tc.status || tc.status == 403 && body != "RBAC: access denied" {
 				t.Errorf("%d %q, want %d", res.StatusCode, body, tc.status)
 			}

@@ -35,7 +35,7 @@ type authenticate struct {
 }
 
 func (s *authenticate) Run(ctx context.Context, e *dataplane.Exchange) *dataplane.Answer {
-	result, err := s.authenticator.Authenticate(ctx, &authn.Request{Header: e.Header, Sealed: e, Query: e.Query(), Given: e.Trace().Claims()})
+	result, err := s.authenticator.Authenticate(ctx, &authn.Request{Method: e.Method, Header: e.Header, Sealed: e, Query: e.Query(), Given: e.Trace().Claims()})
 	if err != nil {
 		return s.refuse(e, err)
 	}
@@ -175,7 +175,9 @@ type authorize struct {
 func (s *authorize) Run(_ context.Context, e *dataplane.Exchange) *dataplane.Answer {
 	in := authz.Input{Identities: e.Identities, Method: e.Method, Path: e.Path}
 	d := s.rules.Decide(&in)
-	traceRules(e.Trace(), s.rules, &in)
+	if t := e.Trace(); t != nil {
+		traceTried(t, s.rules.Explain(&in))
+	}
 	if !d.Allowed {
 		return dataplane.Refuse(http.StatusForbidden, denied, s.slot, s.origin, d.Reason)
 	}

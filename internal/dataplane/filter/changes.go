@@ -80,7 +80,7 @@ func newHeaderValue(cfg *ir.HeaderValue, store *secret.Store, where side) (heade
 		return v, fmt.Errorf("header %q: a secret cannot be sent to the client", cfg.Name)
 	case !cfg.Secret.IsZero():
 		v.secret = deriveValue(store, cfg.Secret)
-		v.injected = dataplane.SecretHeader{Name: name, Value: v.secret.Get, From: cfg.Secret.String()}
+		v.injected = dataplane.SecretHeader{Name: name, Value: v.secret.Get, Ref: &cfg.Secret}
 	case cfg.Format != "":
 		if v.format, err = parseFormat(cfg.Format, where); err != nil {
 			return v, fmt.Errorf("header %q: %w", cfg.Name, err)
@@ -89,7 +89,7 @@ func newHeaderValue(cfg *ir.HeaderValue, store *secret.Store, where side) (heade
 		return v, fmt.Errorf("header %q: the value holds a control byte", cfg.Name)
 	case where == onRequest && cfg.Value != "" && dataplane.IsCredentialHeader(name):
 		literal := cfg.Value
-		v.injected = dataplane.SecretHeader{Name: name, Value: func() (string, error) { return literal, nil }, From: "a literal value"}
+		v.injected = dataplane.SecretHeader{Name: name, Value: func() (string, error) { return literal, nil }}
 	}
 	return v, nil
 }

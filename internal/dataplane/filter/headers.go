@@ -23,6 +23,7 @@ import (
 // value goes too.
 type Headers struct {
 	request, response changes
+	sanitize          []string
 	// reply edits answers whose values need no request.
 	reply  func(status int, h http.Header)
 	inputs inputPool
@@ -34,6 +35,9 @@ var _ dataplane.Stage = (*Headers)(nil)
 // needed; see Check. where is the origin of values that have none of their own.
 func NewHeaders(cfg *ir.HeaderEdit, store *secret.Store, where ir.Origin) (*Headers, error) {
 	h := &Headers{}
+	for _, name := range cfg.Request.Sanitize {
+		h.sanitize = append(h.sanitize, http.CanonicalHeaderKey(name))
+	}
 	var err error
 	if h.request, err = newChanges(&cfg.Request, store, onRequest); err != nil {
 		return nil, fmt.Errorf("request headers: %w", err)
@@ -72,7 +76,7 @@ func (h *Headers) Check() error {
 // Sanitize names the request headers that say who calls: a client's own must
 // be removed before the first stage, also where nothing is written later.
 func (h *Headers) Sanitize() []string {
-	var names []string
+	names := slices.Clone(h.sanitize)
 	for _, list := range [][]headerValue{h.request.set, h.request.add} {
 		for i := range list {
 			if f := list[i].format; f != nil && f.identity && !slices.Contains(names, list[i].name) {
@@ -164,7 +168,7 @@ func carry(e *dataplane.Exchange, name, text string, from []authn.Location) {
 	for _, l := range from {
 		e.DropSecretHeader(l.Header)
 	}
-	e.Inject(dataplane.SecretHeader{Name: name, Value: func() (string, error) { return text, nil }, From: "what the caller's credential became"})
+	e.Inject(dataplane.SecretHeader{Name: name, Value: func() (string, error) { return text, nil }})
 }
 
 // answer edits the headers of an answer. What would hold a control byte is

@@ -2,6 +2,7 @@ package filter
 
 import (
 	"errors"
+	"strconv"
 
 	"github.com/postern-gateway/postern/internal/authn"
 	"github.com/postern-gateway/postern/internal/authz"
@@ -28,12 +29,26 @@ func traceAccept(t *dataplane.Trace, r *authn.Result) {
 	}
 }
 
-// traceRules tells a rehearsal of every rule that was looked at.
-func traceRules(t *dataplane.Trace, r *authz.Rules, in *authz.Input) {
+// traceTried tells a rehearsal of every rule that was looked at.
+func traceTried(t *dataplane.Trace, d authz.Decision) {
+	for _, tried := range d.Tried {
+		t.Rule(dataplane.TracedRule{
+			Rule: tried.Rule, Origin: tried.Origin, Matched: tried.Matched, Decides: tried.Matched, Why: tried.Reason,
+		})
+	}
+}
+
+// tracePolicies tells a rehearsal of every rule of every policy, of which by
+// decided; nil: none did.
+func tracePolicies(t *dataplane.Trace, p *authz.Policies, in *authz.Input, by *authz.RuleRef) {
 	if t == nil {
 		return
 	}
-	for _, tried := range r.Explain(in).Tried {
-		t.Rule(dataplane.TracedRule{Rule: tried.Rule, Origin: tried.Origin, Matched: tried.Matched, Why: tried.Reason})
-	}
+	p.Explain(in, func(policy *authz.PolicyRef, rule *authz.RuleRef, matched bool, why string) {
+		r := dataplane.TracedRule{Policy: policy.Namespace + "/" + policy.Name, Origin: policy.Origin, Matched: matched, Decides: matched && rule != nil && rule == by, Why: why}
+		if rule != nil {
+			r.Rule, r.Origin = strconv.Itoa(rule.Index), rule.Origin
+		}
+		t.Rule(r)
+	})
 }

@@ -64,7 +64,7 @@ func newBackend(b *Backend, s *Settings) (*backend, error) {
 				m.model = u.cfg.LLM.Model
 			}
 			for _, s := range m.stages {
-				n, ok := s.(interface{ NeedsBody() bool })
+				n, ok := dataplane.As[interface{ NeedsBody() bool }](s)
 				out.whole = out.whole || ok && n.NeedsBody()
 			}
 			members = append(members, m)

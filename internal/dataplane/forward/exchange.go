@@ -21,6 +21,7 @@ type exchange struct {
 
 	upgrade string  // what to ask the upstream to switch to
 	data    []byte  // the body in memory
+	held    int64   // of the budget, by the body as it is before an attempt
 	stream  *stream // or as it comes
 
 	tier, inTier int
@@ -70,6 +71,7 @@ func (x *exchange) run() *dataplane.Answer {
 	if a := x.readBody(); a != nil {
 		return a
 	}
+	x.held = x.e.Held()
 	m, ep := x.pick()
 	for {
 		switch {

@@ -54,7 +54,10 @@ type Deps struct {
 	// them fresh; nil: each Upstream has its own.
 	// Machine asks the metadata servers of the machine itself; nil: Client.
 	Client, Machine *http.Client
-	Keep            *keep.Keep
+	// Env looks a variable up, for credentials that the environment names;
+	// nil: os.LookupEnv.
+	Env  func(name string) (string, bool)
+	Keep *keep.Keep
 	// Upgrades knows the upgraded connections under way, so that a drain can
 	// end them; nil: nobody does.
 	Upgrades *Upgrades
@@ -82,7 +85,7 @@ func (d Deps) withDefaults() Deps {
 
 // credentials returns what an upstream's credential is made with.
 func (d Deps) credentials() credential.Deps {
-	return credential.Deps{Store: d.Store, Clock: d.Clock, Client: d.Client, Machine: d.Machine, Keep: d.Keep, Log: d.Log}
+	return credential.Deps{Store: d.Store, Clock: d.Clock, Client: d.Client, Machine: d.Machine, Keep: d.Keep, Log: d.Log, Env: d.Env}
 }
 
 // Settings are what the route's and the backend's steps say of forwarding.

@@ -19,6 +19,7 @@ import (
 func (x *exchange) head(ctx context.Context, at *attempt) (*outgoing, *failure) {
 	e, u := x.e, at.ep.upstream
 	e.Rewind(x.mark)
+	e.FreeTo(x.held) // an earlier attempt's copy of the body
 	h := e.Header.Clone()
 	e.DropConsumed(h)
 	data, a := x.adapt(ctx, at.m, h)
@@ -105,7 +106,7 @@ func (x *exchange) adaptLLM(adapter *llm.Adapter, h http.Header) ([]byte, *datap
 		e.Record.Model = c.Model
 	}
 	if c.Body != nil {
-		return c.Body, nil
+		return c.Body, e.Hold(int64(len(c.Body)))
 	}
 	return data, nil
 }
@@ -134,7 +135,7 @@ func (x *exchange) frame(o *outgoing) {
 func (x *exchange) inject(ctx context.Context, at *attempt, o *outgoing, out *dataplane.Outbound) error {
 	brought := x.takeBrought(o.Header)
 	if x.e.Trace() != nil {
-		return x.name(ctx, at, o, out)
+		return x.name(ctx, at, o, out, brought)
 	}
 	in := at.ep.upstream.injector
 	var keep []string

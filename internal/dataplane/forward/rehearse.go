@@ -2,6 +2,7 @@ package forward
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net"
@@ -59,7 +60,7 @@ func (x *exchange) share(at *attempt) string {
 
 // name is inject for a rehearsal: it puts on what is secret by name, and
 // fetches nothing. It fails where inject would, as far as can be told.
-func (x *exchange) name(ctx context.Context, at *attempt, o *outgoing, out *dataplane.Outbound) error {
+func (x *exchange) name(ctx context.Context, at *attempt, o *outgoing, out *dataplane.Outbound, brought http.Header) error {
 	in, cfg := at.ep.upstream.injector, at.ep.upstream.cfg.Credential
 	at.from = map[string]string{}
 	var keep []string
@@ -73,7 +74,7 @@ func (x *exchange) name(ctx context.Context, at *attempt, o *outgoing, out *data
 		if _, err := s.Value(); err != nil {
 			return err
 		}
-		at.from[http.CanonicalHeaderKey(s.Name)] = s.From
+		at.from[http.CanonicalHeaderKey(s.Name)] = s.Source()
 	}
 	keep = slices.AppendSeq(keep, maps.Keys(at.from))
 	for name := range at.from {
@@ -82,44 +83,63 @@ func (x *exchange) name(ctx context.Context, at *attempt, o *outgoing, out *data
 	if in == nil {
 		return nil
 	}
-	if cfg.Passthrough != nil { // it has nothing of its own to fetch
-		at.from[http.CanonicalHeaderKey(cfg.Passthrough.Name)] = "the caller's own token"
-		c := &credential.Outbound{Method: o.Method, Scheme: o.URL.Scheme, Host: o.Host, URL: o.URL, Header: o.Header, Caller: x.unaccepted(), Keep: keep}
-		return in.Inject(ctx, c)
-	}
-	if c, ok := in.(credential.Checker); ok && inStore(cfg) {
-		if err := c.Check(); err != nil {
+	if cfg.Override != nil || atHand(cfg) {
+		c := &credential.Outbound{
+			Method: o.Method, Scheme: o.URL.Scheme, Host: o.Host, URL: o.URL, Header: o.Header.Clone(), Body: o.data,
+			Caller: x.unaccepted(), Keep: keep, Override: brought, Metadata: x.metadata,
+		}
+		err := in.Inject(ctx, c)
+		if callers := (*credential.CallerError)(nil); err != nil && (atHand(cfg) || errors.As(err, &callers)) {
 			return err
 		}
+		if err == nil {
+			o.Host, o.URL, o.Header = c.Host, c.URL, c.Header
+			x.named(at, o, in, reference(cfg, len(brought) > 0))
+			return nil
+		}
 	}
-	for _, name := range credential.WellKnown() {
+	for _, name := range credential.WellKnown() { // it would be fetched
 		if !slices.Contains(keep, name) {
 			delete(o.Header, name)
 		}
 	}
 	for _, name := range in.Headers() {
-		name = http.CanonicalHeaderKey(name)
-		at.from[name] = reference(cfg)
-		o.Header[name] = []string{dataplane.Redacted}
+		o.Header[http.CanonicalHeaderKey(name)] = []string{dataplane.Redacted}
 	}
+	x.named(at, o, in, reference(cfg, false))
 	return nil
 }
 
-// inStore reports whether a credential is made of nothing but secrets that are
-// at hand.
-func inStore(c *ir.Credential) bool {
-	return c.Header != nil || c.AWS != nil && c.AWS.Keys.Static != nil && c.AWS.Keys.Role == nil
+// named notes where the headers of an Injector come from.
+func (x *exchange) named(at *attempt, o *outgoing, in credential.Injector, from string) {
+	for _, name := range in.Headers() {
+		if name = http.CanonicalHeaderKey(name); o.Header[name] != nil {
+			at.from[name] = from
+		}
+	}
+}
+
+// atHand reports whether a credential is made of nothing but what the request
+// brings and secrets that are at hand.
+func atHand(c *ir.Credential) bool {
+	return c.Header != nil || c.Passthrough != nil || c.AWS != nil && c.AWS.Keys.Static != nil && c.AWS.Keys.Role == nil
 }
 
 // reference says where a credential comes from.
-func reference(c *ir.Credential) string {
+func reference(c *ir.Credential, brought bool) string {
 	switch {
+	case brought:
+		return "what the request brings"
 	case c.Header != nil:
 		return c.Header.Secret.String()
+	case c.Passthrough != nil:
+		return "the caller's own token"
 	case c.AWS != nil && c.AWS.Keys.Static != nil:
 		return "signed with " + c.AWS.Keys.Static.SecretAccessKey.String()
+	case c.AWS != nil && c.AWS.Keys.Role == nil && c.AWS.Keys.File != nil:
+		return "signed with the keys in " + c.AWS.Keys.File.Contents.String()
 	case c.AWS != nil:
-		return "signed with keys that are fetched"
+		return "signed with keys that are fetched, as " + c.Origin.String() + " says"
 	}
 	return "a token that is fetched, as " + c.Origin.String() + " says"
 }

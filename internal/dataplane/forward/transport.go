@@ -3,9 +3,12 @@ package forward
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"io"
 	"net"
 	"net/http"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/postern-gateway/postern/internal/ir"
@@ -52,9 +55,42 @@ func newTransport(ep *endpoint) transport {
 }
 
 // http2 is net/http's HTTP/2 client, over TLS or with prior knowledge.
-type http2 struct{ t *http.Transport }
+type http2 struct {
+	ep  *endpoint
+	now atomic.Pointer[http2pool]
+	mu  sync.Mutex // orders renewals
+}
 
-func newHTTP2(ep *endpoint) *http2 {
+// http2pool are the connections made under one TLS configuration. When another
+// takes its place, what is under way on them goes on, and nothing else.
+type http2pool struct {
+	t    *http.Transport
+	made *tls.Config
+}
+
+func newHTTP2(ep *endpoint) *http2 { return &http2{ep: ep} }
+
+// transport returns the one for the present TLS configuration.
+func (h *http2) transport() *http.Transport {
+	made := h.ep.upstream.tls.current()
+	if p := h.now.Load(); p != nil && p.made == made {
+		return p.t
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	old := h.now.Load()
+	if old != nil && old.made == made {
+		return old.t
+	}
+	p := &http2pool{newHTTP2Transport(h.ep), made}
+	h.now.Store(p)
+	if old != nil {
+		old.t.CloseIdleConnections()
+	}
+	return p.t
+}
+
+func newHTTP2Transport(ep *endpoint) *http.Transport {
 	t := &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return ep.dial(ctx, "") },
 		DialTLSContext: func(ctx context.Context, _, addr string) (net.Conn, error) {
@@ -75,7 +111,7 @@ func newHTTP2(ep *endpoint) *http2 {
 	} else {
 		t.Protocols.SetUnencryptedHTTP2(true)
 	}
-	return &http2{t}
+	return t
 }
 
 // roundTrip puts the server name where the transport keys its connections by
@@ -97,7 +133,11 @@ func (h *http2) roundTrip(ctx context.Context, o *outgoing) (*http.Response, err
 	default:
 		r.Body = http.NoBody
 	}
-	return h.t.RoundTrip(r)
+	return h.transport().RoundTrip(r)
 }
 
-func (h *http2) closeIdle() { h.t.CloseIdleConnections() }
+func (h *http2) closeIdle() {
+	if p := h.now.Load(); p != nil {
+		p.t.CloseIdleConnections()
+	}
+}

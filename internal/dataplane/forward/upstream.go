@@ -78,16 +78,26 @@ func (u *Upstream) Credential() (credential.Status, bool) {
 
 // Check returns why requests to u would fail now for want of good secret
 // bytes, or nil. It names references.
-func (u *Upstream) Check() error {
-	var broken []error
-	if u.tls != nil {
-		_, err := u.tls.config.Get()
-		broken = append(broken, err)
+func (u *Upstream) Check() error { return errors.Join(u.CheckTLS(), u.CheckCredential()) }
+
+// CheckTLS is the part of Check that is about TLS.
+func (u *Upstream) CheckTLS() error {
+	if u.tls == nil {
+		return nil
 	}
-	if c, ok := u.injector.(credential.Checker); ok {
-		broken = append(broken, c.Check())
+	if _, err := u.tls.config.Get(); err != nil {
+		return fmt.Errorf("upstream %q: %w", u.cfg.Name, err)
 	}
-	if err := errors.Join(broken...); err != nil {
+	return nil
+}
+
+// CheckCredential is the part of Check that is about the credential.
+func (u *Upstream) CheckCredential() error {
+	c, ok := u.injector.(credential.Checker)
+	if !ok {
+		return nil
+	}
+	if err := c.Check(); err != nil {
 		return fmt.Errorf("upstream %q: %w", u.cfg.Name, err)
 	}
 	return nil

@@ -75,6 +75,9 @@ type headerTemplate struct {
 	text *template.Template
 	// credential says that the header is a well-known credential header.
 	credential bool
+	// decides says that the template has statements: that nothing comes out of
+	// it may be its author's own choice.
+	decides bool
 }
 
 // builder makes changes ready.
@@ -219,7 +222,9 @@ func (b *builder) headers(list []ir.HeaderTemplate, replace bool) ([]headerTempl
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, headerTemplate{name, t, b.side == onRequest && dataplane.IsCredentialHeader(name)})
+		out = append(out, headerTemplate{
+			name: name, text: t, credential: b.side == onRequest && dataplane.IsCredentialHeader(name), decides: strings.Contains(h.Text, "{%"),
+		})
 	}
 	return out, nil
 }

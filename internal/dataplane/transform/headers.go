@@ -49,14 +49,14 @@ func (w *work) write(h *headerTemplate, replace bool) error {
 		return errors.New("header " + h.name + " would hold a control byte")
 	case strings.HasPrefix(h.name, ":"):
 		return w.writePseudo(h.name, text)
+	case h.credential && w.unset != "" && (text != "" || !h.decides):
+		return &closedError{h.name, w.unset}
 	case text == "" && replace:
 		delete(w.e.Header, h.name)
 		w.e.Withdraw(h.name)
 		return nil
 	case text == "":
 		return nil
-	case h.credential && w.unset != "":
-		return &closedError{h.name, w.unset}
 	case h.credential || len(w.secret) > 0:
 		w.e.InjectSecretHeader(h.name, secret.NewValue([]byte(text)))
 		w.made = add(w.made, h.name)

@@ -50,6 +50,7 @@ func TestMissingCredentialIsClosed(t *testing.T) {
 		"request_header()":                  {Set: header("authorization", `Bearer {{ request_header("X-API-KEY") }}`)},
 		"extraction()":                      {Advanced: true, Extractors: bearer().Extractors, Set: header("x-goog-api-key", `k{{ extraction("huggingface-api-key") }}`)},
 		"appended":                          {Extractors: bearer().Extractors, Append: header("api-key", "k{{ huggingface-api-key }}")},
+		"nothing beside it":                 {Extractors: bearer().Extractors, Set: header("authorization", "{{ huggingface-api-key }}")},
 		"an expression that does not match": {Extractors: []ir.Extractor{{Name: "k", Header: "x-api-key", Regex: "sk-.*"}}, Set: header("authorization", "Bearer {{ k }}")},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -63,6 +63,9 @@ func (p *place) upstream(v variant) *ir.Upstream {
 		v.at.mutations(u, v.headers, v.body)
 	}
 	p.checkDuration("timeouts", f.timeouts)
+	if c := p.quotaFor(); c != nil {
+		notReady = c
+	}
 	switch {
 	case faulty(p.o) != nil:
 		u.Closed = faulty(p.o)
@@ -113,7 +116,8 @@ func (p *place) address(f *backendForm) *ir.Upstream {
 	}
 	o := p.t.v.Get(backendKind, key.Namespace, key.Name)
 	if o == nil {
-		return closed("backendRef", p.t.suggest(key), "no Backend %q in %s", key.Name, key.Namespace)
+		p.unresolved("backendRef", p.t.suggest(key), "no Backend %q in %s", key.Name, key.Namespace)
+		return &ir.Upstream{}
 	}
 	u := p.quiet(o).endpoints(&o.Spec.(*egBackend).Spec)
 	switch {
@@ -138,7 +142,7 @@ func (p *place) serviceAddress(key resource.Key, port int) *ir.Upstream {
 func (p *place) serviceUpstream(field string, ref service.Ref) *ir.Upstream {
 	u, err := service.Upstream(p.t.v, ref, service.Options{Dialect: name})
 	if e := (*service.Error)(nil); errors.As(err, &e) {
-		p.fail(field, e.Remedy, "%s", e.What)
+		p.unresolved(field, e.Remedy, "%s", e.What)
 		return nil
 	}
 	return u
@@ -161,7 +165,9 @@ func (p *place) policyFor(f *backendForm) (policy *place, closed *ir.Closed) {
 		case gk != backendSecurityPolicyKind:
 			return refuse("backendSecurityPolicyRef", fmt.Sprintf("write group: %s, kind: BackendSecurityPolicy", aiGroup), "a policy of kind %v is not supported", gk)
 		case o == nil:
-			return refuse("backendSecurityPolicyRef.name", p.t.suggest(key), "no BackendSecurityPolicy %q in %s", r.Name, p.o.Namespace)
+			mark := p.mark()
+			p.unresolved("backendSecurityPolicyRef.name", p.t.suggest(key), "no BackendSecurityPolicy %q in %s", r.Name, p.o.Namespace)
+			return nil, p.since(mark)
 		}
 		found = append(found, o)
 	}
@@ -187,6 +193,19 @@ func (p *place) isTarget(policy *resource.Object) bool {
 		}
 	}
 	return false
+}
+
+// quotaFor says that a backend is under a quota, which we do not have; nil: it
+// is not.
+func (p *place) quotaFor() *ir.Closed {
+	for _, o := range p.t.v.In(quotaPolicyKind, p.o.Namespace) {
+		for _, t := range o.Spec.(*quotaPolicy).Spec.TargetRefs {
+			if targetKey(t, o.Namespace) == p.o.Key {
+				return &ir.Closed{Reason: "QuotaPolicy is not supported", Origin: o.Origin("spec")}
+			}
+		}
+	}
+	return nil
 }
 
 // maxMutations bounds each list of a mutation, as the CRD does.

@@ -45,7 +45,7 @@ func (p *place) backendSecurity(s *backendSecurityPolicySpec) {
 		case key.GroupKind != aiServiceBackendKind:
 			at.fail("", "name an AIServiceBackend", "a target of kind %v is not supported", key.GroupKind)
 		case p.t.v.Get(key.GroupKind, key.Namespace, key.Name) == nil:
-			at.fail("name", p.t.suggest(key), "no AIServiceBackend %q in %s; the policy gives its credential to nobody there", t.Name, p.o.Namespace)
+			at.unresolved("name", p.t.suggest(key), "no AIServiceBackend %q in %s; the policy gives its credential to nobody there", t.Name, p.o.Namespace)
 		}
 	}
 	if len(s.TargetRefs) > maxMutations {

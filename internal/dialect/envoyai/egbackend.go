@@ -156,7 +156,7 @@ func (p *place) clientTLS(s *egTLS, u *ir.Upstream) *ir.ClientTLS {
 	case known && s.WellKnownCACertificates != "System":
 		p.fail("wellKnownCACertificates", "write System", "%q are no certificate authorities that we know", s.WellKnownCACertificates)
 	case refs:
-		p.authorities(s.CACertificateRefs, out)
+		p.authorities(s.CACertificateRefs, "ConfigMap", out)
 	}
 	if c := s.ClientCertificateRef; c != nil {
 		cert := p.secretKey("clientCertificateRef", c, "tls.crt")
@@ -171,11 +171,12 @@ func (p *place) clientTLS(s *egTLS, u *ir.Upstream) *ir.ClientTLS {
 	return out
 }
 
-// authorities reads the CAs that verify a backend.
-func (p *place) authorities(refs []objectRef, out *ir.ClientTLS) {
+// authorities reads CAs out of ConfigMaps and Secrets; kind is which, where a
+// reference does not say.
+func (p *place) authorities(refs []objectRef, kind string, out *ir.ClientTLS) {
 	for i := range refs {
 		field := fmt.Sprintf("caCertificateRefs[%d]", i)
-		key := refs[i].key(p.o.Namespace, "ConfigMap")
+		key := refs[i].key(p.o.Namespace, kind)
 		if key.GroupKind == resource.SecretKind {
 			out.CAs = append(out.CAs, ir.Bytes{Ref: p.secretKey(field, &refs[i], "ca.crt")})
 			continue
@@ -196,7 +197,7 @@ func (p *place) secretKey(field string, r *objectRef, data string) secret.Ref {
 	case o == nil:
 		return secret.Ref{}
 	case !s.HasKey(data):
-		p.fail(field, fmt.Sprintf("put it under %s", data), "%v has no data key %s", o.Key, data)
+		p.unresolved(field, fmt.Sprintf("put it under %s", data), "%v has no data key %s", o.Key, data)
 		return secret.Ref{}
 	}
 	return secretRef(o.Key, data)
@@ -220,7 +221,7 @@ func (p *place) secret(field string, r *objectRef) (*resource.Object, *resource.
 	o, s := resource.Spec[resource.Secret](p.t.v, key.GroupKind, key.Namespace, key.Name)
 	switch {
 	case o == nil:
-		p.fail(field, p.t.suggest(key), "no Secret %q in %s", key.Name, key.Namespace)
+		p.unresolved(field, p.t.suggest(key), "no Secret %q in %s", key.Name, key.Namespace)
 		return nil, nil
 	case len(o.Faults) > 0:
 		p.fail(field, "correct it", "%v could not be read in full", key)

@@ -53,6 +53,7 @@ type translation struct {
 	v      *resource.View
 	f      *dialect.Fragment
 	report status.Report
+	refs   map[int]bool // the problems that are references to what is not there
 }
 
 // translate turns one root into its fragment.
@@ -74,6 +75,16 @@ func translate(v *resource.View, root resource.Key) (*dialect.Fragment, status.R
 		p.backendSecurity(&spec.Spec)
 	case *securityPolicy:
 		p.securityPolicy(&spec.Spec)
+	case *backendTrafficPolicy:
+		p.backendTraffic(&spec.Spec)
+	case *clientTrafficPolicy:
+		p.clientTraffic(&spec.Spec)
+	case *httpRouteFilter:
+		p.routeFilter(&spec.Spec)
+	case *guardPolicy:
+		p.guard(&spec.Spec.targeting)
+	case *quotaPolicy:
+		p.quota(spec.Spec.TargetRefs)
 	case *notBuilt:
 		p.warn("", "remove it", "%s is not supported and has no effect", o.Kind)
 	}
@@ -81,31 +92,31 @@ func translate(v *resource.View, root resource.Key) (*dialect.Fragment, status.R
 	return t.f, t.report
 }
 
-// outcome tells whether an object was accepted, unless its translation did.
+// outcome tells whether an object was accepted, and whether all that it refers
+// to is there.
 func (t *translation) outcome(o *resource.Object) {
-	for _, told := range t.report.Outcomes {
-		if told.Object == o.Key.Status() && told.Condition == "Accepted" && told.About == "" {
-			return
+	accepted := status.Outcome{Object: o.Key.Status(), Condition: "Accepted", OK: true, Reason: "Accepted"}
+	refs := status.Outcome{Object: o.Key.Status(), Condition: "ResolvedRefs", OK: true, Reason: "ResolvedRefs"}
+	tell := func(out *status.Outcome, reason string, pr status.Problem) {
+		at := pr.Origin
+		if out.OK && pr.Severity == status.Error && at.Kind == o.Kind && at.Namespace == o.Namespace && at.Name == o.Name {
+			out.OK, out.Reason, out.Message = false, reason, pr.What
 		}
 	}
-	out := status.Outcome{Object: o.Key.Status(), Condition: "Accepted", OK: true, Reason: "Accepted"}
-	if pr := t.firstError(o); pr != nil {
-		out.OK, out.Reason, out.Message = false, "Invalid", pr.What
-	}
-	t.report.Outcome(out)
-}
-
-// firstError returns the first error of an object, or nil.
-func (t *translation) firstError(o *resource.Object) *status.Problem {
-	for _, list := range [][]status.Problem{t.report.Problems, o.Faults} {
-		for i := range list {
-			at := list[i].Origin
-			if list[i].Severity == status.Error && at.Kind == o.Kind && at.Namespace == o.Namespace && at.Name == o.Name {
-				return &list[i]
-			}
+	for i, pr := range t.report.Problems {
+		if t.refs[i] {
+			tell(&refs, "RefNotFound", pr)
+		} else {
+			tell(&accepted, "Invalid", pr)
 		}
 	}
-	return nil
+	for _, pr := range o.Faults {
+		tell(&accepted, "Invalid", pr)
+	}
+	t.report.Outcome(accepted)
+	if !refs.OK {
+		t.report.Outcome(refs)
+	}
 }
 
 // faulty says that o's fields could not all be read; nil: they could.

@@ -178,7 +178,7 @@ func (p *place) granted(field string, to resource.Key) bool {
 	if parent.Granted(p.t.v, p.o.GroupKind, p.o.Namespace, to) {
 		return true
 	}
-	p.fail(field, parent.GrantRemedy(p.o.GroupKind, p.o.Namespace, to), "%v may not be used from %s", to, p.o.Namespace)
+	p.unresolved(field, parent.GrantRemedy(p.o.GroupKind, p.o.Namespace, to), "%v may not be used from %s", to, p.o.Namespace)
 	return false
 }
 

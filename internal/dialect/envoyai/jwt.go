@@ -60,7 +60,7 @@ func (p *place) jwtProvider(s *jwtProvider) ir.JWTProvider {
 			out.Headers = append(out.Headers, t)
 		}
 		out.QueryParams = x.Params
-		p.refuse("extractFrom.cookies", present(len(x.Cookies) > 0))
+		out.Cookies = x.Cookies
 	}
 	for i, c := range s.ClaimToHeaders {
 		at := p.in("claimToHeaders[%d]", i)
@@ -134,7 +134,7 @@ func (p *place) configMap(field string, r *objectRef, want string) string {
 	o, cm := resource.Spec[resource.ConfigMap](p.t.v, key.GroupKind, p.o.Namespace, key.Name)
 	switch {
 	case o == nil:
-		p.fail(field, p.t.suggest(key), "no ConfigMap %q in %s", key.Name, key.Namespace)
+		p.unresolved(field, p.t.suggest(key), "no ConfigMap %q in %s", key.Name, key.Namespace)
 		return ""
 	case len(o.Faults) > 0 || len(cm.Data) == 0:
 		p.fail(field, "write it there, under "+want, "%v holds nothing, or could not be read", key)
@@ -161,7 +161,7 @@ func (p *place) server(field string, refs []objectRef) (upstream, authority stri
 	case key.GroupKind == backendKind:
 		o, b := resource.Spec[egBackend](p.t.v, key.GroupKind, key.Namespace, key.Name)
 		if o == nil {
-			p.fail(field, p.t.suggest(key), "no Backend %q in %s", key.Name, key.Namespace)
+			p.unresolved(field, p.t.suggest(key), "no Backend %q in %s", key.Name, key.Namespace)
 			return "", ""
 		}
 		authority = key.Name + "." + key.Namespace

@@ -25,6 +25,9 @@ var (
 	aiServiceBackendKind      = resource.GroupKind{Group: aiGroup, Kind: "AIServiceBackend"}
 	llmBackendKind            = resource.GroupKind{Group: aiGroup, Kind: "LLMBackend"}
 	backendSecurityPolicyKind = resource.GroupKind{Group: aiGroup, Kind: "BackendSecurityPolicy"}
+	securityPolicyKind        = resource.GroupKind{Group: envoyGroup, Kind: "SecurityPolicy"}
+	quotaPolicyKind           = resource.GroupKind{Group: aiGroup, Kind: "QuotaPolicy"}
+	backendTrafficPolicyKind  = resource.GroupKind{Group: envoyGroup, Kind: "BackendTrafficPolicy"}
 	backendKind               = resource.GroupKind{Group: envoyGroup, Kind: "Backend"}
 )
 
@@ -53,6 +56,10 @@ func ownKinds() []resource.Kind {
 		k.New, k.Open = func() any { return new(notBuilt) }, []string{""}
 		return k
 	}
+	open := func(k resource.Kind) resource.Kind {
+		k.Open = []string{"spec"}
+		return k
+	}
 	policy := func(k resource.Kind, vital ...string) resource.Kind {
 		k.Vital = vital
 		return k
@@ -64,11 +71,16 @@ func ownKinds() []resource.Kind {
 		ai("AIServiceBackend", "aiservicebackends", func() any { return new(aiServiceBackend) }),
 		kind(aiGroup, "LLMBackend", "llmbackends", func() any { return new(llmBackend) }, versionAlpha),
 		policy(ai("BackendSecurityPolicy", "backendsecuritypolicies", func() any { return new(backendSecurityPolicy) }), "targetRefs"),
+		open(policy(kind(aiGroup, "QuotaPolicy", "quotapolicies", func() any { return new(quotaPolicy) }, versionAlpha), "targetRefs")),
 		named(ai("GatewayConfig", "gatewayconfigs", nil)),
 		named(ai("MCPRoute", "mcproutes", nil)),
 
 		envoy("Backend", "backends", func() any { return new(egBackend) }),
 		targeted(envoy("SecurityPolicy", "securitypolicies", func() any { return new(securityPolicy) })),
+		targeted(envoy("BackendTrafficPolicy", "backendtrafficpolicies", func() any { return new(backendTrafficPolicy) })),
+		targeted(envoy("ClientTrafficPolicy", "clienttrafficpolicies", func() any { return new(clientTrafficPolicy) })),
+		envoy("HTTPRouteFilter", "httproutefilters", func() any { return new(httpRouteFilter) }),
+		open(targeted(envoy("EnvoyExtensionPolicy", "envoyextensionpolicies", func() any { return new(guardPolicy) }))),
 		named(envoy("EnvoyProxy", "envoyproxies", nil)),
 		named(envoy("EnvoyPatchPolicy", "envoypatchpolicies", nil)),
 	}

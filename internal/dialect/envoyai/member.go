@@ -65,12 +65,12 @@ func (w *ruleWork) member(at *place, ref *routeBackend, index int) member {
 	w.refusePools(at, ref)
 	key := resource.Key{GroupKind: w.form.backends, Namespace: cmp.Or(ref.Namespace, w.o.Namespace), Name: ref.Name}
 	if !parent.Granted(w.t.v, w.o.GroupKind, w.o.Namespace, key) {
-		at.fail("namespace", parent.GrantRemedy(w.o.GroupKind, w.o.Namespace, key), "%v may not be used from %s", key, w.o.Namespace)
+		at.unresolved("namespace", parent.GrantRemedy(w.o.GroupKind, w.o.Namespace, key), "%v may not be used from %s", key, w.o.Namespace)
 		return m
 	}
 	o := w.t.v.Get(key.GroupKind, key.Namespace, key.Name)
 	if o == nil {
-		at.fail("name", w.t.suggest(key), "no %s %q in %s; requests for it get 500", key.Kind, key.Name, key.Namespace)
+		at.unresolved("name", w.t.suggest(key), "no %s %q in %s; requests for it get 500", key.Kind, key.Name, key.Namespace)
 		return m
 	}
 	f := w.quiet(o).backendForm()
@@ -82,9 +82,10 @@ func (w *ruleWork) member(at *place, ref *routeBackend, index int) member {
 		request, attempt := w.quiet(o).checkDuration("timeouts", t)
 		w.steps = append(w.steps, timeoutStep(ir.Timeouts{Request: request, Attempt: attempt}, o.Origin("spec.timeouts")))
 	}
-	if ref.ModelNameOverride != "" || ref.HeaderMutation != nil || ref.BodyMutation != nil {
+	if ref.ModelNameOverride != "" || ref.HeaderMutation != nil || ref.BodyMutation != nil || !w.tuned.isZero() {
 		m.upstream = fmt.Sprintf("%s#%s.%d:%s/%s", upstreamName(w.o.Key), w.label(), index, key.Namespace, key.Name)
 		u := w.quiet(o).upstream(variant{name: m.upstream, model: ref.ModelNameOverride, headers: ref.HeaderMutation, body: ref.BodyMutation, at: at})
+		w.tuned.apply(u)
 		w.t.f.Upstreams = append(w.t.f.Upstreams, u)
 	}
 	return m

@@ -45,6 +45,16 @@ func (p *place) fail(field, remedy, format string, args ...any) {
 	p.t.report.Add(status.Errorf(p.origin(field), format, args...).Fix("%s", remedy))
 }
 
+// unresolved reports a reference that leads nowhere: the object is in order, and
+// what it needs is not there.
+func (p *place) unresolved(field, remedy, format string, args ...any) {
+	if p.t.refs == nil {
+		p.t.refs = map[int]bool{}
+	}
+	p.t.refs[len(p.t.report.Problems)] = true
+	p.fail(field, remedy, format, args...)
+}
+
 func (p *place) warn(field, remedy, format string, args ...any) {
 	p.t.report.Add(status.Warningf(p.origin(field), format, args...).Fix("%s", remedy))
 }

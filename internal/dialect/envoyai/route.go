@@ -34,6 +34,7 @@ func (p *place) route() {
 	if r.closed = faulty(p.o); r.closed == nil {
 		r.closed = p.since(mark)
 	}
+	r.tuned, r.claimed = r.upstreamTuning(), r.claimHeaders()
 	rules := r.rules()
 	parents := parent.Attach(p.t.v, parent.Route{
 		Object: p.o, Kinds: []resource.GroupKind{p.o.GroupKind, parent.HTTPRouteKind},
@@ -56,6 +57,9 @@ type routeWork struct {
 	form   routeForm
 	closed *ir.Closed // every rule answers so
 	listed []ir.ListedModel
+	tuned  tuning
+	// claimed are the headers that policies of the route write claims into.
+	claimed map[string]resource.Key
 }
 
 // bounds checks what the CRDs count.
@@ -178,6 +182,28 @@ func (r *routeWork) serve(at parent.Parent, rules []*dialect.Route) {
 			Owner: r.o.Key, Age: r.o.Created, Origin: r.origin("hostnames"),
 		})
 	}
+}
+
+// claimHeaders lists the headers that policies for the route, or for one of its
+// Gateways, write claims into, and which policy does.
+func (r *routeWork) claimHeaders() map[string]resource.Key {
+	out := map[string]resource.Key{}
+	for _, level := range r.levels() {
+		for _, o := range r.t.v.In(securityPolicyKind, level.Namespace) {
+			s := &o.Spec.(*securityPolicy).Spec
+			if s.JWT == nil || !slices.ContainsFunc(r.quiet(o).targets(&s.targeting, targetKinds), func(t dialect.Target) bool {
+				return t.GroupKind == level.GroupKind && t.Name == level.Name
+			}) {
+				continue
+			}
+			for _, provider := range s.JWT.Providers {
+				for _, c := range provider.ClaimToHeaders {
+					out[strings.ToLower(c.Header)] = o.Key
+				}
+			}
+		}
+	}
+	return out
 }
 
 // modelHeaders are the names under which rules know the model of a request.

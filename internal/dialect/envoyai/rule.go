@@ -104,6 +104,9 @@ func (w *ruleWork) conditions() []condition {
 				continue
 			}
 			seen[lower] = true
+			if by, ok := w.claimed[lower]; ok {
+				at.fail("name", "decide by the authorization of the policy", "%v writes a claim into this header after the route is chosen, so that any caller could choose by writing it", by)
+			}
 			out[i].add(at, h, w.form.generation)
 		}
 		// As one match of the HTTPRoute that the product makes: every path.

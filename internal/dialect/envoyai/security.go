@@ -20,22 +20,22 @@ const (
 
 // securityPolicy reads a SecurityPolicy, field by field.
 func (p *place) securityPolicy(s *securityPolicySpec) {
-	p.attach(&s.targeting, []string{gatewayKindName, routeKindName}, []field{
+	p.attach(&s.targeting, targetKinds, []field{
 		p.build("cors", s.CORS != nil, func(at *place) []ir.Step { return at.cors(s.CORS) }),
 		p.build("extAuth", s.ExtAuth != nil, func(at *place) []ir.Step { return at.extAuth(s.ExtAuth) }),
 		p.build("apiKeyAuth", s.APIKeyAuth != nil, func(at *place) []ir.Step { return at.apiKeyAuth(s.APIKeyAuth) }),
 		p.build("basicAuth", s.BasicAuth != nil, func(at *place) []ir.Step { return at.basicAuth(s.BasicAuth) }),
 		p.build("jwt", s.JWT != nil, func(at *place) []ir.Step { return at.jwt(s.JWT) }),
 		p.build("authorization", s.Authorization != nil, func(at *place) []ir.Step { return at.authorization(s) }),
-		p.unsupported("oidc", s.OIDC, "use jwt: a browser's login"),
-		p.unsupported("csrf", s.CSRF, "remove it: protection against forged requests of browsers"),
+		p.unsupported("oidc", s.OIDC, "use jwt"),
+		p.unsupported("csrf", s.CSRF, "remove it to serve these routes without it"),
 	})
 }
 
 // unsupported is a field without which what it guards would be open.
 func (p *place) unsupported(name string, set present, remedy string) field {
 	return p.build(name, bool(set), func(at *place) []ir.Step {
-		at.fail("", remedy+" is not there", "%s is not supported; what it would guard is closed", name)
+		at.fail("", remedy, "%s is not supported; what it would guard is closed", name)
 		return nil
 	})
 }
@@ -68,15 +68,29 @@ func (p *place) apiKeyAuth(s *apiKeyAuth) []ir.Step {
 	}
 	for i, from := range s.ExtractFrom {
 		at := p.in("extractFrom[%d]", i)
-		at.refuse("params", present(len(from.Params) > 0))
-		at.refuse("cookies", present(len(from.Cookies) > 0))
 		for j, h := range from.Headers {
 			at.headerName(fmt.Sprintf("headers[%d]", j), h)
-			out.Headers = append(out.Headers, h)
+		}
+		for j, c := range from.Cookies {
+			if !token.MatchString(c) {
+				at.fail(fmt.Sprintf("cookies[%d]", j), "correct it", "%q is no cookie's name", c)
+			}
+		}
+		out.Headers = append(out.Headers, from.Headers...)
+		out.QueryParams = append(out.QueryParams, from.Params...)
+		out.Cookies = append(out.Cookies, from.Cookies...)
+		n := 0
+		for _, list := range [][]string{from.Headers, from.Params, from.Cookies} {
+			if len(list) > 0 {
+				n++
+			}
+		}
+		if n != 1 {
+			at.fail("", "write one of headers, params and cookies", "exactly one of headers, params, or cookies must be specified")
 		}
 	}
-	if len(out.Headers) == 0 {
-		p.fail("extractFrom", "name a header", "nothing says which header holds the key")
+	if len(s.ExtractFrom) == 0 {
+		p.fail("extractFrom", "name a header", "nothing says where the key is")
 	}
 	if len(s.CredentialRefs) == 0 {
 		p.fail("credentialRefs", "name a Secret", "nothing says which keys callers have")
@@ -93,11 +107,24 @@ func (p *place) apiKeyAuth(s *apiKeyAuth) []ir.Step {
 	return []ir.Step{{Phase: ir.PhaseAuthenticate, Order: orderAPIKey, AuthSet: set}}
 }
 
+// htpasswdData is the data key of a file of users.
+const htpasswdData = ".htpasswd"
+
 // basicAuth reads user names and passwords of callers.
 func (p *place) basicAuth(s *basicAuth) []ir.Step {
-	p.fail("users", "use apiKeyAuth or jwt", "users in an .htpasswd file are not supported; what the policy would guard is closed")
-	return nil
+	if s.ForwardUsernameHeader != "" {
+		p.headerName("forwardUsernameHeader", s.ForwardUsernameHeader)
+	}
+	basic := &ir.BasicAuth{
+		Realm: basicRealm, File: p.secretKey("users", s.Users, htpasswdData),
+		UserHeader: s.ForwardUsernameHeader, Origin: p.origin("users"),
+	}
+	set := &ir.AuthSet{Methods: []ir.AuthMethod{{Name: "basicAuth", Basic: basic, Origin: p.origin("")}}}
+	return []ir.Step{{Phase: ir.PhaseAuthenticate, Order: orderBasic, AuthSet: set}}
 }
+
+// basicRealm is what callers without a password are told.
+const basicRealm = "postern"
 
 // clients returns the clients in a Secret; of two of one name the first holds.
 func (p *place) clients(field string, r *objectRef, known []ir.APIKeyEntry) []ir.APIKeyEntry {

@@ -65,7 +65,7 @@ func (p *place) attach(s *targeting, kinds []string, fields []field) {
 				Target: t, Slot: p.slot(f.name), Owner: p.o.Key, Age: p.o.Created,
 				Steps: f.steps, Closed: f.closed, Origin: p.origin(""),
 			}
-			if f.set {
+			if a.Implied = !f.set; f.set {
 				a.Origin = p.origin(f.name)
 			}
 			if closed != nil && a.Closed == nil {
@@ -125,17 +125,24 @@ const (
 	routeKindName   = "HTTPRoute"
 )
 
+// targetKinds are the kinds of most policies' targets.
+var targetKinds = []string{gatewayKindName, routeKindName}
+
 func (p *place) oneTarget(s *targeting, r targetRef, kinds []string) (dialect.Target, bool) {
 	key := targetKey(r, p.o.Namespace)
 	t := dialect.Target{GroupKind: key.GroupKind, Namespace: key.Namespace, Name: key.Name, Section: r.SectionName}
 	switch {
 	case r.Group != parent.Group || !slices.Contains(kinds, r.Kind):
-		p.fail("kind", "target one of the group "+parent.Group, "a target of kind %v is not served; nothing is attached there", key.GroupKind)
+		remedy := "target one of the group " + parent.Group
+		if key.GroupKind == aiGatewayRouteKind || key.GroupKind == llmRouteKind {
+			remedy = "target the HTTPRoute of its name, which stands for it"
+		}
+		p.fail("kind", remedy, "a target of kind %v is not served; nothing is attached there", key.GroupKind)
 		return t, false
 	case s.MergeType != "" && r.Kind == gatewayKindName:
 		p.fail("kind", "remove mergeType", "mergeType can only be used with routes as targets")
 	case !p.exists(key):
-		p.fail("name", p.t.suggest(p.near(key)), "no %s %q in %s; nothing is protected by it there", r.Kind, r.Name, p.o.Namespace)
+		p.unresolved("name", p.t.suggest(p.near(key)), "no %s %q in %s; nothing is protected by it there", r.Kind, r.Name, p.o.Namespace)
 	}
 	return t, true
 }
@@ -184,7 +191,7 @@ func (p *place) selected(s *targetSelector, kinds []string) []dialect.Target {
 		}
 	}
 	if len(out) == 0 {
-		p.fail("", "label a "+s.Kind, "no %s in %s has the labels; nothing is protected by it there", s.Kind, p.o.Namespace)
+		p.unresolved("", "label a "+s.Kind, "no %s in %s has the labels; nothing is protected by it there", s.Kind, p.o.Namespace)
 	}
 	return out
 }

@@ -61,12 +61,21 @@ func (p *options) extAuth(s *extAuth) {
 	case n != 1:
 		p.close(field, field, "write configRef, or disable: true", "extauth says %d things, want one", n)
 	case s.Disable:
-		p.put(field)
+		p.put(field, p.unasked())
 	case s.ConfigRef == nil:
 		p.close(field, field+".customAuth", "use configRef with passThroughAuth", "customAuth, a server of your own in the gateway's place, is not supported; what it would guard is closed")
 	default:
 		p.authRef(field, s.ConfigRef.in(p.o.Namespace))
 	}
+}
+
+// unasked takes the place of auth where it is switched off: nobody is asked,
+// and yet a client cannot say who it is in auth's words.
+func (p *options) unasked() ir.Step {
+	opts, _ := p.t.authOptions()
+	return ir.Step{Phase: ir.PhaseAuthenticate, Headers: &ir.HeaderEdit{Request: ir.HeaderChanges{
+		Sanitize: []string{cmp.Or(opts.UserHeader, glooauth.UserHeader)},
+	}}}
 }
 
 func (p *options) authRef(field string, r ref) {

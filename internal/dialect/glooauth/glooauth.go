@@ -145,7 +145,7 @@ func (r *reader) method(at string, index int, c *Config) ir.AuthMethod {
 	case c.BasicAuth != nil:
 		m.Basic = r.basic(at+".basicAuth", c.BasicAuth)
 	case c.JWT != nil:
-		m.Verified = &ir.VerifiedToken{}
+		m.Verified = &ir.VerifiedToken{UserHeader: r.opts.UserHeader}
 	case c.OAuth2 != nil:
 		m.Token = r.oauth2(at+".oauth2", c.OAuth2)
 	case c.PassThroughAuth != nil:

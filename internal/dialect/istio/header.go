@@ -1,0 +1,104 @@
+package istio
+
+import (
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/postern-gateway/postern/internal/ir"
+)
+
+// headerSteps reads changes of headers; p is their place. Writing Host means
+// the request's host.
+func (p *place) headerSteps(s *headers) []ir.Step {
+	if s == nil {
+		return nil
+	}
+	e := &ir.HeaderEdit{
+		Request:  p.in("request").changes(&s.Request),
+		Response: p.in("response").changes(&s.Response),
+	}
+	steps := []ir.Step{p.step("", ir.PhaseForward, orderHeaders, ir.Step{Headers: e})}
+	steps[0].Slot = name + "/headers"
+	keep := e.Request.Set[:0]
+	for _, v := range e.Request.Set {
+		if !isAuthority(v.Name) {
+			keep = append(keep, v)
+			continue
+		}
+		if v.Format != "" || strings.ContainsFunc(v.Value, notHost) || v.Value == "" {
+			p.fail("request.set."+v.Name, "write a host name", "the value is no host; the route is closed")
+		}
+		h := p.step("request.set."+v.Name, ir.PhaseForward, orderHostRewrite, ir.Step{Host: &ir.HostRewrite{Literal: v.Value}})
+		h.Slot = name + "/headers"
+		steps = append(steps, h)
+	}
+	e.Request.Set = keep
+	return steps
+}
+
+func isAuthority(name string) bool {
+	return strings.EqualFold(name, "host") || strings.EqualFold(name, ":authority")
+}
+
+func (p *place) changes(s *headerOperations) ir.HeaderChanges {
+	for i, h := range s.Remove {
+		p.editable(index("remove", i), h, false)
+	}
+	return ir.HeaderChanges{Remove: s.Remove, Set: p.values("set", s.Set), Add: p.values("add", s.Add)}
+}
+
+// command is one of Envoy's formatters, or an escaped percent sign.
+var command = regexp.MustCompile(`%%|%[A-Z0-9_]+(?:\([^)]*\))?(?::[0-9]+)?%`)
+
+// values reads headers by name, with Envoy's formatters in their values.
+func (p *place) values(field string, headers map[string]string) []ir.HeaderValue {
+	var out []ir.HeaderValue
+	for _, h := range slices.Sorted(maps.Keys(headers)) {
+		at, text := field+"."+h, headers[h]
+		p.editable(at, h, field == "set" && last(p.at) == "request")
+		v := ir.HeaderValue{Name: h, Origin: p.origin(at)}
+		rest := command.ReplaceAllString(text, "")
+		switch {
+		case strings.ContainsAny(text, "\r\n\x00"):
+			p.fail(at, "write it on one line", "the value holds a line break or NUL")
+		case strings.Contains(rest, "%"):
+			p.fail(at, "write %% for a percent sign", "a percent sign begins no formatter such as %%REQ(:path)%%")
+		case strings.Contains(strings.ReplaceAll(text, "%%", ""), "%"):
+			v.Format = text
+		default:
+			v.Value = strings.ReplaceAll(text, "%%", "%")
+		}
+		out = append(out, v)
+	}
+	return out
+}
+
+// framing are the headers that an edit cannot touch: they belong to the
+// connection, or decide where the request goes.
+var framing = []string{
+	"connection", "content-length", "host", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
+}
+
+// editable reports a name that is no header that may be edited.
+func (p *place) editable(at, name string, host bool) {
+	switch {
+	case host && isAuthority(name):
+	case strings.HasPrefix(name, ":"), slices.Contains(framing, strings.ToLower(name)):
+		p.fail(at, "use rewrite for the request's target", "header %q cannot be edited; the route is closed", name)
+	case !isToken(name):
+		p.fail(at, "write a header's name", "%q is no header name; the route is closed", name)
+	}
+}
+
+// isToken reports whether s is a token (RFC 9110, section 5.6.2).
+func isToken(s string) bool {
+	for i := range len(s) {
+		c := s[i]
+		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0) {
+			return false
+		}
+	}
+	return s != ""
+}

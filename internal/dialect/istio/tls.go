@@ -1,0 +1,239 @@
+package istio
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"strings"
+
+	"github.com/postern-gateway/postern/internal/ir"
+	"github.com/postern-gateway/postern/internal/resource"
+	"github.com/postern-gateway/postern/internal/secret"
+)
+
+// Data keys of Secrets with certificates: those of kubernetes.io/tls, and
+// those of Istio's generic form.
+var (
+	certKeys = []string{"tls.crt", "cert"}
+	keyKeys  = []string{"tls.key", "key"}
+	caKeys   = []string{"ca.crt", "cacert"}
+	crlKeys  = []string{"ca.crl", "crl"}
+)
+
+// serverTLS reads what a listener shows to its clients, and asks of them.
+// namespaces are where its Secrets may be, in order.
+func (p *place) serverTLS(s *serverTLS, namespaces []string) *ir.ServerTLS {
+	out := &ir.ServerTLS{Origin: p.origin("")}
+	if s == nil {
+		p.fail("", "write tls with a mode and a credentialName", "the port is HTTPS and nothing says how; the listener is closed")
+		return out
+	}
+	if s.Mode == tlsIstioMutual {
+		p.identity(s, out)
+	} else {
+		p.certificates(s, namespaces, out)
+	}
+	p.clientChecks(s, out)
+	p.versions(s, out)
+	return out
+}
+
+// identity shows the workload's own certificate, and asks clients for theirs,
+// of the same mesh.
+func (p *place) identity(s *serverTLS, out *ir.ServerTLS) {
+	out.Identity, out.ClientIdentity = true, true
+	if s.CredentialName != "" || len(s.CredentialNames) > 0 || s.ServerCertificate != "" || s.PrivateKey != "" || s.CACertificates != "" || s.CACertCredentialName != "" {
+		p.fail("mode", "remove the others, or write MUTUAL", "with ISTIO_MUTUAL the workload shows its own certificate, and none other can be named; the listener is closed")
+	}
+}
+
+// clientChecks reads what is asked of clients' certificates beside their CA.
+func (p *place) clientChecks(s *serverTLS, out *ir.ServerTLS) {
+	out.ClientNames = s.SubjectAltNames
+	for i, pin := range s.VerifyCertificateSPKI {
+		b, err := base64.StdEncoding.DecodeString(pin)
+		if err != nil || len(b) != sha256.Size {
+			p.fail(index("verifyCertificateSpki", i), "write a SHA-256 digest in base64", "it is no digest of a public key; the listener is closed")
+		}
+		out.ClientKeys = append(out.ClientKeys, hex.EncodeToString(b))
+	}
+	for i, pin := range s.VerifyCertificateHash {
+		b, err := hex.DecodeString(strings.ReplaceAll(pin, ":", ""))
+		if err != nil || len(b) != sha256.Size {
+			p.fail(index("verifyCertificateHash", i), "write a SHA-256 digest in hexadecimal", "it is no digest of a certificate; the listener is closed")
+		}
+		out.ClientHashes = append(out.ClientHashes, hex.EncodeToString(b))
+	}
+	if s.Mode == tlsSimple && len(out.ClientNames)+len(out.ClientKeys)+len(out.ClientHashes) > 0 {
+		p.fail("mode", "write MUTUAL", "names and digests are demanded of clients' certificates, and SIMPLE asks for none; the listener is closed")
+	}
+	if s.InsecureSkipVerify != nil && *s.InsecureSkipVerify {
+		p.fail("insecureSkipVerify", "remove it", "clients' certificates are verified or not asked for; the listener is closed")
+	}
+}
+
+// certificates reads the Secrets that a server names.
+func (p *place) certificates(s *serverTLS, namespaces []string, out *ir.ServerTLS) {
+	names := s.CredentialNames
+	at := func(i int) string { return fmt.Sprintf("credentialNames[%d]", i) }
+	if s.CredentialName != "" {
+		if len(names) > 0 {
+			p.fail("credentialNames", "keep one of them", "credentialName and credentialNames exclude each other; the listener is closed")
+		}
+		names, at = []string{s.CredentialName}, func(int) string { return "credentialName" }
+	}
+	switch {
+	case s.ServerCertificate != "" || s.PrivateKey != "" || s.CACertificates != "" || s.CACRL != "" || len(s.TLSCertificates) > 0:
+		p.fail("", "put the files into a Secret and use credentialName", "certificates in files are not supported; the listener is closed")
+		return
+	case len(names) == 0:
+		p.fail("credentialName", "name a Secret of type kubernetes.io/tls", "there is no certificate; the listener is closed")
+		return
+	}
+	var first *resource.Object
+	for i, n := range names {
+		o := p.certificate(at(i), n, namespaces, out)
+		if first == nil {
+			first = o
+		}
+	}
+	if s.Mode == tlsMutual || s.Mode == tlsOptionalMutual {
+		out.ClientOptional = s.Mode == tlsOptionalMutual
+		p.clientCA(s, first, namespaces, out)
+	}
+}
+
+// certificate adds the key pair of a Secret, and returns it.
+func (p *place) certificate(at, written string, namespaces []string, out *ir.ServerTLS) *resource.Object {
+	name := strings.TrimPrefix(written, "kubernetes://")
+	o, data := p.findSecret(namespaces, name)
+	if o == nil {
+		p.fail(at, p.t.suggest(resource.SecretKind, namespaces[0], name), "no Secret %q in %s; the listener is closed", name, strings.Join(namespaces, " or "))
+		return nil
+	}
+	cert, key := pick(data, certKeys), pick(data, keyKeys)
+	if cert == "" || key == "" {
+		p.fail(at, "put both into its data", "secret %s/%s has no tls.crt or no tls.key; the listener is closed", o.Namespace, o.Name)
+		return o
+	}
+	out.Certificates = append(out.Certificates, ir.KeyPair{Certificate: refTo(o, cert), Key: refTo(o, key), Origin: p.origin(at)})
+	return o
+}
+
+// clientCA finds what verifies clients: the object that caCertCredentialName
+// names, the Secret "<name>-cacert" beside the certificate, or the
+// certificate's own Secret.
+func (p *place) clientCA(s *serverTLS, cert *resource.Object, namespaces []string, out *ir.ServerTLS) {
+	if s.CACertCredentialName != "" {
+		if p.clientAuthority(namespaces, s.CACertCredentialName, out) {
+			return
+		}
+		p.fail("caCertCredentialName", "put ca.crt into a Secret or ConfigMap of that name", "no Secret or ConfigMap %q with ca.crt in %s; the listener is closed", s.CACertCredentialName, strings.Join(namespaces, " or "))
+		return
+	}
+	if cert == nil { // it is told
+		return
+	}
+	for _, name := range []string{cert.Name + "-cacert", cert.Name} {
+		if p.clientAuthority([]string{cert.Namespace}, name, out) {
+			return
+		}
+	}
+	p.fail("credentialName", fmt.Sprintf("put ca.crt into it, or into a Secret %q", cert.Name+"-cacert"), "nothing verifies clients' certificates; the listener is closed")
+}
+
+// clientAuthority takes the CA bundle of an object, and the revocation list
+// beside it, if there is one.
+func (p *place) clientAuthority(namespaces []string, name string, out *ir.ServerTLS) bool {
+	ca, ok := p.authority(namespaces, name)
+	if !ok {
+		return false
+	}
+	out.ClientCAs = []ir.Bytes{ca}
+	if o, data := p.findSecret(namespaces, name); o != nil {
+		if key := pick(data, crlKeys); key != "" {
+			out.ClientCRLs = []ir.Bytes{{Ref: refTo(o, key)}}
+		}
+	}
+	return true
+}
+
+// authority returns the CA bundle of a Secret or ConfigMap.
+func (p *place) authority(namespaces []string, name string) (ir.Bytes, bool) {
+	if o, data := p.findSecret(namespaces, name); o != nil {
+		if key := pick(data, caKeys); key != "" {
+			return ir.Bytes{Ref: refTo(o, key)}, true
+		}
+	}
+	for _, ns := range namespaces {
+		if o, m := resource.Spec[resource.ConfigMap](p.t.v, resource.ConfigMapKind, ns, name); o != nil {
+			for _, key := range caKeys {
+				if m.Data[key] != "" {
+					return ir.Bytes{Inline: m.Data[key]}, true
+				}
+			}
+		}
+	}
+	return ir.Bytes{}, false
+}
+
+// findSecret returns the first Secret of a name.
+func (p *place) findSecret(namespaces []string, name string) (*resource.Object, *resource.Secret) {
+	for _, ns := range namespaces {
+		if o, s := resource.Spec[resource.Secret](p.t.v, resource.SecretKind, ns, name); o != nil {
+			return o, s
+		}
+	}
+	return nil, nil
+}
+
+// pick returns the first key that a Secret has, or "".
+func pick(s *resource.Secret, keys []string) string {
+	for _, k := range keys {
+		if s.HasKey(k) {
+			return k
+		}
+	}
+	return ""
+}
+
+func refTo(o *resource.Object, key string) secret.Ref {
+	return secret.Ref{Kind: resource.SecretKind.Kind, Namespace: o.Namespace, Name: o.Name, Key: key}
+}
+
+// suites maps the names of BoringSSL, which Envoy takes, to those of
+// crypto/tls.
+var suites = map[string]string{
+	"ECDHE-ECDSA-AES128-GCM-SHA256": "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
+	"ECDHE-RSA-AES128-GCM-SHA256":   "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
+	"ECDHE-ECDSA-AES256-GCM-SHA384": "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
+	"ECDHE-RSA-AES256-GCM-SHA384":   "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
+	"ECDHE-ECDSA-CHACHA20-POLY1305": "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",
+	"ECDHE-RSA-CHACHA20-POLY1305":   "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
+}
+
+// versions reads versions and cipher suites. TLS 1.0 and 1.1 are never spoken.
+func (p *place) versions(s *serverTLS, out *ir.ServerTLS) {
+	if v := s.MinProtocolVersion; v == tls10 || v == tls11 {
+		p.warn("minProtocolVersion", "write TLSV1_2", "TLS below 1.2 is not spoken")
+	}
+	if v := s.MaxProtocolVersion; v == tls10 || v == tls11 {
+		p.fail("maxProtocolVersion", "write TLSV1_2 or TLSV1_3", "TLS below 1.2 is not spoken; the listener is closed")
+	}
+	names := map[tlsVersion]string{tls12: "1.2", tls13: "1.3"}
+	out.MinVersion, out.MaxVersion = names[s.MinProtocolVersion], names[s.MaxProtocolVersion]
+	for i, n := range s.CipherSuites {
+		if suites[n] == "" {
+			p.warn(fmt.Sprintf("cipherSuites[%d]", i), "remove it", "cipher suite %q is not supported", n)
+			continue
+		}
+		out.CipherSuites = append(out.CipherSuites, suites[n])
+	}
+	if len(s.CipherSuites) > 0 && len(out.CipherSuites) == 0 {
+		p.fail("cipherSuites", "name one such as ECDHE-RSA-AES128-GCM-SHA256", "no cipher suite is left; the listener is closed")
+	}
+	if len(s.ECDHCurves) > 0 {
+		p.warn("ecdhCurves", "remove it", "ecdhCurves is not supported and has no effect")
+	}
+}
