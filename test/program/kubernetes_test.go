@@ -123,49 +123,67 @@ func gatewayAPI(t *testing.T) string {
 	return strings.Join(all, "\n---\n")
 }
 
-// foreign is a Gateway of another program's class, with a route.
-const foreign = `
+// redirecting is a Gateway of a class of its own, with a route.
+func redirecting(name, controller, port string) string {
+	return strings.NewReplacer("NAME", name, "CONTROLLER", controller, "PORT", port).Replace(`
 apiVersion: gateway.networking.k8s.io/v1
 kind: GatewayClass
-metadata: {name: edge}
-spec: {controllerName: example.com/other}
+metadata: {name: NAME}
+spec: {controllerName: CONTROLLER}
 ---
 apiVersion: gateway.networking.k8s.io/v1
 kind: Gateway
-metadata: {name: edge, namespace: default}
+metadata: {name: NAME, namespace: default}
 spec:
-  gatewayClassName: edge
-  listeners: [{name: http, port: 8080, protocol: HTTP}]
+  gatewayClassName: NAME
+  listeners: [{name: http, port: PORT, protocol: HTTP}]
 ---
 apiVersion: gateway.networking.k8s.io/v1
 kind: HTTPRoute
-metadata: {name: moved, namespace: default}
+metadata: {name: NAME, namespace: default}
 spec:
-  parentRefs: [{name: edge}]
+  parentRefs: [{name: NAME}]
   rules: [{filters: [{type: RequestRedirect, requestRedirect: {hostname: example.com, statusCode: 301}}]}]
-`
+`)
+}
 
-// TestKubernetesClass serves a Gateway only when its class is ours, and reads
-// the Gateway API alone unless told otherwise.
+// TestKubernetesClass serves a Gateway only when its class is ours, and takes
+// up kinds and Gateways as they appear.
 func TestKubernetesClass(t *testing.T) {
 	c := cluster.ForTest(t, cluster.Options{})
 	objects := c.Objects(t)
 	objects.Put("apiVersion: v1\nkind: Namespace\nmetadata: {name: default}")
-	p := run(t, nil, settings{kubeconfig: c.Kubeconfig})
+	theirs, ours := freeAddr(t), freeAddr(t)
+	p := run(t, nil, settings{kubeconfig: c.Kubeconfig, args: []string{"--port", "9090=" + theirs, "--port", "9091=" + ours}})
+	redirects := func(addr string) func() bool {
+		return func() bool {
+			r, err := http.NewRequest(http.MethodGet, "http://"+addr+"/", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(r)
+			if err != nil {
+				return false
+			}
+			_ = resp.Body.Close()
+			return resp.StatusCode == http.StatusMovedPermanently
+		}
+	}
+	foreign := redirecting("theirs", "example.com/other", "9090")
 	objects.Put(gatewayAPI(t))
 	objects.Put(foreign)
-	time.Sleep(500 * time.Millisecond) // in which nothing is to happen
-	if strings.Contains(p.err.String(), "serving on") {
-		t.Errorf("a foreign Gateway is served:\n%s", p.err)
+	objects.Put(redirecting("ours", "postern.dev/gateway-controller", "9091"))
+	p.await("our Gateway", redirects(ours))
+	if redirects(theirs)() {
+		t.Error("a foreign Gateway is served")
 	}
 	class, err := cluster.Parse(foreign)
 	if err != nil {
 		t.Fatal(err)
 	}
-	objects.Delete(class[0]) // its controller may not be changed
-	objects.Put(strings.ReplaceAll(strings.Split(foreign, "---")[0], "example.com/other", "postern.dev/gateway-controller"))
-	p.await("a port", func() bool { return strings.Contains(p.err.String(), "serving on") })
-	p.await("a redirect", func() bool { return strings.Contains(p.err.String(), "reloaded") })
+	objects.Delete(class[0]) // a controller cannot be changed
+	objects.Put(redirecting("theirs", "postern.dev/gateway-controller", "9090"))
+	p.await("the Gateway that is ours now", redirects(theirs))
 }
 
 // TestKubernetesGuard dials no address of this machine for resources of a

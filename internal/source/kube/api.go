@@ -11,6 +11,7 @@ import (
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 )
 
 // aggregated asks for all groups in one answer.
@@ -71,8 +72,20 @@ func FromFile(path string, exec bool) (*rest.Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("--kubeconfig %s: %w", path, err)
 	}
-	if (cfg.ExecProvider != nil || cfg.AuthProvider != nil) && !exec {
+	if startsProgram(file) && !exec {
 		return nil, errors.New("--kubeconfig " + path + ": its user is obtained by running a program, which --kubeconfig-exec allows")
 	}
 	return cfg, nil
+}
+
+// startsProgram reports whether the user of a file's context is known by way
+// of a program or plug-in. It looks at the file itself: what client-go makes of
+// it leaves the program out where it would not be run at first.
+func startsProgram(file *clientcmdapi.Config) bool {
+	c := file.Contexts[file.CurrentContext]
+	if c == nil {
+		return false
+	}
+	user := file.AuthInfos[c.AuthInfo]
+	return user != nil && (user.Exec != nil || user.AuthProvider != nil)
 }

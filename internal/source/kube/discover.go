@@ -76,12 +76,15 @@ func (s *Source) follow(ctx context.Context) {
 // setAway takes note of whether the API server answers.
 func (s *Source) setAway(err error) {
 	s.mu.Lock()
-	before := s.away
+	before, serves := s.away, "what it held last"
+	if s.held != nil {
+		serves = "nothing yet"
+	}
 	s.away = err
 	s.mu.Unlock()
 	switch {
 	case err != nil && before == nil:
-		s.cfg.Log.Warn("the API server does not answer; what it held last is served", "error", err)
+		s.cfg.Log.Warn("the API server does not answer", "served", serves, "error", err)
 	case err == nil && before != nil:
 		s.cfg.Log.Info("the API server answers again")
 	default:
