@@ -48,7 +48,7 @@ func printListener(w io.Writer, c *ir.Config, l *ir.Listener, bound *gateway.Lis
 	for _, h := range l.Hosts {
 		for _, r := range h.Routes {
 			if *left--; *left >= 0 {
-				printRoute(w, c, h.Hostname, r)
+				printRoute(w, c, l, h.Hostname, r)
 			}
 		}
 	}
@@ -73,7 +73,7 @@ func hostText(h string) string {
 	return "  host " + h
 }
 
-func printRoute(w io.Writer, c *ir.Config, hostname string, r *ir.Route) {
+func printRoute(w io.Writer, c *ir.Config, l *ir.Listener, hostname string, r *ir.Route) {
 	var paths []string
 	for _, m := range r.Matches {
 		paths = append(paths, matchText(m))
@@ -83,6 +83,9 @@ func printRoute(w io.Writer, c *ir.Config, hostname string, r *ir.Route) {
 		return
 	}
 	asks, carries := r.Asks(), c.Carries(r)
+	if l.TLS.AsksClients() {
+		asks = append([]string{"a client certificate"}, asks...)
+	}
 	switch {
 	case len(asks) > 0:
 		fmt.Fprintf(w, "        asks for %s\n", strings.Join(asks, ", "))

@@ -162,7 +162,7 @@ func TestExitCodes(t *testing.T) {
 		{"run --dialects nope -f " + good, 2, `--dialects: "nope"`},
 		{"run --workload edge -f " + good, 2, `--workload "edge": want NAMESPACE/NAME`},
 		{"run --workload-labels a=b -f " + good, 2, "--workload-labels needs --workload"},
-		{"check --workload a/b --workload-labels a -f " + good, 2, `--workload-labels "a": want key=value,...`},
+		{"check --workload a/b --workload-labels a -f " + good, 2, `--workload-labels "a": want key=value`},
 		{"check --workload a/b --workload-labels a=b,a=c -f " + good, 2, "label a is written twice"},
 
 		{"simulate now", 2, "takes none"},

@@ -89,9 +89,9 @@ func walkthroughs() []walkthrough {
 		},
 		{
 			folder: "asm-egress-gateway", title: "ASM: workloads call DashScope by way of an egress gateway, which knows them by their certificates",
-			port: 80, local: 8087,
+			port: 80, local: 8085,
 			identity: "spiffe://cluster.local/ns/istio-system/sa/istio-egressgateway",
-			callers:  []caller{{"default", "curl", 8088}, {"default", "sleep", 8089}},
+			callers:  []caller{{"default", "curl", 8086}, {"default", "sleep", 8087}},
 			tries: []try{
 				{"the workload curl, by its own side of the mesh: 200", "curl -i {curl}" + tellMe},
 				{"the workload sleep, which a policy denies: 403, RBAC: access denied", "curl -i {sleep}" + tellMe},

@@ -44,6 +44,7 @@ type serving struct {
 	servers []*http.Server
 	shown   map[string]bool // problems printed before
 	quiet   bool            // says nothing at the start
+	admin   string          // address of the admin listener; empty: there is none
 }
 
 // assemble builds everything that serves, without serving yet. Resources that
@@ -236,6 +237,9 @@ func (s *serving) listen(adminAddr, healthAddr string) error {
 			s.close()
 			return fmt.Errorf("%s: %w", l.flag, err)
 		}
+		if l.flag == "--admin" {
+			s.admin = ln.Addr().String()
+		}
 		server := &http.Server{Handler: l.handler, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, MaxHeaderBytes: 16 << 10}
 		s.servers = append(s.servers, server)
 		go func() {
@@ -299,6 +303,9 @@ func (s *serving) reloaded(a *gateway.Applied) {
 	}
 	printProblems(s.std.Err, fresh)
 	if a.First {
+		if s.admin != "" {
+			fmt.Fprintf(s.std.Err, "postern: admin at http://%s\n", s.admin)
+		}
 		fmt.Fprintln(s.std.Err, "postern: ready")
 		return
 	}

@@ -27,9 +27,10 @@ func newSimulate(std Streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "simulate",
 		Short: "Run the simulated providers alone",
-		Long: `Serve simulated LLM providers on loopback: OpenAI, Hugging Face, Bedrock and DashScope,
-told apart by the Host of a request; and what vouches for a gateway to a cloud: an OIDC issuer,
-AWS's token service and its metadata servers. They refuse a wrong key as the real ones do, answer the
+		Long: `Serve simulated LLM providers on loopback: OpenAI, Hugging Face, Bedrock, DashScope, Azure OpenAI,
+Anthropic, Mistral, Gemini and Vertex AI, told apart by the Host of a request; and what vouches for a
+gateway to a cloud: an OIDC issuer, the token services of AWS, Entra and Google, and their metadata
+servers. They refuse a wrong key as the real ones do, answer the
 same to the same question, and show what they were sent, credentials as
 fingerprints, at /_simulate/requests.
 

@@ -39,7 +39,7 @@ func (o *workloadOptions) workload() (*builtin.Workload, error) {
 		}
 		key, value, ok := strings.Cut(pair, "=")
 		if !ok || key == "" {
-			return nil, usageError{fmt.Errorf("--workload-labels %q: want key=value,...", o.labels)}
+			return nil, usageError{fmt.Errorf("--workload-labels %q: want key=value and more after commas", o.labels)}
 		}
 		if _, doubled := w.Labels[key]; doubled {
 			return nil, usageError{fmt.Errorf("--workload-labels %q: label %s is written twice", o.labels, key)}

@@ -13,7 +13,6 @@
 package compile
 
 import (
-	"fmt"
 	"log/slog"
 	"time"
 
@@ -192,6 +191,3 @@ func (r *run) closedFor(origin ir.Origin, err error) dataplane.Stage {
 	r.problem(origin, "correct it", "%v; its requests get 500", err)
 	return dataplane.Closed(&ir.Closed{Reason: err.Error(), Origin: origin})
 }
-
-// prefixed puts the place of an error before it.
-func prefixed(where string, err error) error { return fmt.Errorf("%s: %w", where, err) }

@@ -109,7 +109,11 @@ func (s *sigv4) NeedsBody() bool { return true }
 
 // Headers returns those of a signature.
 func (s *sigv4) Headers() []string {
-	return []string{"Authorization", "X-Amz-Date", "X-Amz-Security-Token", "X-Amz-Content-Sha256"}
+	names := []string{"Authorization", "X-Amz-Date", "X-Amz-Security-Token"}
+	if s.service == "s3" {
+		names = append(names, "X-Amz-Content-Sha256")
+	}
+	return names
 }
 
 // Check returns why there cannot be keys for want of good secrets.

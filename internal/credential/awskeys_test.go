@@ -14,6 +14,7 @@ import (
 
 	"github.com/postern-gateway/postern/internal/credential"
 	"github.com/postern-gateway/postern/internal/ir"
+	"github.com/postern-gateway/postern/internal/keep"
 	"github.com/postern-gateway/postern/internal/secret"
 	"github.com/postern-gateway/postern/internal/simulate"
 )
@@ -324,6 +325,40 @@ func TestAWSKeysFollowTheirSecret(t *testing.T) {
 		}
 		if err := in.(credential.Checker).Check(); !errors.Is(err, secret.ErrMissing) {
 			t.Errorf("Check: %v", err)
+		}
+	})
+}
+
+// Equal configurations share one fetch, whatever line they are on; it ends
+// with the last of them.
+func TestAWSKeysAreShared(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, simulate.CloudConfig{})
+		w.ready(t)
+		d := w.deps()
+		d.Keep = new(keep.Keep)
+		var all []credential.Injector
+		for line := range 3 {
+			cfg := exchangeConfig()
+			cfg.Origin.Line, cfg.AWS.Keys.Exchange.Subject.Client.Origin.Line = line, line
+			if line == 2 {
+				cfg.AWS.Keys.Exchange.Role.SessionName = "another"
+			}
+			in, err := credential.New(cfg, d)
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.good(t, in)
+			all = append(all, in)
+		}
+		if s := credential.Statuses(d.Keep); len(s) != 2 || s[0].Refreshes != 1 || s[1].Refreshes != 1 {
+			t.Errorf("%+v", s)
+		}
+		for i, want := range []int{2, 1, 0} {
+			all[i].(interface{ Close() }).Close()
+			if d.Keep.Len() != want {
+				t.Errorf("%d kept after %d were closed", d.Keep.Len(), i+1)
+			}
 		}
 	})
 }

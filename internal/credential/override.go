@@ -36,7 +36,9 @@ type taker interface {
 	// members the members of the object that does in metadata; of a credential
 	// of one part, none.
 	names() (suffixes, members []string)
-	// give puts b on; an error says why it is none.
+	// fits returns why b is no credential.
+	fits(b *brought) error
+	// give puts b on, which fits.
 	give(ctx context.Context, o *Outbound, b *brought) error
 }
 
@@ -98,22 +100,45 @@ func OverrideHeaders(cfg *ir.Credential) []string {
 // credential, if that is allowed. A part of a credential is never made whole
 // from the configured one.
 func (v *override) Inject(ctx context.Context, o *Outbound) error {
-	b, err := v.find(o)
+	own, err := v.brings(o)
 	for _, name := range v.headers {
 		delete(o.Header, name)
 	}
 	switch {
 	case err != nil:
 		return err
-	case b != nil:
-		if err := v.taker.give(ctx, o, b); err != nil {
-			return &CallerError{http.StatusBadRequest, "the credential that the request brings is none: " + err.Error()}
-		}
-		return nil
-	case v.required:
-		return &CallerError{http.StatusUnauthorized, "the request has to bring a credential for the upstream"}
+	case !own:
+		return v.Injector.Inject(ctx, o)
 	}
-	return v.Injector.Inject(ctx, o)
+	b, err := v.find(o)
+	if err != nil {
+		return err
+	}
+	return v.taker.give(ctx, o, b)
+}
+
+// brings tells whether o brings a credential, and why it is refused for that,
+// or for want of one.
+func (v *override) brings(o *Outbound) (bool, error) {
+	b, err := v.find(o)
+	switch {
+	case err != nil:
+		return false, err
+	case b == nil && v.required:
+		return false, errNoneBrought
+	case b == nil:
+		return false, nil
+	}
+	if err := v.taker.fits(b); err != nil {
+		return false, unfit(err)
+	}
+	return true, nil
+}
+
+var errNoneBrought = &CallerError{http.StatusUnauthorized, "the request has to bring a credential for the upstream"}
+
+func unfit(err error) *CallerError {
+	return &CallerError{http.StatusBadRequest, "the credential that the request brings is none: " + err.Error()}
 }
 
 // find returns what the request brings, or nil.
@@ -198,7 +223,8 @@ func (v *override) Close() {
 // names says that a header's value is one part.
 func (h *header) names() (suffixes, members []string) { return nil, nil }
 
-// give writes the header.
+func (h *header) fits(b *brought) error { _, err := tokenOf(h.name, h.prefix, b); return err }
+
 func (h *header) give(_ context.Context, o *Outbound, b *brought) error {
 	return giveToken(o, h.name, h.prefix, b)
 }
@@ -206,15 +232,25 @@ func (h *header) give(_ context.Context, o *Outbound, b *brought) error {
 // names says that a token is one part.
 func (t *renewed) names() (suffixes, members []string) { return nil, nil }
 
-// give writes the token.
+func (t *renewed) fits(b *brought) error { _, err := tokenOf(t.name, t.prefix, b); return err }
+
 func (t *renewed) give(_ context.Context, o *Outbound, b *brought) error {
 	return giveToken(o, t.name, t.prefix, b)
 }
 
-func giveToken(o *Outbound, name, prefix string, b *brought) error {
+// tokenOf returns the header's value.
+func tokenOf(name, prefix string, b *brought) (secret.Value, error) {
 	v, err := headerValue(name, prefix, secret.Ref{Kind: "request", Name: "credential"}, secret.NewValue([]byte(b.parts[0])))
 	if err != nil {
-		return errors.New("it is empty, or holds a character that no header value may hold")
+		return v, errors.New("it is empty, or holds a character that no header value may hold")
+	}
+	return v, nil
+}
+
+func giveToken(o *Outbound, name, prefix string, b *brought) error {
+	v, err := tokenOf(name, prefix, b)
+	if err != nil {
+		return err
 	}
 	drop(o, name)
 	o.Header[name] = []string{string(v.Reveal())}
@@ -226,14 +262,20 @@ func (s *sigv4) names() (suffixes, members []string) {
 	return []string{"access-key-id", "secret-access-key", "session-token"}, []string{"accessKeyId", "secretAccessKey", "sessionToken"}
 }
 
-// give signs with the keys.
+func (s *sigv4) fits(b *brought) error { _, err := keysOf(b); return err }
+
 func (s *sigv4) give(ctx context.Context, o *Outbound, b *brought) error {
-	if !b.have[0] || !b.have[1] || b.have[2] && b.parts[2] == "" {
-		return errors.New("some of its parts are missing")
-	}
-	k, err := newKeys(b.parts[0], b.parts[1], b.parts[2])
+	k, err := keysOf(b)
 	if err != nil {
 		return err
 	}
 	return s.sign(ctx, o, k)
+}
+
+// keysOf returns the keys that a request brings whole.
+func keysOf(b *brought) (*awsKeys, error) {
+	if !b.have[0] || !b.have[1] || b.have[2] && b.parts[2] == "" {
+		return nil, errors.New("some of its parts are missing")
+	}
+	return newKeys(b.parts[0], b.parts[1], b.parts[2])
 }

@@ -53,6 +53,10 @@ func tokenSource(cfg *ir.TokenSource, d Deps) (Renewable[secret.Value], error) {
 	switch {
 	case cfg.Client != nil:
 		return newOAuth(cfg.Client, d)
+	case cfg.Azure != nil:
+		return azureToken(cfg.Azure, d)
+	case cfg.GCP != nil:
+		return gcpToken(cfg.GCP, d)
 	}
 	return Renewable[secret.Value]{}, errors.New("no source is set that can be used here")
 }

@@ -49,7 +49,7 @@ func newWorld(t *testing.T, cfg simulate.CloudConfig) *world {
 		}
 		return s
 	}
-	w.identity, w.provider = server("oidc", "aws-sts", "aws-metadata"), server("bedrock")
+	w.identity, w.provider = server("oidc", "aws-sts", "aws-metadata", "entra", "gcp", "gcp-metadata"), server("bedrock")
 	return w
 }
 

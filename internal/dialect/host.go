@@ -95,6 +95,7 @@ func (r *merge) addHosts(all []*VirtualHost) {
 		return cmp.Or(a.Age.Compare(b.Age), a.Owner.Compare(b.Owner))
 	})
 	claims := map[hostKey][]hostClaim{}
+	var order []hostKey // of claims: what overrides an attachment is told in that of the routes
 	exclusive := map[hostKey]*VirtualHost{}
 	for _, h := range all {
 		for _, name := range h.Listeners {
@@ -112,12 +113,16 @@ func (r *merge) addHosts(all []*VirtualHost) {
 				if h.Exclusive {
 					exclusive[k] = h
 				}
+				if claims[k] == nil {
+					order = append(order, k)
+				}
 				claims[k] = append(claims[k], hostClaim{h, l})
 			}
 		}
 	}
 	byListener := map[string][]*ir.VirtualHost{}
-	for k, list := range claims {
+	for _, k := range order {
+		list := claims[k]
 		vh := &ir.VirtualHost{Hostname: k.hostname, Origin: list[0].host.Origin}
 		for _, c := range list {
 			for _, rt := range c.host.Routes {
@@ -235,7 +240,7 @@ func (r *merge) referableNames(t Target) []string {
 // keysText returns what a message calls several objects.
 func keysText(keys []resource.Key) string {
 	names := make([]string, len(keys))
-	for i, k := range slices.SortedFunc(slices.Values(keys), resource.Key.Compare) {
+	for i, k := range keys {
 		names[i] = k.String()
 	}
 	return strings.Join(names, ", ")

@@ -123,7 +123,11 @@ func (id *Identity) text() string {
 	if id.Issuer != "" {
 		name += " of " + id.Issuer
 	}
-	return fmt.Sprintf("%s, by %s %s", name, id.Method, id.Provider)
+	by := id.Method
+	if id.Provider != "" && id.Provider != by {
+		by += " " + id.Provider
+	}
+	return name + ", by " + by
 }
 
 func (p *printer) steps(list []Step) {

@@ -7,6 +7,8 @@ import (
 	"mime"
 	"net/url"
 	"strings"
+
+	"golang.org/x/net/http/httpguts"
 )
 
 // ErrForm means that a body is not a multipart form that all parsers read
@@ -132,7 +134,7 @@ func partHead(head string) (name string, field bool, err error) {
 	seen := false
 	for line := range strings.SplitSeq(head, "\r\n") {
 		key, value, ok := strings.Cut(line, ":")
-		if !ok || key == "" || strings.ContainsAny(line, "\r\n\x00") || strings.ContainsAny(key, " \t") {
+		if !ok || !httpguts.ValidHeaderFieldName(key) || !httpguts.ValidHeaderFieldValue(value) {
 			return "", false, fmt.Errorf("%w: a part's head", ErrForm)
 		}
 		switch strings.ToLower(key) {

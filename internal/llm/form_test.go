@@ -85,6 +85,7 @@ func FuzzForm(f *testing.F) {
 	f.Add(formOf(filePart, "abc", modelPart, "whisper-1", streamPart, "true"))
 	f.Add(formOf(`Content-Disposition: form-data; name=model`, "b"))
 	f.Add(formOf(`Content-Disposition: form-data; name="a"; filename="; name=\"model\""`, "b", modelPart, "m"))
+	f.Add("--XX\r\nContent-Disposition: form-data; name=\"0\"\r\n\":\r\n\r\n\r\n--XX--")
 	f.Fuzz(func(t *testing.T, body string) {
 		got, err := scanForm(formType, []byte(body))
 		if err != nil {

@@ -3,7 +3,6 @@ package policytest
 import (
 	"context"
 	"runtime"
-	"strconv"
 	"sync"
 	"sync/atomic"
 
@@ -149,12 +148,4 @@ func (t *Test) fault(field, format string, args ...any) status.Problem {
 		o = t.object.Origin(field)
 	}
 	return status.Errorf(o, format, args...)
-}
-
-// ruleText is a rule as a test may name it.
-func ruleText(name string, index int) string {
-	if name == "" && index >= 0 {
-		return strconv.Itoa(index)
-	}
-	return name
 }

@@ -26,6 +26,11 @@ const (
 	demoClientID        = "gateway"
 	demoClientSecret    = "simulated-client-secret"
 	demoAudience        = "sts.amazonaws.com"
+	demoTenantID        = "00000000-0000-4000-8000-000000000001"
+	demoAzureClientID   = "00000000-0000-4000-8000-000000000002"
+	demoAzureSecret     = "simulated-azure-client-secret"
+	demoServiceAccount  = "gateway@simulated.iam.gserviceaccount.com"
+	demoGCPProvider     = "//iam.googleapis.com/projects/123456789012/locations/global/workloadIdentityPools/pool/providers/provider"
 )
 
 // CloudConfig is who a Cloud knows. Zero fields are made up, and never
@@ -43,6 +48,12 @@ type CloudConfig struct {
 	Issuer, ClientID, ClientSecret, Audience string
 	// ExternalID, if set, must come with AssumeRole.
 	ExternalID string
+	// TenantID is Entra's one directory; AzureClientID and AzureClientSecret
+	// are its one application, which is the machine's identity, too.
+	TenantID, AzureClientID, AzureClientSecret string
+	// ServiceAccount is Google's one account, GCPProvider the audience of what
+	// is traded for it: "//iam.googleapis.com/projects/…".
+	ServiceAccount, GCPProvider string
 }
 
 // Cloud is what the simulated identity services agree on: the OIDC issuer signs
@@ -52,6 +63,8 @@ type Cloud struct {
 	cfg  CloudConfig
 	seal [32]byte
 	key  func() *rsa.PrivateKey
+	// account is the service account's key.
+	account func() *rsa.PrivateKey
 
 	mu   sync.Mutex
 	life time.Duration
@@ -69,15 +82,22 @@ func NewCloud(cfg CloudConfig) *Cloud {
 	cfg.ClientID = cmp.Or(cfg.ClientID, demoClientID)
 	cfg.ClientSecret = cmp.Or(cfg.ClientSecret, demoClientSecret)
 	cfg.Audience = cmp.Or(cfg.Audience, demoAudience)
-	c := &Cloud{cfg: cfg, life: cfg.Life, key: sync.OnceValue(func() *rsa.PrivateKey {
-		key, err := rsa.GenerateKey(rand.Reader, 2048)
-		if err != nil {
-			panic("simulate: signing key: " + err.Error()) // rand.Reader does not fail
-		}
-		return key
-	})}
+	cfg.TenantID = cmp.Or(cfg.TenantID, demoTenantID)
+	cfg.AzureClientID = cmp.Or(cfg.AzureClientID, demoAzureClientID)
+	cfg.AzureClientSecret = cmp.Or(cfg.AzureClientSecret, demoAzureSecret)
+	cfg.ServiceAccount = cmp.Or(cfg.ServiceAccount, demoServiceAccount)
+	cfg.GCPProvider = cmp.Or(cfg.GCPProvider, demoGCPProvider)
+	c := &Cloud{cfg: cfg, life: cfg.Life, key: sync.OnceValue(newRSA), account: sync.OnceValue(newRSA)}
 	_, _ = rand.Read(c.seal[:])
 	return c
+}
+
+func newRSA() *rsa.PrivateKey {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		panic("simulate: signing key: " + err.Error()) // rand.Reader does not fail
+	}
+	return key
 }
 
 // Config returns who the Cloud knows, made up where nobody was named.
@@ -123,7 +143,11 @@ func (c *Cloud) dated(a Answer) Answer {
 
 // secrets are what no record may show.
 func (c *Cloud) secrets() []secret.Value {
-	return []secret.Value{secret.NewValue([]byte(c.cfg.SecretAccessKey)), secret.NewValue([]byte(c.cfg.ClientSecret))}
+	var out []secret.Value
+	for _, s := range []string{c.cfg.SecretAccessKey, c.cfg.ClientSecret, c.cfg.AzureClientSecret} {
+		out = append(out, secret.NewValue([]byte(s)))
+	}
+	return out
 }
 
 // Session is what a session token says.

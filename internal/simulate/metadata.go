@@ -13,10 +13,11 @@ const (
 	PodToken = "simulated-container-token"
 )
 
-// Metadata simulates the servers that tell an AWS machine or container of its
-// identity: instance metadata, by sessions only (IMDSv2), and the credentials
-// server of ECS and EKS Pod Identity. See
+// Metadata simulates the servers that tell a machine or container of its
+// identity. Those of AWS: instance metadata, by sessions only (IMDSv2), and the
+// credentials server of ECS and EKS Pod Identity. See
 // https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-data-retrieval.html.
+// And those of Azure, one of which has the same address.
 type Metadata struct {
 	*Cloud
 	hosts []string
@@ -39,6 +40,8 @@ func (m *Metadata) Answer(r *Request) Answer { return m.dated(m.answer(r)) }
 func (m *Metadata) answer(r *Request) Answer {
 	const list = "/latest/meta-data/iam/security-credentials/"
 	switch path := r.URL.Path; path {
+	case azureMachinePath, azureAppPath: // one address is that of several vendors' machines
+		return m.azure(r)
 	case "/latest/api/token":
 		ttl, err := strconv.Atoi(r.Header.Get("X-Aws-Ec2-Metadata-Token-Ttl-Seconds"))
 		if r.Method != http.MethodPut || err != nil || ttl < 1 || ttl > 21600 || r.Header.Get("X-Forwarded-For") != "" {

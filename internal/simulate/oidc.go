@@ -1,6 +1,7 @@
 package simulate
 
 import (
+	"crypto/rsa"
 	"encoding/json"
 	"mime"
 	"net/http"
@@ -139,14 +140,9 @@ func (c *Cloud) SignToken(audience, scope string, life time.Duration) (string, e
 	return sign(claims, jose.JSONWebKey{Key: c.key(), KeyID: oidcKeyID}, jose.RS256)
 }
 
-// identity verifies a JWT of the issuer for STS, and returns its subject; a
-// problem is the code by which STS refuses it.
-func (c *Cloud) identity(token string) (subject, problem string) {
-	jws, err := jose.ParseSignedCompact(token, []jose.SignatureAlgorithm{jose.RS256})
-	if err != nil {
-		return "", "InvalidIdentityToken"
-	}
-	payload, err := jws.Verify(c.key().Public())
+// identity verifies a JWT of the issuer for an audience, and returns its
+// subject; a problem is the code by which STS refuses it.
+func (c *Cloud) identity(token, audience string) (subject, problem string) {
 	var claims struct {
 		Issuer   string `json:"iss"`
 		Subject  string `json:"sub"`
@@ -154,14 +150,27 @@ func (c *Cloud) identity(token string) (subject, problem string) {
 		Expires  int64  `json:"exp"`
 	}
 	switch {
-	case err != nil || json.Unmarshal(payload, &claims) != nil:
+	case verified(token, c.key(), &claims) != nil:
 		return "", "InvalidIdentityToken"
-	case claims.Issuer != c.cfg.Issuer || claims.Audience != c.cfg.Audience:
+	case claims.Issuer != c.cfg.Issuer || claims.Audience != audience:
 		return "", "InvalidIdentityToken"
 	case !c.now().Before(time.Unix(claims.Expires, 0)):
 		return "", "ExpiredTokenException"
 	}
 	return claims.Subject, ""
+}
+
+// verified reads the claims of a JWT that key signed.
+func verified(token string, key *rsa.PrivateKey, claims any) error {
+	jws, err := jose.ParseSignedCompact(token, []jose.SignatureAlgorithm{jose.RS256})
+	if err != nil {
+		return err
+	}
+	payload, err := jws.Verify(key.Public())
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(payload, claims)
 }
 
 // Failure is an OAuth error of that status.

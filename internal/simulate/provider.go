@@ -82,6 +82,15 @@ func Kinds() []Kind {
 		{"aws-sts", append(regional("sts"), "sts.amazonaws.com"), func(c ProviderConfig) Provider { return NewSTS(c) }},
 		{"bedrock", regional("bedrock-runtime"), func(c ProviderConfig) Provider { return NewBedrock(c) }},
 		{"aws-metadata", []string{"169.254.169.254", "169.254.170.2", "169.254.170.23"}, func(c ProviderConfig) Provider { return NewMetadata(c) }},
+		{"entra", []string{"login.microsoftonline.com"}, func(c ProviderConfig) Provider { return NewEntra(c) }},
+		{"gcp", []string{"oauth2.googleapis.com", "sts.googleapis.com", "iamcredentials.googleapis.com"}, func(c ProviderConfig) Provider { return NewGCP(c) }},
+		{"gcp-metadata", []string{"metadata.google.internal"}, func(c ProviderConfig) Provider { return NewGCPMachine(c) }},
+		{"azure-openai", []string{"simulated.openai.azure.com"}, func(c ProviderConfig) Provider { return NewAzureOpenAI(c) }},
+		{"anthropic", []string{"api.anthropic.com"}, func(c ProviderConfig) Provider { return NewAnthropic(c) }},
+		{"mistral", []string{"api.mistral.ai"}, func(c ProviderConfig) Provider { return NewMistral(c) }},
+		{"gemini", []string{"generativelanguage.googleapis.com"}, func(c ProviderConfig) Provider { return NewGemini(c) }},
+		{"vertex", []string{"us-central1-aiplatform.googleapis.com", "us-east5-aiplatform.googleapis.com", "europe-west1-aiplatform.googleapis.com"},
+			func(c ProviderConfig) Provider { return NewVertex(c) }},
 		{"dashscope", []string{"dashscope.aliyuncs.com"}, func(c ProviderConfig) Provider { return NewDashScope(c) }},
 	}
 }

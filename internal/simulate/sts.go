@@ -64,7 +64,7 @@ func (s *STS) assumeRole(r *Request, form url.Values, role string) Answer {
 }
 
 func (s *STS) withWebIdentity(form url.Values, role string) Answer {
-	subject, problem := s.identity(form.Get("WebIdentityToken"))
+	subject, problem := s.identity(form.Get("WebIdentityToken"), s.cfg.Audience)
 	switch problem {
 	case "":
 		return s.give("AssumeRoleWithWebIdentity", form, Session{Role: role, Subject: subject})

@@ -214,7 +214,7 @@ func TestAuthExternal(t *testing.T) {
 				t.Run(name, func(t *testing.T) {
 					j, up := kind.start(t), serveOrigin(t, nil)
 					specs := map[string]string{}
-					for path, addr := range map[string]string{"plain": j.addr, "down": freeAddr(t)} {
+					for path, addr := range map[string]string{"plain": j.addr, "down": closedAddr(t)} {
 						specs[path] = fmt.Sprintf("configs: [{passThroughAuth: {%s}}]", kind.spec(addr))
 						specs["open"+path] = fmt.Sprintf("configs: [{passThroughAuth: {failureModeAllow: true, %s}}]", kind.spec(addr))
 					}

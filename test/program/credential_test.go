@@ -45,6 +45,37 @@ func TestCredentialOfBedrock(t *testing.T) {
 	}
 }
 
+// TestCredentialOfTheGatewayItself: a policy that names no keys uses those of
+// the gateway's environment, or of its machine.
+func TestCredentialOfTheGatewayItself(t *testing.T) {
+	files := bedrockFiles(t, "today-aws-file")
+	const file = "    credentialsFile:\n      secretRef:\n        name: aws-credentials\n        namespace: default\n      profile: bedrock\n"
+	policy, secret, ok := strings.Cut(files["policy.yaml"], "---\n")
+	if !ok || !strings.Contains(policy, file) || !strings.Contains(secret, "kind: Secret") {
+		t.Fatal("the walk-through's policy is another")
+	}
+	files["policy.yaml"] = strings.Replace(policy, file, "", 1)
+	for name, env := range map[string]map[string]string{
+		"environment": {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": cloudKey},
+		"machine":     {},
+		"container":   {"AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://169.254.170.23/v1/credentials", "AWS_CONTAINER_AUTHORIZATION_TOKEN": simulate.PodToken},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newCloud(t, simulate.CloudConfig{})
+			if name == "environment" {
+				env["AWS_ACCESS_KEY_ID"] = c.Config().AccessKeyID
+			}
+			p := run(t, files, settings{args: append(c.flags, "--guard-destinations"), env: env})
+			if got := converse(t, p, nil); got.status != 200 {
+				t.Errorf("%v\n%s", got, p.err)
+			}
+			if s := p.statusOf().Credentials; len(s) != 1 || s[0].Name != "aws default chain in us-east-1" || !s[0].Valid {
+				t.Errorf("%+v", s)
+			}
+		})
+	}
+}
+
 // TestCredentialByTheSDK speaks to Bedrock through the gateway by AWS's own
 // client, whose signature is dropped for the gateway's: answers whole and
 // streamed, and a body of 10 MB.
@@ -194,7 +225,10 @@ func TestCredentialOutlivesAReload(t *testing.T) {
 		t.Error(problem)
 	}
 	p.write("policy.yaml", files["policy.yaml"])
-	p.await("a fetch with the right secret", func() bool { s := p.statusOf().Credentials; return len(s) == 1 && s[0].Refreshes == 2 && s[0].Error == "" })
+	p.await("a fetch with the right secret", func() bool {
+		s := p.statusOf().Credentials
+		return len(s) == 1 && s[0].Refreshes == 2 && s[0].Error == ""
+	})
 }
 
 // TestSecurityRow18NoProgramIsStarted: a credentials file in a Secret that
@@ -295,5 +329,38 @@ func TestCredentialThatTheRequestBrings(t *testing.T) {
 		if s := p.statusOf().Credentials; required && len(s) != 0 {
 			t.Errorf("what nobody uses is fetched: %+v", s)
 		}
+	}
+}
+
+// TestCredentialThatTheRequestBringsIsExplained: explain decides as run does,
+// and shows nothing of it.
+func TestCredentialThatTheRequestBringsIsExplained(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range bedrockFiles(t, "today-aws-oidc") {
+		text = strings.Replace(text, "  type: AWSCredentials\n", "  type: AWSCredentials\n  credentialOverride: {fromRequestHeaders: {fallbackToConfigured: false}}\n", 1)
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const id, key = "x-aigw-aws-access-key-id: MARKER-id", "x-aigw-aws-secret-access-key: MARKER-key"
+	for name, tt := range map[string]struct {
+		headers []string
+		want    string
+	}{
+		"whole": {[]string{id, key}, "what the request brings"},
+		"none":  {nil, "401"},
+		"part":  {[]string{id}, "400"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			args := []string{"explain", "-f", dir, "POST", "http://127.0.0.1:8080" + conversePath, "-d", converseText, "-H", "content-type: application/json", "-H", "x-ai-eg-model: " + bedrockModel}
+			for _, h := range tt.headers {
+				args = append(args, "-H", h)
+			}
+			var out, errs buffer
+			cli.Main(t.Context(), args, cli.Streams{In: strings.NewReader(""), Out: &out, Err: &errs, Env: func(string) (string, bool) { return "", false }})
+			if !strings.Contains(out.String(), tt.want) || strings.Contains(out.String(), "MARKER") || strings.Contains(out.String(), "X-Aigw-") {
+				t.Errorf("%s\n%s", out.String(), errs.String())
+			}
+		})
 	}
 }

@@ -249,11 +249,11 @@ func start(t *testing.T, files map[string]string, args ...string) *process {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &process{program: &program{t: t, dir: t.TempDir(), out: &buffer{}, err: &buffer{}, code: make(chan int, 1), admin: freeAddr(t)}, exited: make(chan error, 1)}
+	p := &process{program: &program{t: t, dir: t.TempDir(), out: &buffer{}, err: &buffer{}, code: make(chan int, 1)}, exited: make(chan error, 1)}
 	for name, text := range files {
 		p.write(name, text)
 	}
-	p.Cmd = exec.Command(path, append([]string{"run", "-f", p.dir, "--admin", p.admin, "--port", "8080=127.0.0.1:0"}, args...)...)
+	p.Cmd = exec.Command(path, append([]string{"run", "-f", p.dir, "--admin", "127.0.0.1:0", "--port", "8080=127.0.0.1:0"}, args...)...)
 	p.Env = append(os.Environ(), "OPENAI_API_KEY="+openAIKey, "HF_API_TOKEN="+huggingFaceKey)
 	p.Stdout, p.Stderr = p.out, p.err
 	began := time.Now()
@@ -269,7 +269,7 @@ func start(t *testing.T, files map[string]string, args ...string) *process {
 		_ = p.Process.Kill()
 		<-p.exited
 	})
-	p.await("postern: ready", func() bool { return strings.Contains(p.err.String(), "postern: ready\n") })
+	p.awaitReady()
 	p.ready = time.Since(began)
 	return p
 }

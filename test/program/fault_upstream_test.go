@@ -45,7 +45,7 @@ func faults(t *testing.T) []fault {
 	silent := func(c net.Conn, br *bufio.Reader) { _, _ = io.Copy(io.Discard, br) }
 	const long = "HTTP/1.1 200 OK\r\nContent-Length: 40000\r\n\r\n"
 	return []fault{
-		{target: target{name: "refused", addr: freeAddr(t)}, status: 503, text: connection},
+		{target: target{name: "refused", addr: closedAddr(t)}, status: 503, text: connection},
 		{target: at("closed-before-head", then(false, "")), status: 503, text: termination},
 		{target: at("reset-before-head", then(true, "")), status: 503, text: termination},
 		{target: at("closed-in-head", then(false, "HTTP/1.1 200 OK\r\nContent-Le")), status: 503, text: termination},

@@ -2,15 +2,12 @@ package program
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/postern-gateway/postern/internal/simulate"
 )
@@ -142,26 +139,4 @@ func (p *program) lastLog(what string, fits func(map[string]any) bool) map[strin
 		return found != nil
 	})
 	return found
-}
-
-// leafOf parses the leaf of a certificate.
-func leafOf(t testing.TB, cert *tls.Certificate) *x509.Certificate {
-	t.Helper()
-	leaf, err := x509.ParseCertificate(cert.Certificate[0])
-	if err != nil {
-		t.Fatal(err)
-	}
-	return leaf
-}
-
-// dialTLS opens a connection by itself.
-func dialTLS(t *testing.T, addr string, cfg *tls.Config) (*tls.Conn, error) {
-	t.Helper()
-	d := net.Dialer{Timeout: patience}
-	c, err := tls.DialWithDialer(&d, "tcp", addr, cfg)
-	if err == nil {
-		t.Cleanup(func() { _ = c.Close() })
-		_ = c.SetDeadline(time.Now().Add(patience))
-	}
-	return c, err
 }

@@ -66,15 +66,13 @@ type settings struct {
 	env  map[string]string
 	// kubeconfig leads to the cluster that is the source in place of files.
 	kubeconfig string
-	// unready starts without waiting until the program is ready.
-	unready bool
 }
 
 // run starts `postern run` on the files, and waits until it is ready. It is
 // stopped, and everything it showed searched for markers, when the test ends.
 func run(t *testing.T, files map[string]string, s settings) *program {
 	t.Helper()
-	p := &program{t: t, dir: t.TempDir(), out: &buffer{}, err: &buffer{}, code: make(chan int, 1), admin: freeAddr(t)}
+	p := &program{t: t, dir: t.TempDir(), out: &buffer{}, err: &buffer{}, code: make(chan int, 1)}
 	for name, text := range files {
 		p.write(name, text)
 	}
@@ -88,7 +86,7 @@ func run(t *testing.T, files map[string]string, s settings) *program {
 	if s.kubeconfig != "" {
 		source = []string{"run", "--kubeconfig", s.kubeconfig}
 	}
-	args := append(append(source, "--admin", p.admin, "--port", "8080=127.0.0.1:0", "--port", "8443=127.0.0.1:0"), s.args...)
+	args := append(append(source, "--admin", "127.0.0.1:0", "--port", "8080=127.0.0.1:0", "--port", "8443=127.0.0.1:0"), s.args...)
 	go func() {
 		p.code <- cli.Main(ctx, args, cli.Streams{
 			In: strings.NewReader(""), Out: p.out, Err: p.err,
@@ -96,11 +94,19 @@ func run(t *testing.T, files map[string]string, s settings) *program {
 		})
 	}()
 	t.Cleanup(p.finish)
-	if s.unready {
-		return p
-	}
-	p.await("postern: ready", func() bool { return strings.Contains(p.err.String(), "postern: ready\n") })
+	p.awaitReady()
 	return p
+}
+
+var adminLine = regexp.MustCompile(`postern: admin at http://(\S+)\n`)
+
+// awaitReady waits until the program serves, and learns its admin address.
+func (p *program) awaitReady() {
+	p.t.Helper()
+	p.await("postern: ready", func() bool { return strings.Contains(p.err.String(), "postern: ready\n") })
+	if m := adminLine.FindStringSubmatch(p.err.String()); m != nil {
+		p.admin = m[1]
+	}
 }
 
 // finish stops the program and searches what it showed.

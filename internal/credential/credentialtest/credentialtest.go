@@ -31,6 +31,9 @@ type Member struct {
 	Refs []secret.Ref
 	// Header is the one that proves the caller to the provider.
 	Header string
+	// Value returns good bytes of a version for a secret that has a form of its
+	// own, with Marker in them; nil: any word will do.
+	Value func(ref secret.Ref, version string) []byte
 }
 
 // Run runs the suite.
@@ -63,6 +66,10 @@ func (m Member) start(t *testing.T) (*secret.Store, credential.Injector) {
 func (m Member) values(version string) map[secret.Ref]secret.Value {
 	out := map[secret.Ref]secret.Value{}
 	for i, ref := range m.Refs {
+		if m.Value != nil {
+			out[ref] = secret.NewValue(m.Value(ref, version))
+			continue
+		}
 		out[ref] = secret.NewValue(fmt.Appendf(nil, "%s%d%s\n", Marker, i, version))
 	}
 	return out

@@ -209,7 +209,7 @@ func (x *exchange) again(at *attempt, fail *failure) bool {
 	}
 	if fail != nil {
 		switch fail.kind {
-		case failConnect, failOverflow:
+		case failConnect, failOverflow, failCredential:
 			return r.OnConnect && (fail.kind == failConnect || x.hasNextTier())
 		case failReset, failProtocol:
 			return r.OnReset

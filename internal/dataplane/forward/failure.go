@@ -27,6 +27,9 @@ const (
 	failTimeout
 	// failProtocol: what came is no answer; 502.
 	failProtocol
+	// failCredential: there is no valid credential for the upstream; 503. It
+	// may be another's turn.
+	failCredential
 	// failFinal: the answer is made already, and no other attempt would help.
 	failFinal
 )
@@ -35,7 +38,7 @@ const (
 type failure struct {
 	kind   failKind
 	cause  string
-	answer *dataplane.Answer // of failFinal
+	answer *dataplane.Answer // of failFinal and failCredential
 }
 
 // The beginnings of Envoy's texts are kept: people's alerts look for them.
@@ -49,7 +52,7 @@ const (
 func (f *failure) asAnswer() *dataplane.Answer {
 	a := &dataplane.Answer{Status: http.StatusServiceUnavailable, Verdict: dataplane.Failed, Cause: f.cause}
 	switch f.kind {
-	case failFinal:
+	case failFinal, failCredential:
 		return f.answer
 	case failConnect:
 		a.Body = textReset + "connection failure"
@@ -74,21 +77,21 @@ func internalError(cause string) *dataplane.Answer {
 	return &dataplane.Answer{Status: http.StatusInternalServerError, Body: "the request could not be prepared for the upstream", Verdict: dataplane.Broken, Cause: cause}
 }
 
-// credentialAnswer answers a request that cannot be given its credential: as
-// the caller's fault where it had to bring one, 503 where there may be one
-// later, or else 500.
-func credentialAnswer(err error) *dataplane.Answer {
+// noCredential is a request that cannot be given its credential: the caller's
+// fault where it had to bring one, 503 where there may be one later, or else
+// 500.
+func noCredential(err error) *failure {
 	var caller *credential.CallerError
-	if errors.As(err, &caller) {
-		return &dataplane.Answer{Status: caller.Status, Body: caller.Text, Verdict: dataplane.Denied, Cause: "credential: " + caller.Text}
+	switch {
+	case errors.As(err, &caller):
+		return final(&dataplane.Answer{Status: caller.Status, Body: caller.Text, Verdict: dataplane.Denied, Cause: "credential: " + caller.Text})
+	case !errors.Is(err, credential.ErrUnavailable):
+		return final(internalError("credential: " + err.Error()))
 	}
-	if !errors.Is(err, credential.ErrUnavailable) {
-		return internalError("credential: " + err.Error())
-	}
-	return &dataplane.Answer{
+	return &failure{kind: failCredential, answer: &dataplane.Answer{
 		Status: http.StatusServiceUnavailable, Body: "the gateway has no valid credential for the upstream at the moment",
 		Verdict: dataplane.Failed, Cause: "credential: " + err.Error(),
-	}
+	}}
 }
 
 // slowClient answers a client that did not send its body in time.

@@ -38,7 +38,7 @@ func (x *exchange) head(ctx context.Context, at *attempt) (*outgoing, *failure) 
 	}
 	x.frame(o)
 	if err := x.inject(ctx, at, o, &out); err != nil {
-		return nil, final(credentialAnswer(err))
+		return nil, noCredential(err)
 	}
 	if o.stream != nil && o.ContentLength < 0 {
 		o.Trailer = x.announced(o.Header) // also of what was injected, nothing can be said again

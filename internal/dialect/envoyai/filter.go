@@ -1,6 +1,7 @@
 package envoyai
 
 import (
+	"cmp"
 	"regexp"
 
 	"github.com/postern-gateway/postern/internal/dialect"
@@ -38,20 +39,8 @@ func (p *place) routeFilter(s *httpRouteFilterSpec) {
 			}
 		}
 	}
-	if c := s.CredentialInjection; c != nil {
-		header := c.Header
-		if header == "" {
-			header = "Authorization"
-		}
-		at := p.in("credentialInjection")
-		at.headerName("header", header)
-		if c.Credential == nil {
-			at.fail("credential", "name a Secret", "nothing says what to inject")
-		} else {
-			ref := at.secretKey("credential.valueRef", c.Credential.ValueRef, credentialData)
-			set := []ir.HeaderValue{{Name: header, Secret: ref, Origin: at.origin("credential")}}
-			add(ir.PhaseForward, "credentialInjection", ir.Step{Headers: &ir.HeaderEdit{Request: ir.HeaderChanges{Set: set}}})
-		}
+	if s.CredentialInjection != nil {
+		add(ir.PhaseForward, "credentialInjection", ir.Step{Headers: p.in("credentialInjection").injection(s)})
 	}
 	if d := s.DirectResponse; d != nil {
 		at := p.in("directResponse")
@@ -74,6 +63,20 @@ func (p *place) routeFilter(s *httpRouteFilterSpec) {
 		Target: t, Slot: p.slot(p.o.Namespace + "/" + p.o.Name), Combine: dialect.All, Owner: p.o.Key, Age: p.o.Created,
 		Steps: steps, Closed: closed, Origin: p.origin(""),
 	})
+}
+
+// injection reads a credential that is put on.
+func (p *place) injection(s *httpRouteFilterSpec) *ir.HeaderEdit {
+	c := s.CredentialInjection
+	header := cmp.Or(c.Header, "Authorization")
+	p.headerName("header", header)
+	if c.Credential == nil {
+		p.fail("credential", "name a Secret", "nothing says what to inject")
+		return &ir.HeaderEdit{}
+	}
+	ref := p.secretKey("credential.valueRef", c.Credential.ValueRef, credentialData)
+	set := []ir.HeaderValue{{Name: header, Secret: ref, Origin: p.origin("credential")}}
+	return &ir.HeaderEdit{Request: ir.HeaderChanges{Set: set}}
 }
 
 func (p *place) hostRewrite(s *hostRewrite) *ir.HostRewrite {

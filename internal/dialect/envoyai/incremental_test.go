@@ -25,7 +25,7 @@ func TestIncremental(t *testing.T) {
 	translator, merger := dialect.NewTranslator(kinds), new(dialect.Merger)
 	set := resource.NewSet(nil, knownKinds())
 	repeated, total := 0, 0
-	for range 200 {
+	for range 120 {
 		set = change(random, set, pool)
 		fragments, report, done := translator.Translate(set)
 		config, merged := merger.Merge(fragments)

@@ -24,10 +24,6 @@ func (p *place) in(format string, args ...any) *place {
 	return &place{t: p.t, o: p.o, at: join(p.at, fmt.Sprintf(format, args...))}
 }
 
-// of returns the place of another object's spec, which the same translation
-// reads.
-func (p *place) of(o *resource.Object) *place { return &place{t: p.t, o: o, at: "spec"} }
-
 func join(at, field string) string {
 	switch {
 	case at == "":

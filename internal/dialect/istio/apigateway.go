@@ -32,7 +32,9 @@ func (t *translation) apiWorkload(o *resource.Object) istioauth.Workload {
 // to ask of every request.
 func (t *translation) protectAPIGateway(o *resource.Object) {
 	mesh, _ := t.mesh()
-	result := istioauth.Translate(t.v, t.authEnv(mesh, t.opts.Workload), t.apiWorkload(o))
+	w := t.apiWorkload(o)
+	env := t.authEnv(mesh, t.rooted(Workload{Namespace: w.Namespace, Labels: w.Labels}))
+	result := istioauth.Translate(t.v, env, w)
 	if len(result.Steps) == 0 {
 		return
 	}

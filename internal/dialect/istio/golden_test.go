@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -16,6 +17,7 @@ import (
 	"golang.org/x/tools/txtar"
 
 	"github.com/postern-gateway/postern/internal/dialect"
+	"github.com/postern-gateway/postern/internal/dialect/parent"
 	"github.com/postern-gateway/postern/internal/ir"
 	"github.com/postern-gateway/postern/internal/resource"
 	"github.com/postern-gateway/postern/internal/status"
@@ -125,7 +127,7 @@ func decode(t *testing.T, opts Options, files []txtar.File) ([]*resource.Object,
 }
 
 func knownKinds(opts Options) []resource.Kind {
-	return append(resource.CoreKinds(), New(opts).Kinds...)
+	return slices.Concat(resource.CoreKinds(), parent.Kinds(), New(opts).Kinds)
 }
 
 // run translates and merges, and holds the result against the model's rules.
