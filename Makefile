@@ -4,20 +4,25 @@ GO      ?= go
 FUZZ    ?= 10000x
 PROCS   := $(shell nproc)
 
-.PHONY: all build test lint unit compiler fuzz readme curl bench soak clean
+.PHONY: all build test lint cluster unit compiler fuzz readme curl bench soak clean
 
 all: build
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/postern ./cmd/postern
 
-test: lint unit fuzz readme
+test: lint cluster unit fuzz readme
 
 # Formatting, vet, and the linter that go.mod pins.
 lint:
 	@test -z "$$(gofmt -l cmd internal examples test)" || { gofmt -d cmd internal examples test; exit 1; }
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
+
+# The Kubernetes API server that tests run against: minutes the first time, then
+# out of the user's cache folder. Without it those tests are skipped and say so.
+cluster:
+	@GO="$(GO)" sh test/cluster/build.sh >/dev/null
 
 # Every test, with the race detector (which needs a C compiler).
 unit: compiler

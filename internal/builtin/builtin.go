@@ -6,8 +6,11 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"slices"
 	"strings"
+
+	"k8s.io/client-go/rest"
 
 	"github.com/postern-gateway/postern/internal/dialect"
 	"github.com/postern-gateway/postern/internal/dialect/envoyai"
@@ -19,6 +22,7 @@ import (
 	"github.com/postern-gateway/postern/internal/secret"
 	"github.com/postern-gateway/postern/internal/source"
 	"github.com/postern-gateway/postern/internal/source/file"
+	"github.com/postern-gateway/postern/internal/source/kube"
 )
 
 // Options are what the dialects are told of the gateway. The zero Options are
@@ -97,6 +101,10 @@ func Kinds(dialects []dialect.Dialect) []resource.Kind {
 	return kinds
 }
 
+// ClusterNames returns what the dialects are called that are read in a cluster
+// unless others are named.
+func ClusterNames() []string { return []string{gatewayapi.Name} }
+
 // Loader is a source that can be read once without being followed.
 type Loader interface {
 	source.Source
@@ -120,11 +128,7 @@ type FileConfig struct {
 
 // Files returns the source of resources in files and folders.
 func Files(c FileConfig) Loader {
-	kinds := Kinds(c.Dialects)
-	if c.NoSecrets {
-		i := slices.IndexFunc(kinds, func(k resource.Kind) bool { return k.GroupKind == resource.SecretKind })
-		kinds[i].KeepSecrets = func(*resource.Object) bool { return false }
-	}
+	kinds := kindsOf(c.Dialects, c.NoSecrets)
 	opts := resource.Options{Env: c.Env}
 	if c.Placeholders {
 		opts.EnvMode = resource.EnvPlaceholder
@@ -132,5 +136,61 @@ func Files(c FileConfig) Loader {
 	return file.New(file.Config{
 		Paths: c.Paths, Stdin: c.Stdin, Kinds: kinds, Store: c.Store,
 		Decoder: resource.NewDecoder(kinds, opts),
+	})
+}
+
+// kindsOf returns the kinds that are read; without secrets, no Secret's bytes
+// are kept.
+func kindsOf(dialects []dialect.Dialect, noSecrets bool) []resource.Kind {
+	kinds := Kinds(dialects)
+	if noSecrets {
+		i := slices.IndexFunc(kinds, func(k resource.Kind) bool { return k.GroupKind == resource.SecretKind })
+		kinds[i].KeepSecrets = func(*resource.Object) bool { return false }
+	}
+	return kinds
+}
+
+// Cluster is a source that is elsewhere, and may be out of reach.
+type Cluster interface {
+	source.Source
+	// Check returns why what is delivered may not be what is there, or nil.
+	Check() error
+}
+
+// KubernetesConfig is what a Kubernetes source reads.
+type KubernetesConfig struct {
+	// Kubeconfig is a file that leads to the API server; with InCluster it is
+	// that of the pod that we run in.
+	Kubeconfig string
+	InCluster  bool
+	// Exec lets the kubeconfig start a program.
+	Exec bool
+	// Namespaces to watch, and those whose Secrets are read; none, or "*",
+	// means all of them, for Secrets those of Namespaces.
+	Namespaces, SecretNamespaces []string
+
+	Dialects  []dialect.Dialect
+	Store     *secret.Store
+	Log       *slog.Logger
+	NoSecrets bool // as FileConfig's
+}
+
+// Kubernetes returns the source of resources in a Kubernetes API server.
+func Kubernetes(c KubernetesConfig) (Cluster, error) {
+	var client *rest.Config
+	var err error
+	if c.InCluster {
+		client, err = kube.InCluster()
+	} else {
+		client, err = kube.FromFile(c.Kubeconfig, c.Exec)
+	}
+	if err != nil {
+		return nil, err
+	}
+	kinds := kindsOf(c.Dialects, c.NoSecrets)
+	return kube.New(kube.Config{
+		Client: client, Kinds: kinds, Store: c.Store, Log: c.Log,
+		Decoder:    resource.NewDecoder(kinds, resource.Options{EnvMode: resource.EnvRefuse}),
+		Namespaces: c.Namespaces, SecretNamespaces: c.SecretNamespaces,
 	})
 }

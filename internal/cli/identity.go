@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
@@ -89,8 +90,12 @@ func (s *serving) ownProblems() []status.Problem {
 }
 
 // ready returns why the gateway is not ready, or nil. One that is to prove who
-// it is and cannot is of no use to anyone.
+// it is and cannot is of no use to anyone. One whose API server is away is
+// ready: all of them would be of no use at once, and what they serve stands.
 func (s *serving) ready() error {
+	if err := s.gateway.Check(); err != nil && s.cluster != nil {
+		return cmp.Or(s.cluster.Check(), err)
+	}
 	if err := s.gateway.Check(); err != nil || s.own == nil {
 		return err
 	}

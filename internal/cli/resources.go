@@ -57,9 +57,11 @@ func (o *resourceOptions) selected() ([]dialect.Dialect, error) {
 
 // read is the resources as they were read once, without being served.
 type read struct {
-	source builtin.Loader
-	store  *secret.Store
-	update source.Update
+	source source.Source
+	// cluster is the source if that is a cluster, of which nothing is read yet.
+	cluster builtin.Cluster
+	store   *secret.Store
+	update  source.Update
 	// fatal is why run would refuse to start with them, or nil.
 	fatal error
 }
@@ -69,10 +71,7 @@ func (o *resourceOptions) load(ctx context.Context, std Streams, placeholders bo
 	if len(o.paths) == 0 {
 		return nil, usageError{errors.New("nothing to read: name a file or folder with -f")}
 	}
-	if namespace, name, ok := strings.Cut(o.gateway, "/"); o.gateway != "" && (!ok || namespace == "" || name == "") {
-		return nil, usageError{fmt.Errorf("--gateway %q: want NAMESPACE/NAME", o.gateway)}
-	}
-	if _, err := o.exposure(); err != nil {
+	if err := o.check(); err != nil {
 		return nil, err
 	}
 	dialects, err := o.selected()
@@ -80,12 +79,22 @@ func (o *resourceOptions) load(ctx context.Context, std Streams, placeholders bo
 		return nil, err
 	}
 	r := &read{store: secret.NewStore()}
-	r.source = builtin.Files(builtin.FileConfig{
+	files := builtin.Files(builtin.FileConfig{
 		Paths: o.paths, Stdin: std.In, Dialects: dialects, Store: r.store,
 		Env: std.Env, Placeholders: placeholders, NoSecrets: o.mesh != nil,
 	})
-	r.update, r.fatal = r.source.Load(ctx)
+	r.source = files
+	r.update, r.fatal = files.Load(ctx)
 	return r, nil
+}
+
+// check returns what is wrong with the flags.
+func (o *resourceOptions) check() error {
+	if namespace, name, ok := strings.Cut(o.gateway, "/"); o.gateway != "" && (!ok || namespace == "" || name == "") {
+		return usageError{fmt.Errorf("--gateway %q: want NAMESPACE/NAME", o.gateway)}
+	}
+	_, err := o.exposure()
+	return err
 }
 
 // refuse says why nothing is served, and returns the error that ends run.

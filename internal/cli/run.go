@@ -11,6 +11,7 @@ import (
 // runOptions are the flags of run.
 type runOptions struct {
 	resourceOptions
+	cluster    kubernetesOptions
 	identity   identityOptions
 	meshSide   meshOptions
 	bind       string
@@ -29,9 +30,10 @@ type runOptions struct {
 func newRun(std Streams) *cobra.Command {
 	var o runOptions
 	cmd := &cobra.Command{
-		Use:   "run -f PATH...",
-		Short: "Serve a folder of resources",
-		Long: `Serve the resources in files and folders, and follow their changes.
+		Use:   "run -f PATH... | --kubeconfig FILE | --in-cluster",
+		Short: "Serve a folder of resources, or those of a cluster",
+		Long: `Serve the resources in files and folders, or in the Kubernetes API, and follow
+their changes.
 
 When it serves, it has printed "postern: ready" on standard error, and /readyz
 of the admin listener answers 200. SIGTERM and Ctrl-C drain: no new connections,
@@ -40,10 +42,22 @@ requests under way end by themselves or at the drain limit.
 ${NAME} in a secret is the environment variable of that name. What is broken in
 the resources is closed and told of; see postern check. A file that is not YAML
 keeps run from starting. A port below 1024 that cannot be bound is shifted by
-10000, unless --port names it.`,
+10000, unless --port names it.
+
+In a cluster a Gateway is served if the controllerName of its GatewayClass is
+postern.dev/gateway-controller, of the families of resources the Gateway API
+alone is read unless --dialects names others, and --guard-destinations is on.
+What the API server held last is served while it is away.`,
 		Example: `  postern run -f examples/gloo-gateway-jwt --port 8080=8081
-  kubectl kustomize overlays/dev | postern run -f -`,
-		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context(), std) },
+  kubectl kustomize overlays/dev | postern run -f -
+  postern run --kubeconfig ~/.kube/config --secret-namespaces ai`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := o.cluster.check(o.paths); err != nil {
+				return err
+			}
+			o.prepare(cmd.Flags())
+			return o.run(cmd.Context(), std)
+		},
 	}
 	o.flags(cmd.Flags())
 	o.serveFlags(cmd.Flags())
@@ -51,10 +65,11 @@ keeps run from starting. A port below 1024 that cannot be bound is shifted by
 }
 
 func (o *runOptions) serveFlags(f *pflag.FlagSet) {
-	f.StringVar(&o.bind, "bind", "127.0.0.1", "`ADDR` of every listener that names none")
+	o.cluster.flags(f)
+	f.StringVar(&o.bind, "bind", "127.0.0.1", "`ADDR` of every listener that names none; with --in-cluster all addresses unless given")
 	f.StringArrayVar(&o.ports, "port", nil, "`LISTENER=BIND`: bind a port elsewhere than asked for, such as 80=8080 or apps/edge:80=127.0.0.2:8080; repeatable")
 	f.StringArrayVar(&o.connectTo, "connect-to", nil, "`HOST:PORT=ADDR:PORT`: dial this address in place of that one, TLS name unchanged; repeatable")
-	f.BoolVar(&o.guard, "guard-destinations", false, "refuse to dial this machine, its link and metadata services, wherever resources lead")
+	f.BoolVar(&o.guard, "guard-destinations", false, "refuse to dial this machine, its link and metadata services, wherever resources lead; on in a cluster unless given as false")
 	f.StringArrayVar(&o.allow, "allow-destination", nil, "`CIDR` that may be dialled in spite of --guard-destinations; repeatable")
 	f.StringVar(&o.upstreamCA, "upstream-ca", "", "`FILE` of further roots for upstream TLS, as PEM")
 	o.identity.flags(f)

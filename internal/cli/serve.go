@@ -16,6 +16,7 @@ import (
 
 	"github.com/postern-gateway/postern/internal/admin"
 	"github.com/postern-gateway/postern/internal/authn"
+	"github.com/postern-gateway/postern/internal/builtin"
 	"github.com/postern-gateway/postern/internal/compile"
 	"github.com/postern-gateway/postern/internal/credential"
 	"github.com/postern-gateway/postern/internal/dataplane/forward"
@@ -38,6 +39,7 @@ type serving struct {
 	kept    *keep.Keep
 	lines   *telemetry.AccessLog // nil: none
 	own     *own                 // nil: no workload certificate
+	cluster builtin.Cluster      // nil: the resources are in files
 	closers []io.Closer
 	servers []*http.Server
 	shown   map[string]bool // problems printed before
@@ -52,14 +54,15 @@ func (o *runOptions) assemble(ctx context.Context, std Streams) (*serving, error
 	if o.mesh, err = o.newMesh(); err != nil {
 		return nil, usageError{err}
 	}
-	r, err := o.load(ctx, std, false)
+	log := slog.New(slog.NewTextHandler(std.Err, nil))
+	r, err := o.open(ctx, std, log)
 	if err != nil {
 		return nil, err
 	}
 	if r.fatal != nil {
 		return nil, r.refuse(std.Err)
 	}
-	s := &serving{std: std, metrics: telemetry.NewMetrics(), kept: new(keep.Keep), log: slog.New(slog.NewTextHandler(std.Err, nil))}
+	s := &serving{std: std, metrics: telemetry.NewMetrics(), kept: new(keep.Keep), log: log, cluster: r.cluster}
 	if text := exposedMesh(o.mesh); text != "" {
 		s.log.Warn(text)
 	}
@@ -105,6 +108,14 @@ func (o *runOptions) assemble(ctx context.Context, std Streams) (*serving, error
 	}
 	s.observe(tokens)
 	return s, s.listen(o.admin, o.health)
+}
+
+// open returns the resources: those of files are read once.
+func (o *runOptions) open(ctx context.Context, std Streams, log *slog.Logger) (*read, error) {
+	if o.cluster.given() {
+		return o.openCluster(log)
+	}
+	return o.load(ctx, std, false)
 }
 
 // newGuard returns what refuses destinations, or nil.

@@ -64,6 +64,8 @@ type program struct {
 type settings struct {
 	args []string
 	env  map[string]string
+	// kubeconfig leads to the cluster that is the source in place of files.
+	kubeconfig string
 }
 
 // run starts `postern run` on the files, and waits until it is ready. It is
@@ -80,7 +82,11 @@ func run(t *testing.T, files map[string]string, s settings) *program {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	p.stop = cancel
-	args := append([]string{"run", "-f", p.dir, "--admin", "127.0.0.1:0", "--port", "8080=127.0.0.1:0", "--port", "8443=127.0.0.1:0"}, s.args...)
+	source := []string{"run", "-f", p.dir}
+	if s.kubeconfig != "" {
+		source = []string{"run", "--kubeconfig", s.kubeconfig}
+	}
+	args := append(append(source, "--admin", "127.0.0.1:0", "--port", "8080=127.0.0.1:0", "--port", "8443=127.0.0.1:0"), s.args...)
 	go func() {
 		p.code <- cli.Main(ctx, args, cli.Streams{
 			In: strings.NewReader(""), Out: p.out, Err: p.err,

@@ -14,6 +14,7 @@ import (
 // none of ours reaches the part that does.
 var startsPrograms = map[string]string{
 	"github.com/Azure/azure-sdk-for-go/sdk/azidentity": "its credentials of command line tools; only those of client secrets and assertions are made",
+	"k8s.io/client-go/plugin/pkg/client/auth/exec":     "a kubeconfig whose user is a program, which is refused unless --kubeconfig-exec is given",
 	"github.com/pkg/browser":                           "azidentity's login by browser, which is not made",
 }
 

@@ -18,6 +18,13 @@ const (
 // endpoints returns where the port's requests go.
 func endpoints(v *resource.View, obj *resource.Object, spec *resource.ServiceSpec, port resource.ServicePort) ([]ir.Endpoint, error) {
 	if spec.Type == typeExternalName {
+		if obj.File == "" { // whoever may write a Service must not choose whom we reach
+			return nil, &Error{
+				Fault:  NotFound,
+				What:   fmt.Sprintf("Service %s/%s: type ExternalName is not followed in a cluster", obj.Namespace, obj.Name),
+				Remedy: "name the host in a resource that is about hosts, such as a Backend, an Upstream or a ServiceEntry",
+			}
+		}
 		name := strings.TrimSuffix(spec.ExternalName, ".")
 		if name == "" || strings.ContainsAny(name, "/: \t\r\n@") {
 			return nil, &Error{

@@ -68,7 +68,7 @@ func TestEndpoints(t *testing.T) {
 		{"file: cluster IP", []*resource.Object{svc("f", `{"clusterIP":"10.0.0.9","ports":[{"port":80,"targetPort":8080}]}`)}, "10.0.0.9:80"},
 		{"file: DNS name", []*resource.Object{svc("f", `{"ports":[{"port":80,"targetPort":8080}]}`)}, "s.n.svc.cluster.local:80"},
 		{"file: headless", []*resource.Object{svc("f", `{"clusterIP":"None","ports":[{"port":80,"targetPort":8080}]}`)}, "s.n.svc.cluster.local:8080"},
-		{"external name", []*resource.Object{svc("", `{"type":"ExternalName","externalName":"api.example.com."}`)}, "api.example.com:80"},
+		{"external name", []*resource.Object{svc("f", `{"type":"ExternalName","externalName":"api.example.com."}`)}, "api.example.com:80"},
 	} {
 		v := resource.NewView(resource.NewSet(tc.objects, nil))
 		u, err := Upstream(v, Ref{"n", "s", 80}, Options{Dialect: "d"})
@@ -125,6 +125,7 @@ func TestErrors(t *testing.T) {
 	}{
 		{"no Service", svc("f", `{}`), Ref{"n", "t", 80}, `no Service "t" in n`},
 		{"no port", svc("f", `{"ports":[{"port":81}]}`), Ref{"n", "s", 80}, "Service n/s has no port 80"},
+		{"an external name in a cluster", svc("", `{"type":"ExternalName","externalName":"api.example.com"}`), Ref{"n", "s", 80}, "Service n/s: type ExternalName is not followed in a cluster"},
 		{"no external name", svc("f", `{"type":"ExternalName","externalName":"a/b"}`), Ref{"n", "s", 80}, `Service n/s: externalName "a/b" is no DNS name`},
 	} {
 		_, err := Upstream(resource.NewView(resource.NewSet([]*resource.Object{tc.object}, nil)), tc.ref, Options{})

@@ -1,0 +1,93 @@
+package cli
+
+import (
+	"errors"
+	"log/slog"
+	"net"
+
+	"github.com/spf13/pflag"
+
+	"github.com/postern-gateway/postern/internal/builtin"
+	"github.com/postern-gateway/postern/internal/secret"
+)
+
+// kubernetesOptions are the flags that make the Kubernetes API the source.
+type kubernetesOptions struct {
+	kubeconfig       string
+	inCluster        bool
+	exec             bool
+	namespaces       []string
+	secretNamespaces []string
+}
+
+func (o *kubernetesOptions) flags(f *pflag.FlagSet) {
+	f.StringVar(&o.kubeconfig, "kubeconfig", "", "read the resources of the cluster that this `FILE` leads to, in place of -f")
+	f.BoolVar(&o.inCluster, "in-cluster", false, "read the resources of the cluster that this pod is in, in place of -f")
+	f.BoolVar(&o.exec, "kubeconfig-exec", false, "let a kubeconfig start the program that its user names")
+	f.StringSliceVar(&o.namespaces, "namespaces", nil, "`NAMESPACES` of the cluster to watch, separated by commas (default all)")
+	f.StringSliceVar(&o.secretNamespaces, "secret-namespaces", nil, "`NAMESPACES` of the cluster whose Secrets are read; '*' is all (default those of --namespaces)")
+}
+
+// given reports whether a cluster is the source.
+func (o *kubernetesOptions) given() bool { return o.kubeconfig != "" || o.inCluster }
+
+// check returns what is wrong with the flags, paths being those of -f.
+func (o *kubernetesOptions) check(paths []string) error {
+	switch {
+	case o.kubeconfig != "" && o.inCluster:
+		return usageError{errors.New("--kubeconfig and --in-cluster: name one of the two")}
+	case o.given() && len(paths) > 0:
+		return usageError{errors.New("-f and a cluster: resources come from one of the two")}
+	case !o.given() && (o.exec || len(o.namespaces)+len(o.secretNamespaces) > 0):
+		return usageError{errors.New("--namespaces, --secret-namespaces and --kubeconfig-exec need --kubeconfig or --in-cluster")}
+	}
+	return nil
+}
+
+// prepare puts in what holds in a cluster unless a flag says otherwise: people
+// write its resources whom this machine does not belong to, and its pods are
+// reached from outside.
+func (o *runOptions) prepare(f *pflag.FlagSet) {
+	if !o.cluster.given() {
+		return
+	}
+	if !f.Changed("guard-destinations") {
+		o.guard = true
+	}
+	if !f.Changed("dialects") && !f.Changed("mesh") {
+		o.dialects = builtin.ClusterNames()
+	}
+	if !f.Changed("bind") && o.cluster.inCluster {
+		o.bind = everyAddress()
+	}
+}
+
+// everyAddress returns the wildcard of IPv6, which takes IPv4 too, or where
+// there is no IPv6 that of IPv4.
+func everyAddress() string {
+	ln, err := net.Listen("tcp", "[::]:0")
+	if err != nil {
+		return "0.0.0.0"
+	}
+	_ = ln.Close()
+	return "::"
+}
+
+// openCluster returns the resources of a cluster, of which nothing is read yet.
+func (o *runOptions) openCluster(log *slog.Logger) (*read, error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	dialects, err := o.selected()
+	if err != nil {
+		return nil, err
+	}
+	r := &read{store: secret.NewStore()}
+	r.cluster, err = builtin.Kubernetes(builtin.KubernetesConfig{
+		Kubeconfig: o.cluster.kubeconfig, InCluster: o.cluster.inCluster, Exec: o.cluster.exec,
+		Namespaces: o.cluster.namespaces, SecretNamespaces: o.cluster.secretNamespaces,
+		Dialects: dialects, Store: r.store, Log: log, NoSecrets: o.mesh != nil,
+	})
+	r.source = r.cluster
+	return r, err
+}

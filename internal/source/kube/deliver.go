@@ -1,0 +1,149 @@
+package kube
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/postern-gateway/postern/internal/ir"
+	"github.com/postern-gateway/postern/internal/resource"
+	"github.com/postern-gateway/postern/internal/secret"
+	"github.com/postern-gateway/postern/internal/source"
+	"github.com/postern-gateway/postern/internal/status"
+)
+
+// entry is one object as it was decoded.
+type entry struct {
+	object *resource.Object // nil: it was not understood
+	refs   map[secret.Ref]bool
+	// values are the bytes of refs until they are delivered: then the Store
+	// alone has them.
+	values   map[secret.Ref]secret.Value
+	problems []status.Problem
+	// broken says that it cannot even be told what the object concerns.
+	broken bool
+}
+
+// update makes the update from what was last delivered to what has arrived
+// since, and puts new secrets into the Store. It is nil if nothing differs.
+func (s *Source) update() *source.Update {
+	s.mu.Lock()
+	pending := s.pending
+	s.pending = map[resource.Key]*entry{}
+	own := s.ownLocked()
+	s.held = nil
+	s.mu.Unlock()
+
+	e := edit{values: map[secret.Ref]secret.Value{}}
+	for k, now := range pending {
+		s.take(&e, k, now)
+	}
+	u := &source.Update{Problems: append(own, s.told()...)}
+	newBytes := s.cfg.Store.Put(e.values)
+	u.Dropped = e.dropped
+	slices.SortFunc(u.Dropped, func(a, b secret.Ref) int { return strings.Compare(a.String(), b.String()) })
+	if s.first || len(e.changed)+len(e.removed) > 0 {
+		s.set = s.set.With(e.changed, e.removed)
+		u.Set = s.set
+	}
+	if u.Set == nil && !newBytes && len(u.Dropped) == 0 && slices.Equal(u.Problems, s.problems) {
+		return nil
+	}
+	if s.first {
+		s.first = false
+		s.report()
+	}
+	s.problems = u.Problems
+	return u
+}
+
+// edit is what an update changes.
+type edit struct {
+	changed []*resource.Object
+	removed []resource.Key
+	values  map[secret.Ref]secret.Value
+	dropped []secret.Ref
+}
+
+// take makes now what is delivered for a key; nil removes it.
+func (s *Source) take(e *edit, k resource.Key, now *entry) {
+	old := s.delivered[k]
+	if old == nil {
+		old = &entry{}
+	}
+	if now == nil {
+		now = &entry{}
+	} else if now.broken {
+		now = &entry{object: old.object, refs: old.refs, problems: now.problems}
+	}
+	switch {
+	case now.object == old.object:
+	case now.object == nil:
+		e.removed = append(e.removed, k)
+	case old.object != nil && says(now.object, old.object):
+		now.object = old.object
+	default:
+		e.changed = append(e.changed, now.object)
+	}
+	for ref := range old.refs {
+		if !now.refs[ref] {
+			e.dropped = append(e.dropped, ref)
+		}
+	}
+	maps.Copy(e.values, now.values)
+	now.values = nil
+	s.delivered[k], s.wrong[k] = now, now.problems
+	if len(now.problems) == 0 {
+		delete(s.wrong, k)
+	}
+	if now.object == nil && len(now.problems) == 0 {
+		delete(s.delivered, k)
+	}
+}
+
+// says reports whether two states of an object say the same: the version of
+// the one in the API server changes with its status, too, and its generation
+// with fields that are kept apart.
+func says(a, b *resource.Object) bool {
+	c := *a
+	c.ResourceVersion, c.Generation = b.ResourceVersion, b.Generation
+	return c.Same(b)
+}
+
+// told returns the problems of the objects, in the order of their keys.
+func (s *Source) told() []status.Problem {
+	var out []status.Problem
+	for _, k := range slices.SortedFunc(maps.Keys(s.wrong), resource.Key.Compare) {
+		out = append(out, s.wrong[k]...)
+	}
+	return out
+}
+
+// ownLocked returns the problems of reading itself. Their words stay the same
+// while their cause does.
+func (s *Source) ownLocked() []status.Problem {
+	server := ir.Origin{Kind: "API server", Name: s.api.host}
+	var out []status.Problem
+	if s.away != nil {
+		out = append(out, status.Warningf(server, "it does not answer; what it held last is served").Fix("see the log for the reason"))
+	}
+	for _, p := range s.placesLocked() {
+		switch w := s.watches[p]; {
+		case w.denied == nil:
+		case p.GroupKind == resource.SecretKind:
+			out = append(out, status.Errorf(server, "%v may not be read, so whatever needs them is closed", p).
+				Fix("grant list and watch of secrets there, or leave the namespace out of --secret-namespaces"))
+		default:
+			out = append(out, status.Errorf(server, "%v may not be read; what it held last is served", p).Fix("grant list and watch of it"))
+		}
+	}
+	if n := namespaces(s.cfg.SecretNamespaces); n[0] != "" && s.reads(resource.SecretKind) {
+		out = append(out, status.Notef(server, "Secrets are read in %s alone; a reference to one elsewhere finds nothing", strings.Join(n, ", ")).
+			Fix("name more in --secret-namespaces"))
+	}
+	return out
+}
+
+func (s *Source) reads(gk resource.GroupKind) bool {
+	return slices.ContainsFunc(s.cfg.Kinds, func(k resource.Kind) bool { return k.GroupKind == gk })
+}

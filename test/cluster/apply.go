@@ -1,0 +1,185 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/yaml"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+)
+
+// patience is how long a test waits for what takes milliseconds.
+const patience = 30 * time.Second
+
+// Objects are a cluster's objects in the hands of a test, as administrator.
+type Objects struct {
+	t      testing.TB
+	client dynamic.Interface
+}
+
+// ForTest starts a cluster for the whole of a test, or skips the test with the
+// reason where the programs are not built.
+func ForTest(t testing.TB, o Options) *Cluster {
+	t.Helper()
+	c, err := Start(context.Background(), t.TempDir(), o)
+	if errors.Is(err, ErrNotBuilt) {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Stop)
+	return c
+}
+
+// Config is how an administrator reaches the API server.
+func (c *Cluster) Config() (*rest.Config, error) {
+	return clientcmd.BuildConfigFromFlags("", c.Kubeconfig)
+}
+
+// Objects returns the cluster's objects.
+func (c *Cluster) Objects(t testing.TB) *Objects {
+	t.Helper()
+	cfg, err := c.Config()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.QPS, cfg.Burst = 200, 400
+	client, err := dynamic.NewForConfig(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &Objects{t, client}
+}
+
+// Parse returns the objects of a YAML text.
+func Parse(text string) ([]*unstructured.Unstructured, error) {
+	d := yaml.NewYAMLOrJSONDecoder(strings.NewReader(text), 4096)
+	var out []*unstructured.Unstructured
+	for {
+		u := &unstructured.Unstructured{}
+		err := d.Decode(&u.Object)
+		if errors.Is(err, io.EOF) {
+			return out, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if len(u.Object) > 0 {
+			out = append(out, u)
+		}
+	}
+}
+
+// Put creates the objects of a YAML text, or puts them in the place of those
+// of the same name. It waits while a kind is not served yet.
+func (o *Objects) Put(text string) []*unstructured.Unstructured {
+	o.t.Helper()
+	list, err := Parse(text)
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	for _, u := range list {
+		o.retry("put "+u.GetKind()+" "+u.GetName(), func(ctx context.Context) error { return o.put(ctx, u.DeepCopy()) })
+	}
+	return list
+}
+
+func (o *Objects) put(ctx context.Context, u *unstructured.Unstructured) error {
+	r := o.resource(u)
+	old, err := r.Get(ctx, u.GetName(), metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		_, err = r.Create(ctx, u, metav1.CreateOptions{})
+		return err
+	}
+	if err != nil {
+		return err
+	}
+	u.SetResourceVersion(old.GetResourceVersion())
+	_, err = r.Update(ctx, u, metav1.UpdateOptions{})
+	return err
+}
+
+// Delete removes an object, and waits until it is gone.
+func (o *Objects) Delete(u *unstructured.Unstructured) {
+	o.t.Helper()
+	o.retry("delete "+u.GetKind()+" "+u.GetName(), func(ctx context.Context) error {
+		err := o.resource(u).Delete(ctx, u.GetName(), metav1.DeleteOptions{})
+		if apierrors.IsNotFound(err) {
+			return nil
+		}
+		if err == nil {
+			err = errors.New("it is still there")
+		}
+		return err
+	})
+}
+
+// retry repeats what an API server refuses while it starts or a kind is new.
+func (o *Objects) retry(what string, do func(context.Context) error) {
+	o.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	for {
+		err := do(ctx)
+		if err == nil {
+			return
+		}
+		if apierrors.IsInvalid(err) || apierrors.IsBadRequest(err) || ctx.Err() != nil {
+			o.t.Fatalf("%s: %v", what, err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+// resource returns the client of an object's kind, whose plural is told by its
+// name, as of all kinds that the tests use.
+func (o *Objects) resource(u *unstructured.Unstructured) dynamic.ResourceInterface {
+	gvk := u.GroupVersionKind()
+	plural := strings.ToLower(gvk.Kind) + "s"
+	switch {
+	case strings.HasSuffix(plural, "cys"):
+		plural = strings.TrimSuffix(plural, "ys") + "ies"
+	case strings.HasSuffix(plural, "ss"):
+		plural = strings.TrimSuffix(plural, "s") + "es"
+	}
+	return o.client.Resource(schema.GroupVersionResource{Group: gvk.Group, Version: gvk.Version, Resource: plural}).Namespace(u.GetNamespace())
+}
+
+// Definition returns the CustomResourceDefinition of a kind with one version,
+// whose objects may hold anything.
+func Definition(group, version, kind, plural string, cluster bool) string {
+	scope := "Namespaced"
+	if cluster {
+		scope = "Cluster"
+	}
+	return fmt.Sprintf(`apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: %[4]s.%[1]s}
+spec:
+  group: %[1]s
+  scope: %[5]s
+  names: {kind: %[3]s, plural: %[4]s, singular: %[6]s, listKind: %[3]sList}
+  versions:
+  - name: %[2]s
+    served: true
+    storage: true
+    subresources: {status: {}}
+    schema:
+      openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}
+`, group, version, kind, plural, scope, strings.ToLower(kind))
+}

@@ -1,0 +1,310 @@
+// Package cluster runs a real Kubernetes API server for tests: etcd,
+// kube-apiserver and, if asked for, kube-controller-manager, on loopback, on
+// ports that the kernel chose, with everything they keep in one folder.
+//
+//	build.sh ─► programs in the cache folder ─► Start ─► Kubeconfig
+//
+// There is no kubelet: nothing runs a pod, unless the pod runner of the
+// conformance folder does.
+package cluster
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// ErrNotBuilt says that build.sh has not been run.
+var ErrNotBuilt = errors.New("the cluster's programs are not built: run sh test/cluster/build.sh (make test does)")
+
+// startTime is how long a server may take until it answers.
+const startTime = 60 * time.Second
+
+// Options change what a Cluster runs.
+type Options struct {
+	// ControllerManager runs the controllers for Deployments, ReplicaSets,
+	// EndpointSlices and namespaces, and the garbage collector.
+	ControllerManager bool
+}
+
+// Cluster is a control plane that was started.
+type Cluster struct {
+	// Dir holds its state and its logs.
+	Dir string
+	// Kubeconfig is a file with which one is administrator.
+	Kubeconfig string
+	// URL and Token are the same in parts.
+	URL, Token string
+
+	bin     string
+	servers []*server
+}
+
+// server is one program of a Cluster.
+type server struct {
+	name  string
+	args  []string
+	ready string // a URL that answers 200
+	cmd   *exec.Cmd
+	ended chan struct{}
+}
+
+// Programs returns the folder of the programs that build.sh made.
+func Programs() (string, error) {
+	_, self, _, _ := runtime.Caller(0)
+	cmd := exec.Command("sh", filepath.Join(filepath.Dir(self), "build.sh"), "where")
+	out, err := cmd.Output()
+	if err != nil {
+		return "", fmt.Errorf("where the cluster's programs are: %w", err)
+	}
+	bin := strings.TrimSpace(string(out))
+	if _, err := os.Stat(filepath.Join(bin, "kube-apiserver")); err != nil {
+		return "", ErrNotBuilt
+	}
+	return bin, nil
+}
+
+// Start runs a cluster whose files are in dir, an empty folder. The caller
+// must Stop it.
+func Start(ctx context.Context, dir string, o Options) (*Cluster, error) {
+	bin, err := Programs()
+	if err != nil {
+		return nil, err
+	}
+	c := &Cluster{Dir: dir, Kubeconfig: filepath.Join(dir, "kubeconfig"), bin: bin}
+	ports, err := freePorts(4)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.credentials(); err != nil {
+		return nil, err
+	}
+	c.plan(ports, o)
+	for _, s := range c.servers {
+		if err := c.start(ctx, s); err != nil {
+			c.Stop()
+			return nil, err
+		}
+	}
+	return c, nil
+}
+
+// plan says what runs, in the order in which it is started.
+func (c *Cluster) plan(ports []int, o Options) {
+	in := func(name string) string { return filepath.Join(c.Dir, name) }
+	etcd := fmt.Sprintf("http://127.0.0.1:%d", ports[0])
+	c.URL = fmt.Sprintf("https://127.0.0.1:%d", ports[2])
+	c.servers = []*server{
+		{name: "etcd", ready: etcd + "/readyz", args: []string{
+			"--data-dir", in("etcd"), "--unsafe-no-fsync", "--log-level", "warn",
+			"--listen-client-urls", etcd, "--advertise-client-urls", etcd,
+			"--listen-peer-urls", fmt.Sprintf("http://127.0.0.1:%d", ports[1]),
+		}},
+		{name: "kube-apiserver", ready: c.URL + "/readyz", args: []string{
+			"--etcd-servers", etcd, "--bind-address", "127.0.0.1", "--advertise-address", "127.0.0.1",
+			"--secure-port", fmt.Sprint(ports[2]), "--cert-dir", in("certs"), "--token-auth-file", in("tokens.csv"),
+			"--authorization-mode", "RBAC", "--endpoint-reconciler-type", "none",
+			"--service-cluster-ip-range", "10.96.0.0/16", "--allow-privileged",
+			"--service-account-issuer", "https://kubernetes.default.svc",
+			"--service-account-signing-key-file", in("sa.key"), "--service-account-key-file", in("sa.pub"),
+			"--disable-admission-plugins", "ServiceAccount", "--kubelet-preferred-address-types", "InternalIP",
+		}},
+	}
+	if o.ControllerManager {
+		c.servers = append(c.servers, &server{name: "kube-controller-manager", ready: fmt.Sprintf("https://127.0.0.1:%d/healthz", ports[3]), args: []string{
+			"--kubeconfig", c.Kubeconfig, "--leader-elect=false", "--bind-address", "127.0.0.1", "--secure-port", fmt.Sprint(ports[3]),
+			"--cert-dir", in("manager-certs"),
+			"--controllers", "deployment-controller,replicaset-controller,endpointslice-controller,namespace-controller,garbage-collector-controller",
+		}})
+	}
+}
+
+// credentials makes the administrator's token and the key for those of service
+// accounts.
+func (c *Cluster) credentials() error {
+	raw := make([]byte, 16)
+	if _, err := rand.Read(raw); err != nil {
+		return err
+	}
+	c.Token = hex.EncodeToString(raw)
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		return err
+	}
+	pub, err := x509.MarshalPKIXPublicKey(key.Public())
+	if err != nil {
+		return err
+	}
+	return errors.Join(
+		c.write("tokens.csv", []byte(c.Token+",admin,admin,system:masters\n")),
+		c.write("sa.key", pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)})),
+		c.write("sa.pub", pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: pub})),
+	)
+}
+
+func (c *Cluster) write(name string, b []byte) error {
+	return os.WriteFile(filepath.Join(c.Dir, name), b, 0o600)
+}
+
+// start runs one server and waits until it answers.
+func (c *Cluster) start(ctx context.Context, s *server) error {
+	log, err := os.OpenFile(filepath.Join(c.Dir, s.name+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = log.Close() }()
+	s.cmd = exec.Command(filepath.Join(c.bin, s.name), s.args...)
+	s.cmd.Stdout, s.cmd.Stderr = log, log
+	s.ended = make(chan struct{})
+	if err := s.cmd.Start(); err != nil {
+		return fmt.Errorf("start %s: %w", s.name, err)
+	}
+	go func() { _ = s.cmd.Wait(); close(s.ended) }()
+	if err := c.await(ctx, s); err != nil {
+		return err
+	}
+	if s.name == "kube-apiserver" {
+		return c.writeKubeconfig()
+	}
+	return nil
+}
+
+// await asks a server until it is ready.
+func (c *Cluster) await(ctx context.Context, s *server) error {
+	ctx, cancel := context.WithTimeout(ctx, startTime)
+	defer cancel()
+	// The certificates are the servers' own, made anew in each folder.
+	client := &http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true}}
+	for tick := time.NewTicker(50 * time.Millisecond); ; {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.ready, nil)
+		if err != nil {
+			return err
+		}
+		req.Header.Set("Authorization", "Bearer "+c.Token)
+		if resp, err := client.Do(req); err == nil {
+			_ = resp.Body.Close()
+			if resp.StatusCode == http.StatusOK {
+				tick.Stop()
+				return nil
+			}
+		}
+		select {
+		case <-tick.C:
+		case <-s.ended:
+			return fmt.Errorf("%s ended at its start:\n%s", s.name, c.Log(s.name))
+		case <-ctx.Done():
+			return fmt.Errorf("%s is not ready: %w\n%s", s.name, ctx.Err(), c.Log(s.name))
+		}
+	}
+}
+
+func (c *Cluster) writeKubeconfig() error {
+	ca, err := os.ReadFile(filepath.Join(c.Dir, "certs", "apiserver.crt"))
+	if err != nil {
+		return err
+	}
+	return c.write("kubeconfig", fmt.Appendf(nil, `apiVersion: v1
+kind: Config
+clusters: [{name: test, cluster: {server: %q, certificate-authority-data: %s}}]
+users: [{name: admin, user: {token: %q}}]
+contexts: [{name: test, context: {cluster: test, user: admin}}]
+current-context: test
+`, c.URL, base64.StdEncoding.EncodeToString(ca), c.Token))
+}
+
+// Log returns the end of what a server wrote.
+func (c *Cluster) Log(name string) string {
+	b, err := os.ReadFile(filepath.Join(c.Dir, name+".log"))
+	if err != nil {
+		return err.Error()
+	}
+	lines := bytes.Split(bytes.TrimSpace(b), []byte("\n"))
+	return string(bytes.Join(lines[max(0, len(lines)-20):], []byte("\n")))
+}
+
+// Kill ends one server at once, as a crash would.
+func (c *Cluster) Kill(name string) {
+	if s := c.server(name); s != nil && s.cmd != nil && s.cmd.Process != nil {
+		_ = s.cmd.Process.Kill()
+		<-s.ended
+	}
+}
+
+// Pause stops a server without ending it, and Resume lets it go on.
+func (c *Cluster) Pause(name string) { c.signal(name, syscall.SIGSTOP) }
+
+// Resume undoes Pause.
+func (c *Cluster) Resume(name string) { c.signal(name, syscall.SIGCONT) }
+
+func (c *Cluster) signal(name string, sig os.Signal) {
+	if s := c.server(name); s != nil && s.cmd != nil && s.cmd.Process != nil {
+		_ = s.cmd.Process.Signal(sig)
+	}
+}
+
+// Restart starts a server that was killed, on the same port and state.
+func (c *Cluster) Restart(ctx context.Context, name string) error {
+	s := c.server(name)
+	if s == nil {
+		return fmt.Errorf("no server is called %q", name)
+	}
+	return c.start(ctx, s)
+}
+
+func (c *Cluster) server(name string) *server {
+	for _, s := range c.servers {
+		if s.name == name {
+			return s
+		}
+	}
+	return nil
+}
+
+// Stop ends every server, the last started first, and waits.
+func (c *Cluster) Stop() {
+	for i := len(c.servers) - 1; i >= 0; i-- {
+		s := c.servers[i]
+		if s.cmd == nil || s.cmd.Process == nil {
+			continue
+		}
+		_ = s.cmd.Process.Signal(syscall.SIGCONT)
+		_ = s.cmd.Process.Signal(syscall.SIGTERM)
+		select {
+		case <-s.ended:
+		case <-time.After(10 * time.Second):
+			_ = s.cmd.Process.Kill()
+			<-s.ended
+		}
+	}
+}
+
+// freePorts returns ports that were free a moment ago.
+func freePorts(n int) ([]int, error) {
+	var out []int
+	for range n {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, err
+		}
+		defer func() { _ = l.Close() }()
+		out = append(out, l.Addr().(*net.TCPAddr).Port)
+	}
+	return out, nil
+}
