@@ -204,6 +204,8 @@ func (c *Credential) Secret() string {
 	switch {
 	case c == nil || c.Passthrough != nil || c.Override != nil && c.Override.Required:
 		return ""
+	case c.Header != nil && c.Header.Secret.IsZero(): // missing: it closes its upstream
+		return ""
 	case c.Header != nil:
 		return c.Header.Secret.String()
 	case c.AWS != nil:
