@@ -63,7 +63,7 @@ func (c *clouded) serve(t *testing.T, ca *simulate.CA, names ...string) *simulat
 			}
 		}
 	}
-	s, err := simulate.New(simulate.Config{Providers: list, CA: ca})
+	s, err := simulate.New(simulate.Config{Providers: list, CA: ca, MaxBody: 16 << 20})
 	if err != nil {
 		t.Fatal(err)
 	}
