@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/postern-gateway/postern/internal/ir"
@@ -35,7 +36,14 @@ func raggedPath(i int) string {
 
 var shapes = []shape{
 	pathShape("prefix", ir.PathPrefix, "/completions"),
-	{"ragged", // prefixes of so many lengths that each cannot be looked up by itself
+	{"tree", // prefixes of so many lengths that each cannot be looked up by itself
+		func(i int) ir.Match {
+			return ir.Match{Path: ir.PathMatch{Kind: ir.PathPrefix, Value: strings.TrimSuffix(raggedPath(i), "/") + "-x"}}
+		},
+		func(i int) *Request {
+			return &Request{Method: "POST", Path: strings.TrimSuffix(raggedPath(i), "/") + "-x/chat/completions"}
+		}},
+	{"ragged", // the same, each ending with a slash
 		func(i int) ir.Match { return ir.Match{Path: ir.PathMatch{Kind: ir.PathPrefix, Value: raggedPath(i)}} },
 		func(i int) *Request { return &Request{Method: "POST", Path: raggedPath(i) + "/chat/completions"} }},
 	pathShape("segments", ir.PathSegments, "/completions"),

@@ -121,24 +121,31 @@ type prefixes struct {
 	index
 	lengths []int  // of raw prefixes; nil: whole segments
 	depths  uint64 // of whole segments: a bit for each number of slashes
+	slashed bool   // a slash must follow a whole segment
 }
 
 // fewLengths is up to how many look-ups cost less than a walk along a trie.
 const fewLengths = 4
 
-// newPrefixes returns the prefixes of lists by key. ok is false where raw ones
-// have too many lengths.
-func newPrefixes(lists map[string][]*matcher, segments bool) (p prefixes, ok bool) {
+// newSegments returns the prefixes of whole segments of lists by key.
+func newSegments(lists map[string][]*matcher, slashed bool) prefixes {
+	p := prefixes{index: newIndex(lists, nil), slashed: slashed}
 	for key := range lists {
-		switch {
-		case segments:
-			p.depths |= depthBit(strings.Count(key, "/"))
-		case !slices.Contains(p.lengths, len(key)):
+		p.depths |= depthBit(strings.Count(key, "/"))
+	}
+	return p
+}
+
+// newRaw returns the raw prefixes of lists by key; false: they have too many
+// lengths.
+func newRaw(lists map[string][]*matcher) (p prefixes, ok bool) {
+	for key := range lists {
+		if !slices.Contains(p.lengths, len(key)) {
 			p.lengths = append(p.lengths, len(key))
 		}
-	}
-	if len(p.lengths) > fewLengths {
-		return prefixes{}, false
+		if len(p.lengths) > fewLengths {
+			return prefixes{}, false
+		}
 	}
 	slices.Sort(p.lengths)
 	p.index = newIndex(lists, nil)
@@ -166,6 +173,9 @@ func (p *prefixes) find(s *search) {
 			to = len(path) - i
 		}
 		i += to
+		if p.slashed && i == len(path) {
+			return
+		}
 		if p.depths&depthBit(depth) != 0 {
 			p.index.find(path[:i], s)
 		}

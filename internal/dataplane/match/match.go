@@ -6,8 +6,9 @@
 // about the same whether a table holds ten entries or ten thousand:
 //
 //	Hosts    exact map ► "*.suffix" by label ► "prefix.*" by label ► "*"
-//	Router   exact map ► prefix tries ► suffix tries, each leading to buckets:
-//	         the entries of one path, told apart by method, header or query
+//	Router   exact index ► prefix indexes ► tries for what else there is, each
+//	         leading to an entry, or to a bucket: the entries of one path, told
+//	         apart by method, header or query
 //
 // The package knows no listener, no step and no answer: it carries whatever
 // value its user put beside a pattern. Its input must have been normalized:

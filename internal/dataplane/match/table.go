@@ -10,7 +10,8 @@ import (
 type table struct {
 	exact    index    // whole paths
 	segments prefixes // prefixes of whole segments
-	raw      prefixes // other prefixes, where these have few lengths
+	slashed  prefixes // raw prefixes that end with a slash
+	raw      prefixes // other raw prefixes, where these have few lengths
 	// forward holds what else is known from its beginning: prefixes, whole
 	// paths without case, and regular expressions by the text that they begin
 	// with.
@@ -32,7 +33,8 @@ func newTable(matchers []*matcher) table {
 		backward:     trie{reverse: true},
 		backwardFold: trie{fold: true, reverse: true},
 	}
-	exact, segments, raw := map[string][]*matcher{}, map[string][]*matcher{}, map[string][]*matcher{}
+	exact, segments := map[string][]*matcher{}, map[string][]*matcher{}
+	slashed, raw := map[string][]*matcher{}, map[string][]*matcher{}
 	for _, m := range matchers {
 		switch key, end := m.key(); {
 		case m.path.Kind == ir.PathSuffix:
@@ -43,14 +45,17 @@ func newTable(matchers []*matcher) table {
 			exact[key] = append(exact[key], m)
 		case end == endSegment:
 			segments[key] = append(segments[key], m)
+		case strings.HasSuffix(key, "/"):
+			key = key[:len(key)-1]
+			slashed[key] = append(slashed[key], m)
 		default:
 			raw[key] = append(raw[key], m)
 		}
 	}
 	t.exact = newIndex(exact, nil)
-	t.segments, _ = newPrefixes(segments, true)
+	t.segments, t.slashed = newSegments(segments, false), newSegments(slashed, true)
 	var few bool
-	if t.raw, few = newPrefixes(raw, false); !few {
+	if t.raw, few = newRaw(raw); !few {
 		for key, list := range raw {
 			for _, m := range list {
 				t.forward.add(key, endRaw, m)
@@ -90,6 +95,7 @@ func (m *matcher) key() (string, ending) {
 func (t *table) find(s *search) {
 	t.exact.find(s.req.Path, s)
 	t.segments.find(s)
+	t.slashed.find(s)
 	t.raw.find(s)
 	t.forward.find(s)
 	t.forwardFold.find(s)
