@@ -25,7 +25,7 @@ cluster:
 	@GO="$(GO)" sh test/cluster/build.sh >/dev/null
 
 # Every test, with the race detector (which needs a C compiler).
-unit: compiler
+unit: compiler curl
 	CGO_ENABLED=1 $(GO) test -race -timeout 20m ./...
 
 compiler:
@@ -35,7 +35,7 @@ compiler:
 
 curl:
 	@command -v curl >/dev/null || { \
-	  echo "installing curl for the README's commands"; \
+	  echo "installing curl, with which tests ask as people do"; \
 	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq curl; }
 
 # Some inputs for each fuzz target; `make fuzz FUZZ=10m` for a long run.
