@@ -119,6 +119,16 @@ type Report struct {
 	// Attached counts the objects whose routes are attached to each listener,
 	// by ir.Listener.Name; none: 0.
 	Attached map[string]int `json:"attached,omitempty"`
+	// Addresses at which each Gateway is reached, by "namespace/name"; who
+	// binds or makes its addresses fills them in.
+	Addresses map[string][]Address `json:"addresses,omitempty"`
+}
+
+// Address is where a Gateway is reached.
+type Address struct {
+	// Type is IPAddress or Hostname, as in a Gateway's status.
+	Type  string `json:"type"`
+	Value string `json:"value"`
 }
 
 // Add appends problems.
@@ -136,6 +146,12 @@ func (r *Report) Join(other Report) {
 			r.Attached = map[string]int{}
 		}
 		r.Attached[name] += n
+	}
+	for name, a := range other.Addresses {
+		if r.Addresses == nil {
+			r.Addresses = map[string][]Address{}
+		}
+		r.Addresses[name] = append(r.Addresses[name], a...)
 	}
 }
 
