@@ -183,3 +183,27 @@ spec:
       openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}
 `, group, version, kind, plural, scope, strings.ToLower(kind))
 }
+
+// AwaitEstablished waits until the CustomResourceDefinitions among objects that
+// were put are served.
+func (o *Objects) AwaitEstablished(list []*unstructured.Unstructured) {
+	o.t.Helper()
+	for _, u := range list {
+		if u.GetKind() != "CustomResourceDefinition" {
+			continue
+		}
+		o.retry("establish "+u.GetName(), func(ctx context.Context) error {
+			live, err := o.resource(u).Get(ctx, u.GetName(), metav1.GetOptions{})
+			if err != nil {
+				return err
+			}
+			conditions, _, _ := unstructured.NestedSlice(live.Object, "status", "conditions")
+			for _, c := range conditions {
+				if m, ok := c.(map[string]any); ok && m["type"] == "Established" && m["status"] == "True" {
+					return nil
+				}
+			}
+			return errors.New("it is not established yet")
+		})
+	}
+}
