@@ -36,6 +36,8 @@ type Pipeline struct {
 
 // Result is what one update led to.
 type Result struct {
+	// Set that was translated.
+	Set      *resource.Set
 	Config   *ir.Config
 	Compiled *compile.Compiled
 	Objects  int
@@ -97,7 +99,7 @@ func (p *Pipeline) Apply(u source.Update) *Result {
 	compiled := p.compiler.Compile(config)
 	report.Join(compiled.Report)
 	p.last = &Result{
-		Config: config, Compiled: compiled, Objects: set.Len(),
+		Set: set, Config: config, Compiled: compiled, Objects: set.Len(),
 		Translated: done, Built: compiled.Built,
 		found: report, read: u.Problems,
 	}
