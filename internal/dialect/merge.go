@@ -38,6 +38,7 @@ type merge struct {
 	listeners map[string]*Listener
 	tally     map[*Attachment]*tally
 	owners    map[string]map[resource.Key]bool // of hosts, by listener
+	refused   map[placed]bool                  // by what separateFamilies found
 	memo      map[memoKey]*memoEntry
 	old       map[memoKey]*memoEntry
 }
