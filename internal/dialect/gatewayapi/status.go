@@ -49,6 +49,8 @@ func parentRefs(o *resource.Object) ([]gatewayv1.ParentReference, bool) {
 	switch spec := o.Spec.(type) {
 	case *HTTPRoute:
 		return spec.Spec.ParentRefs, true
+	case *GRPCRoute:
+		return spec.Spec.ParentRefs, true
 	}
 	return nil, false
 }
