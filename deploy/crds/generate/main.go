@@ -6,6 +6,7 @@
 //	facts.go ─────────┘
 //	builtin's kinds ────► deploy/chart/postern/files/kinds.yaml, for the chart's roles
 //	gateway-api module ─► deploy/chart/postern/crds/gatewayapi.yaml, as released
+//	deploy/crds/postern.dev_*.yaml ─► deploy/chart/postern/crds, as they are
 //
 // Which kinds and versions there are is what the dialects say. What they do not
 // know, such as short names and columns, is in facts.go. Fields that are not
@@ -46,6 +47,9 @@ func write(root, bundle string) error {
 			return err
 		}
 	}
+	if err := copyOwn(root, chart); err != nil {
+		return err
+	}
 	roles, err := rules()
 	if err != nil {
 		return err
@@ -68,4 +72,23 @@ func put(name string, text []byte) error {
 		return err
 	}
 	return os.WriteFile(name, text, 0o644)
+}
+
+// copyOwn puts the definitions of our own kinds, which are written by hand,
+// into the chart.
+func copyOwn(root, chart string) error {
+	own, err := filepath.Glob(filepath.Join(root, "deploy", "crds", "postern.dev_*.yaml"))
+	if err != nil {
+		return err
+	}
+	for _, name := range own {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		if err := put(filepath.Join(chart, "crds", filepath.Base(name)), text); err != nil {
+			return err
+		}
+	}
+	return nil
 }
