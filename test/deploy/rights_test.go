@@ -77,7 +77,9 @@ func TestRights(t *testing.T) {
 			}
 		})
 	}
-	t.Run("the controller writes", func(t *testing.T) { controllerWrites(t, account(t, admin, cfg, "postern-system", "postern-controller")) })
+	t.Run("the controller writes", func(t *testing.T) {
+		controllerWrites(t, account(t, admin, cfg, "postern-system", "postern-controller"))
+	})
 	t.Run("a data plane writes nothing", func(t *testing.T) {
 		as := account(t, admin, cfg, "istio-system", "postern-egress")
 		for _, r := range writes {
