@@ -75,6 +75,12 @@ func TestConformance(t *testing.T) {
 		"--admin", "127.0.0.1:0", "--access-log", filepath.Join(logs, "access.log"))
 	awaitText(t, filepath.Join(logs, "gateway.log"), "postern: ready\n")
 
+	objects.Await(cluster.Reference{Version: "gateway.networking.k8s.io/v1", Kind: "GatewayClass", Name: "gateway-conformance"},
+		"its features", func(u *unstructured.Unstructured) bool {
+			list, _, _ := unstructured.NestedSlice(u.Object, "status", "supportedFeatures")
+			return len(list) > 0
+		})
+
 	report := filepath.Join(root, "docs", "conformance", "report.yaml")
 	if len(more) > 0 {
 		report = filepath.Join(logs, "report.yaml")
