@@ -30,7 +30,7 @@ type api struct {
 func newAPI(given *rest.Config) (*api, error) {
 	cfg := rest.CopyConfig(given)
 	cfg.UserAgent = "postern"
-	cfg.QPS, cfg.Burst = 50, 200 // a watch for each kind and namespace begins at once
+	cfg.QPS, cfg.Burst = 500, 1000 // watches begin, and Secrets are fetched, many at once
 	cfg.WarningHandler = rest.NoWarnings{}
 	client, err := rest.HTTPClientFor(cfg)
 	if err != nil {
