@@ -174,14 +174,6 @@ func (s *Source) ownLocked() []status.Problem {
 			out = append(out, status.Errorf(server, "%v may not be read; what it held last is served", p).Fix("grant list and watch of it"))
 		}
 	}
-	switch n := namespaces(s.cfg.SecretNamespaces); {
-	case !s.reads(resource.SecretKind), slices.Contains(n, ""):
-	case len(n) == 0:
-		out = append(out, status.Notef(server, "Secrets are read in no namespace").Fix("name some in --secret-namespaces"))
-	default:
-		out = append(out, status.Notef(server, "Secrets are read in %s alone; a reference to one elsewhere finds nothing", strings.Join(n, ", ")).
-			Fix("name more in --secret-namespaces"))
-	}
 	return out
 }
 
