@@ -179,6 +179,18 @@ type KubernetesConfig struct {
 	NoSecrets bool // as FileConfig's
 }
 
+// AllNamespaces as a namespace means every one.
+const AllNamespaces = kube.AllNamespaces
+
+// HomeNamespace returns the namespace that is one's own in a cluster: that of
+// the pod that we run in, or the kubeconfig's.
+func HomeNamespace(kubeconfig string, inCluster bool) (string, error) {
+	if inCluster {
+		return kube.PodNamespace()
+	}
+	return kube.FileNamespace(kubeconfig)
+}
+
 // Kubernetes returns the source of resources in a Kubernetes API server.
 func Kubernetes(c KubernetesConfig) (Cluster, error) {
 	var client *rest.Config

@@ -143,7 +143,7 @@ func (s *Source) access() *resource.Access {
 // with fields that are kept apart.
 func says(a, b *resource.Object) bool {
 	c := *a
-	c.ResourceVersion, c.Generation = b.ResourceVersion, b.Generation
+	c.ResourceVersion, c.Generation, c.Reached = b.ResourceVersion, b.Generation, b.Reached
 	return c.Same(b)
 }
 
