@@ -92,7 +92,11 @@ type VirtualHost struct {
 	// Exclusive says that no other owner may have the same hostname on the
 	// same listener; otherwise the routes of all owners are put together.
 	Exclusive bool
-	Routes    []*Route
+	// Family, if set, is the kind of routes that alone may serve a host on a
+	// listener: of objects of two families the older one does, and the other
+	// is refused there. The Gateway API asks that of HTTPRoute and GRPCRoute.
+	Family string
+	Routes []*Route
 	// Targets that policies for the whole host attach to, narrowest first.
 	Targets []Target
 	Owner   resource.Key
