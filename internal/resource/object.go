@@ -147,7 +147,7 @@ func (o *Object) Same(p *Object) bool { return reflect.DeepEqual(o, p) }
 // with the status and with fields that are kept apart.
 func (o *Object) Says(p *Object) bool {
 	c := *o
-	c.ResourceVersion, c.Generation = p.ResourceVersion, p.Generation
+	c.ResourceVersion, c.Generation, c.Reached = p.ResourceVersion, p.Generation, p.Reached
 	return c.Same(p)
 }
 
