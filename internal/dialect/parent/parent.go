@@ -4,8 +4,9 @@
 // It is no dialect, imports none, and knows no route kind: whoever has one
 // hands in its references and hostnames.
 //
-//	Gateway ──Listeners──► []*Listener ─┐
-//	route's parentRefs, hostnames ──────┴─Attach──► []Parent {hosts, or why not}
+//	Gateway ──Listeners──► []*Listener ──────────────┐
+//	ListenerSet ──SetOf──► Set ──Listeners──► ... ───┤
+//	route's parentRefs, hostnames ───────────────────┴─Attach──► []Parent {hosts, or why not}
 package parent
 
 import (
@@ -56,6 +57,7 @@ func Kinds() []resource.Kind {
 		{GroupKind: GatewayClassKind, Versions: []string{"v1", "v1beta1"}, Plural: "gatewayclasses", Cluster: true, New: func() any { return new(GatewayClass) }},
 		{GroupKind: GatewayKind, Versions: []string{"v1", "v1beta1"}, Plural: "gateways", New: func() any { return new(Gateway) }},
 		{GroupKind: ReferenceGrantKind, Versions: []string{"v1beta1", "v1", "v1alpha2"}, Plural: "referencegrants", New: func() any { return new(ReferenceGrant) }},
+		{GroupKind: ListenerSetKind, Versions: []string{"v1"}, Plural: "listenersets", New: func() any { return new(ListenerSet) }},
 	}
 }
 
