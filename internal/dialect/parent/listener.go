@@ -33,6 +33,16 @@ type Listener struct {
 // Hostname returns the listener's hostname; "": any.
 func (l *Listener) Hostname() string { return Or(l.Spec.Hostname, "") }
 
+// Fault returns the first fault that a condition tells of, or nil.
+func (l *Listener) Fault(condition string) *Fault {
+	for i := range l.Faults {
+		if l.Faults[i].Condition == condition {
+			return &l.Faults[i]
+		}
+	}
+	return nil
+}
+
 // Attachable reports whether routes may attach at all.
 func (l *Listener) Attachable() bool {
 	return !slices.ContainsFunc(l.Faults, func(f Fault) bool {

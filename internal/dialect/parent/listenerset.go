@@ -2,6 +2,7 @@ package parent
 
 import (
 	"fmt"
+	"slices"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
@@ -143,8 +144,11 @@ func (l *Listener) conflict(reason, rival string) {
 		what = fmt.Sprintf("port %d is used for another protocol by %s, which comes first", l.Spec.Port, rival)
 		remedy = "give this one another port"
 	}
-	l.fault("Conflicted", reason, "", remedy, what)
-	l.fault("Accepted", reason, "", remedy, what)
+	// What is wrong with it besides does not count.
+	f := Fault{Condition: "Conflicted", Reason: reason, Field: l.Field, What: what, Remedy: remedy}
+	accepted := f
+	accepted.Condition = "Accepted"
+	l.Faults = slices.Insert(l.Faults, 0, f, accepted)
 }
 
 // entry is one listener of a set.
