@@ -33,7 +33,7 @@ type HTTPRoute struct {
 
 // New returns the dialect.
 func New() dialect.Dialect {
-	return dialect.Dialect{Name: Name, Kinds: kinds(), Roots: roots, Translate: translate}
+	return dialect.Dialect{Name: Name, Kinds: kinds(), Roots: roots, Translate: translate, Status: objectStatus}
 }
 
 func kinds() []resource.Kind {

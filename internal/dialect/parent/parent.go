@@ -55,8 +55,14 @@ func Kinds() []resource.Kind {
 	return []resource.Kind{
 		{GroupKind: GatewayClassKind, Versions: []string{"v1", "v1beta1"}, Plural: "gatewayclasses", Cluster: true, New: func() any { return new(GatewayClass) }},
 		{GroupKind: GatewayKind, Versions: []string{"v1", "v1beta1"}, Plural: "gateways", New: func() any { return new(Gateway) }},
-		{GroupKind: ReferenceGrantKind, Versions: []string{"v1beta1", "v1", "v1alpha2"}, Plural: "referencegrants", New: func() any { return new(ReferenceGrant) }},
+		Grants(),
 	}
+}
+
+// Grants describes ReferenceGrant, which every family of resources reads where
+// a credential is in another namespace.
+func Grants() resource.Kind {
+	return resource.Kind{GroupKind: ReferenceGrantKind, Versions: []string{"v1beta1", "v1", "v1alpha2"}, Plural: "referencegrants", New: func() any { return new(ReferenceGrant) }}
 }
 
 // Ours reports whether we serve a Gateway: every one out of a file, whatever
