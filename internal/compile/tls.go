@@ -71,6 +71,7 @@ func (r *run) listenerTLS(l *ir.Listener, to *dataplane.Listener) (handshake, er
 	if err != nil {
 		return nil, err
 	}
+	r.out.certificates = append(r.out.certificates, shown{l.Name, pairs})
 	clients, err := r.clientRules(to, l.TLS, base)
 	if err != nil {
 		return nil, err
@@ -138,6 +139,39 @@ func (r *run) keyPairs(t *ir.ServerTLS) ([]*secret.Derived[tls.Certificate], err
 	return pairs, nil
 }
 
+// shown are the certificates that a listener shows.
+type shown struct {
+	listener string
+	pairs    []*secret.Derived[tls.Certificate]
+}
+
+// CertificateFault is a listener with a certificate that cannot be used.
+type CertificateFault struct {
+	Listener, Reason string
+	// Partly says that it has others that can.
+	Partly bool
+}
+
+// CertificateFaults tells which listeners' certificates cannot be used now. The
+// answer changes with the bytes, not with the snapshot.
+func (c *Compiled) CertificateFaults() []CertificateFault {
+	var out []CertificateFault
+	for _, s := range c.certificates {
+		fault := CertificateFault{Listener: s.listener}
+		for _, p := range s.pairs {
+			if _, err := p.Get(); err != nil {
+				fault.Reason = err.Error()
+			} else {
+				fault.Partly = true
+			}
+		}
+		if fault.Reason != "" {
+			out = append(out, fault)
+		}
+	}
+	return out
+}
+
 // clientRules returns what sets the rules for client certificates, and gives
 // the listener what checks them again for each request. Sessions are not
 // resumed under them: a resumed one would outlive a removed root.
@@ -158,7 +192,10 @@ func (r *run) clientRules(l *dataplane.Listener, cfg *ir.ServerTLS, base *tls.Co
 	base.Time = clock
 	base.SessionTicketsDisabled = true
 	base.ClientAuth = tls.RequireAndVerifyClientCert
-	if cfg.ClientOptional {
+	switch {
+	case cfg.ClientOptional && cfg.ClientUnverified:
+		base.ClientAuth = tls.RequestClientCert // rules decide what it proves
+	case cfg.ClientOptional:
 		base.ClientAuth = tls.VerifyClientCertIfGiven
 	}
 	base.VerifyConnection = func(state tls.ConnectionState) error {
