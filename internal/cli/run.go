@@ -16,6 +16,7 @@ type runOptions struct {
 	meshSide   meshOptions
 	bind       string
 	ports      []string
+	addresses  string
 	connectTo  []string
 	upstreamCA string
 	guard      bool
@@ -68,6 +69,7 @@ func (o *runOptions) serveFlags(f *pflag.FlagSet) {
 	o.cluster.flags(f)
 	f.StringVar(&o.bind, "bind", "127.0.0.1", "`ADDR` of every listener that names none; with --in-cluster all addresses unless given")
 	f.StringArrayVar(&o.ports, "port", nil, "`LISTENER=BIND`: bind a port elsewhere than asked for, such as 80=8080 or apps/edge:80=127.0.0.2:8080; repeatable")
+	f.StringVar(&o.addresses, "gateway-addresses", "", "`CIDR` out of which each Gateway gets an address of its own, which this machine must have")
 	f.StringArrayVar(&o.connectTo, "connect-to", nil, "`HOST:PORT=ADDR:PORT`: dial this address in place of that one, TLS name unchanged; repeatable")
 	f.BoolVar(&o.guard, "guard-destinations", false, "refuse to dial this machine, its link and metadata services, wherever resources lead; on in a cluster unless given as false")
 	f.StringArrayVar(&o.allow, "allow-destination", nil, "`CIDR` that may be dialled in spite of --guard-destinations; repeatable")

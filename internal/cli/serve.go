@@ -94,6 +94,9 @@ func (o *runOptions) assemble(ctx context.Context, std Streams) (*serving, error
 	if err != nil {
 		return nil, err
 	}
+	if err := o.giveAddresses(pipeline); err != nil {
+		return nil, usageError{err}
+	}
 	if err := s.openAccessLog(o.accessLog); err != nil {
 		return nil, err
 	}
@@ -116,6 +119,23 @@ func (o *runOptions) open(ctx context.Context, std Streams, log *slog.Logger) (*
 		return o.openCluster(log)
 	}
 	return o.load(ctx, std, false)
+}
+
+// giveAddresses makes each Gateway have an address of its own, if that was
+// asked for.
+func (o *runOptions) giveAddresses(p *gateway.Pipeline) error {
+	switch {
+	case o.addresses == "":
+		return nil
+	case o.mesh != nil:
+		return errors.New("--gateway-addresses and --mesh: the side of a workload has one address, that of --mesh")
+	}
+	addresses, err := gateway.ParseAddresses(o.addresses)
+	if err != nil {
+		return err
+	}
+	p.GiveAddresses(addresses)
+	return nil
 }
 
 // newGuard returns what refuses destinations, or nil.

@@ -75,6 +75,8 @@ type Listener struct {
 	// Targets that the listener stands for, narrowest first: its section,
 	// its Gateway.
 	Targets []Target
+	// Addressing is what its Gateway asks for; the same for all its listeners.
+	Addressing Addressing
 	// Otherwise, if set, has the one route for what no route takes.
 	Otherwise *VirtualHost
 	// Owner and Age decide when two objects want the same host and port.

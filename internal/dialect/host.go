@@ -22,8 +22,11 @@ func (r *merge) addListeners(all []*Listener) {
 		address string
 		port    int
 	}
-	taken := map[socket][]*Listener{}
 	for _, l := range all {
+		r.offered[l.Name] = l
+	}
+	taken := map[socket][]*Listener{}
+	for _, l := range r.place(all) {
 		var rival *Listener
 		var why string
 		addresses := l.Addresses
@@ -76,9 +79,7 @@ func (r *merge) refuseListener(l, rival *Listener, why string) {
 		remedy = "give one of them another port"
 	}
 	r.report.Add(status.Errorf(l.Origin, "%s", msg).Fix("%s", remedy))
-	about := l.Targets[0].Section
-	r.report.Outcome(status.Outcome{Object: l.Owner.Status(), About: about, Condition: "Conflicted", OK: true, Reason: why, Message: msg})
-	r.report.Outcome(status.Outcome{Object: l.Owner.Status(), About: about, Condition: "Programmed", Reason: "Invalid", Message: msg})
+	r.refuse(l, Refusal{Condition: "Conflicted", Reason: why, Message: msg})
 }
 
 type hostKey struct{ listener, hostname string }

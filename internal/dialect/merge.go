@@ -15,7 +15,13 @@ import (
 // the same pointer in both results, so that compile can tell. It is for one
 // goroutine; the zero Merger is ready.
 type Merger struct {
-	memo map[memoKey]*memoEntry
+	// Addresses, if set, gives each Gateway addresses of its own; otherwise
+	// listeners are at those that they name.
+	Addresses Addresser
+
+	memo    map[memoKey]*memoEntry
+	offered map[string]*Listener // of the last merge, by name
+	gone    map[string]bool      // those of offered that were refused
 }
 
 type memoKey struct {
@@ -36,6 +42,9 @@ type merge struct {
 	attached  map[Target][]*Attachment
 	referable map[Target]bool
 	listeners map[string]*Listener
+	addresses Addresser
+	offered   map[string]*Listener // every listener there is, by name
+	gone      map[string]bool      // those that are refused
 	tally     map[*Attachment]*tally
 	owners    map[string]map[resource.Key]bool // of hosts, by listener
 	memo      map[memoKey]*memoEntry
@@ -50,6 +59,9 @@ func (m *Merger) Merge(fragments []*Fragment) (*ir.Config, status.Report) {
 		attached:  map[Target][]*Attachment{},
 		referable: map[Target]bool{},
 		listeners: map[string]*Listener{},
+		addresses: m.Addresses,
+		offered:   map[string]*Listener{},
+		gone:      map[string]bool{},
 		tally:     map[*Attachment]*tally{},
 		owners:    map[string]map[resource.Key]bool{},
 		memo:      map[memoKey]*memoEntry{},
@@ -75,10 +87,11 @@ func (m *Merger) Merge(fragments []*Fragment) (*ir.Config, status.Report) {
 		sni = append(sni, f.SNIRoutes...)
 	}
 	r.addListeners(listeners)
+	r.tellOwners()
 	r.addHosts(hosts)
 	r.addSNIRoutes(sni)
 	r.tellAttachments(fragments)
-	m.memo = r.memo
+	m.memo, m.offered, m.gone = r.memo, r.offered, r.gone
 	return r.config, r.report
 }
 

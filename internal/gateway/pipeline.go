@@ -34,6 +34,10 @@ type Pipeline struct {
 	last *Result
 }
 
+// GiveAddresses makes each Gateway have addresses of its own. It is called
+// before the first update.
+func (p *Pipeline) GiveAddresses(a dialect.Addresser) { p.merger.Addresses = a }
+
 // Result is what one update led to.
 type Result struct {
 	Config   *ir.Config
@@ -42,8 +46,10 @@ type Result struct {
 	// Translated and Built count what was done anew: roots and routes.
 	Translated, Built int
 
-	found status.Report // of translate, Merge and compile
-	read  []status.Problem
+	found   status.Report // of translate, Merge and compile
+	read    []status.Problem
+	unbound []Unbound
+	refused func([]dialect.Refusal) status.Report
 }
 
 // NewPipeline returns a Pipeline. only, if not empty, is the one Gateway that
@@ -99,9 +105,16 @@ func (p *Pipeline) Apply(u source.Update) *Result {
 	p.last = &Result{
 		Config: config, Compiled: compiled, Objects: set.Len(),
 		Translated: done, Built: compiled.Built,
-		found: report, read: u.Problems,
+		found: report, read: u.Problems, refused: p.merger.Refused,
 	}
 	return p.last
+}
+
+// bound takes note of the ports that could not be bound, and of where the
+// Gateways are reached.
+func (r *Result) bound(unbound []Unbound, reached map[string][]status.Address) {
+	r.unbound = unbound
+	r.found.Join(status.Report{Addresses: reached})
 }
 
 // Report returns everything that is known of the resources now, sorted.
@@ -110,6 +123,19 @@ func (r *Result) Report() status.Report {
 	out.Add(r.read...)
 	out.Join(r.found)
 	out.Add(r.Compiled.SecretProblems()...)
+	var refusals []dialect.Refusal
+	for _, u := range r.unbound {
+		out.Add(u.Problem())
+		refusals = append(refusals, u.refusals()...)
+	}
+	for _, c := range r.Compiled.CertificateFaults() {
+		refusals = append(refusals, dialect.Refusal{
+			Listener: c.Listener, Condition: "ResolvedRefs", Reason: "InvalidCertificateRef", Message: c.Reason, Partly: c.Partly,
+		})
+	}
+	if len(refusals) > 0 {
+		out.Join(r.refused(refusals))
+	}
 	out.Sort()
 	return out
 }

@@ -106,7 +106,7 @@ func (s *Source) take(e *edit, k resource.Key, now *entry) {
 // with fields that are kept apart.
 func says(a, b *resource.Object) bool {
 	c := *a
-	c.ResourceVersion, c.Generation = b.ResourceVersion, b.Generation
+	c.ResourceVersion, c.Generation, c.Reached = b.ResourceVersion, b.Generation, b.Reached
 	return c.Same(b)
 }
 

@@ -231,6 +231,7 @@ func (s *Source) decode(u *unstructured.Unstructured) *entry {
 	if len(u.GetAnnotations()) == 0 { // as if there had never been any
 		unstructured.RemoveNestedField(u.Object, "metadata", "annotations")
 	}
+	reached := addresses(u)
 	unstructured.RemoveNestedField(u.Object, "status")
 	raw, err := u.MarshalJSON()
 	if err != nil {
@@ -243,6 +244,21 @@ func (s *Source) decode(u *unstructured.Unstructured) *entry {
 	}
 	if len(r.Objects) == 1 {
 		e.object = r.Objects[0]
+		e.object.Reached = reached
 	}
 	return e
+}
+
+// addresses returns the values of status.addresses, as a Gateway has them.
+func addresses(u *unstructured.Unstructured) []string {
+	list, _, _ := unstructured.NestedSlice(u.Object, "status", "addresses")
+	var out []string
+	for _, a := range list {
+		if m, ok := a.(map[string]any); ok {
+			if value, ok := m["value"].(string); ok && value != "" {
+				out = append(out, value)
+			}
+		}
+	}
+	return out
 }
