@@ -81,6 +81,7 @@ func (o *runOptions) assemble(ctx context.Context, std Streams) (*serving, error
 	if err != nil {
 		return nil, usageError{err}
 	}
+	ports.Shift = o.behind
 	client := keyClient(dialer, roots)
 	upgrades, tokens := new(forward.Upgrades), authn.NewTokenCache(tokenCacheEntries)
 	pipeline, err := o.pipeline(compile.Deps{
@@ -102,7 +103,7 @@ func (o *runOptions) assemble(ctx context.Context, std Streams) (*serving, error
 	}
 	s.gateway = gateway.New(gateway.Config{
 		Source: r.source, Store: r.store, Pipeline: pipeline, Ports: ports,
-		Recorder: s.recorders(), BodyBudget: o.bodyBudget, DrainLimit: o.drain,
+		Recorder: s.recorders(), BodyBudget: o.bodyBudget, DrainLimit: o.drain, DrainDelay: o.drainDelay,
 		Upgraded: upgrades, Reloaded: s.reloaded, Problems: s.ownProblems, Clock: time.Now, Log: s.log,
 	})
 	if s.own, err = o.identity.start(std, r.store, s.log, s.gateway.Refresh); err != nil {
@@ -121,10 +122,15 @@ func (o *runOptions) open(ctx context.Context, std Streams, log *slog.Logger) (*
 	return o.load(ctx, std, false)
 }
 
-// giveAddresses makes each Gateway have an address of its own, if that was
-// asked for.
+// giveAddresses makes each Gateway have an address of its own, or that of a
+// Service, if that was asked for.
 func (o *runOptions) giveAddresses(p *gateway.Pipeline) error {
 	switch {
+	case o.addresses != "" && o.behind:
+		return errors.New("--gateway-addresses and --behind-service: addresses are ours, or a Service's")
+	case o.behind && o.gateway != "":
+		p.BehindServices()
+		return nil
 	case o.addresses == "":
 		return nil
 	case o.mesh != nil:

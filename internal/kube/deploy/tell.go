@@ -89,6 +89,8 @@ func addressesOf(service *unstructured.Unstructured) []status.Address {
 			out = append(out, status.Address{Type: "Hostname", Value: host})
 		}
 	}
-	slices.SortFunc(out, func(a, b status.Address) int { return cmp.Or(cmp.Compare(a.Type, b.Type), cmp.Compare(a.Value, b.Value)) })
+	slices.SortFunc(out, func(a, b status.Address) int {
+		return cmp.Or(cmp.Compare(a.Type, b.Type), cmp.Compare(a.Value, b.Value))
+	})
 	return out
 }
