@@ -10,8 +10,6 @@ import (
 	"slices"
 	"strings"
 
-	"k8s.io/client-go/rest"
-
 	"github.com/postern-gateway/postern/internal/dialect"
 	"github.com/postern-gateway/postern/internal/dialect/envoyai"
 	"github.com/postern-gateway/postern/internal/dialect/gatewayapi"
@@ -177,13 +175,7 @@ type KubernetesConfig struct {
 
 // Kubernetes returns the source of resources in a Kubernetes API server.
 func Kubernetes(c KubernetesConfig) (Cluster, error) {
-	var client *rest.Config
-	var err error
-	if c.InCluster {
-		client, err = kube.InCluster()
-	} else {
-		client, err = kube.FromFile(c.Kubeconfig, c.Exec)
-	}
+	client, err := c.client()
 	if err != nil {
 		return nil, err
 	}

@@ -74,7 +74,7 @@ func everyAddress() string {
 }
 
 // openCluster returns the resources of a cluster, of which nothing is read yet.
-func (o *runOptions) openCluster(log *slog.Logger) (*read, error) {
+func (o *runOptions) openCluster(log *slog.Logger, env func(string) (string, bool)) (*read, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
@@ -83,11 +83,15 @@ func (o *runOptions) openCluster(log *slog.Logger) (*read, error) {
 		return nil, err
 	}
 	r := &read{store: secret.NewStore()}
-	r.cluster, err = builtin.Kubernetes(builtin.KubernetesConfig{
+	c := builtin.KubernetesConfig{
 		Kubeconfig: o.cluster.kubeconfig, InCluster: o.cluster.inCluster, Exec: o.cluster.exec,
 		Namespaces: o.cluster.namespaces, SecretNamespaces: o.cluster.secretNamespaces,
 		Dialects: dialects, Store: r.store, Log: log, NoSecrets: o.mesh != nil,
-	})
+	}
+	if r.cluster, err = builtin.Kubernetes(c); err != nil {
+		return nil, err
+	}
 	r.source = r.cluster
+	r.duties, err = o.statuses.newDuties(c, env)
 	return r, err
 }

@@ -40,6 +40,7 @@ type serving struct {
 	lines   *telemetry.AccessLog // nil: none
 	own     *own                 // nil: no workload certificate
 	cluster builtin.Cluster      // nil: the resources are in files
+	duties  *duties              // nil: none
 	closers []io.Closer
 	servers []*http.Server
 	shown   map[string]bool // problems printed before
@@ -62,7 +63,7 @@ func (o *runOptions) assemble(ctx context.Context, std Streams) (*serving, error
 	if r.fatal != nil {
 		return nil, r.refuse(std.Err)
 	}
-	s := &serving{std: std, metrics: telemetry.NewMetrics(), kept: new(keep.Keep), log: log, cluster: r.cluster}
+	s := &serving{std: std, metrics: telemetry.NewMetrics(), kept: new(keep.Keep), log: log, cluster: r.cluster, duties: r.duties}
 	if text := exposedMesh(o.mesh); text != "" {
 		s.log.Warn(text)
 	}
@@ -117,7 +118,7 @@ func (o *runOptions) assemble(ctx context.Context, std Streams) (*serving, error
 // open returns the resources: those of files are read once.
 func (o *runOptions) open(ctx context.Context, std Streams, log *slog.Logger) (*read, error) {
 	if o.cluster.given() {
-		return o.openCluster(log)
+		return o.openCluster(log, std.Env)
 	}
 	return o.load(ctx, std, false)
 }
@@ -279,6 +280,10 @@ func (s *serving) listen(adminAddr, healthAddr string) error {
 
 // serve runs the gateway until ctx ends.
 func (s *serving) serve(ctx context.Context) error {
+	ctx, stop := context.WithCancel(ctx)
+	wait := s.duties.begin(ctx)
+	defer wait()
+	defer stop()
 	if err := s.gateway.Run(ctx); err != nil {
 		return err
 	}
@@ -305,6 +310,7 @@ func (s *serving) close() {
 // reloaded tells of an update that is served: at the start the banner, later
 // the problems that are new.
 func (s *serving) reloaded(a *gateway.Applied) {
+	s.duties.offer(a)
 	errs := a.Report.Errors()
 	s.metrics.Loaded(telemetry.Load{
 		OK: true, At: time.Now(), Took: a.Took, Errors: errs, Warnings: a.Report.Warnings(),

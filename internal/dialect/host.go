@@ -95,11 +95,15 @@ func (r *merge) addHosts(all []*VirtualHost) {
 	slices.SortStableFunc(all, func(a, b *VirtualHost) int {
 		return cmp.Or(a.Age.Compare(b.Age), a.Owner.Compare(b.Owner))
 	})
+	r.separateFamilies(all)
 	claims := map[hostKey][]hostClaim{}
 	var order []hostKey // of claims: what overrides an attachment is told in that of the routes
 	exclusive := map[hostKey]*VirtualHost{}
 	for _, h := range all {
 		for _, name := range h.Listeners {
+			if r.refused[placed{h.Owner, name}] {
+				continue
+			}
 			r.attach(name, h)
 			l := r.listeners[name]
 			if l == nil { // refused

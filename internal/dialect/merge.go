@@ -47,6 +47,7 @@ type merge struct {
 	gone      map[string]bool      // those that are refused
 	tally     map[*Attachment]*tally
 	owners    map[string]map[resource.Key]bool // of hosts, by listener
+	refused   map[placed]bool                  // by what separateFamilies found
 	memo      map[memoKey]*memoEntry
 	old       map[memoKey]*memoEntry
 }

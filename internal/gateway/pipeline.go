@@ -41,6 +41,8 @@ func (p *Pipeline) GiveAddresses(a dialect.Addresser) { p.merger.Addresses = a }
 
 // Result is what one update led to.
 type Result struct {
+	// Set that was translated.
+	Set      *resource.Set
 	Config   *ir.Config
 	Compiled *compile.Compiled
 	Objects  int
@@ -109,7 +111,7 @@ func (p *Pipeline) Apply(u source.Update) *Result {
 	compiled := p.compiler.Compile(config)
 	report.Join(compiled.Report)
 	p.last = &Result{
-		Config: config, Compiled: compiled, Objects: set.Len(),
+		Set: set, Config: config, Compiled: compiled, Objects: set.Len(),
 		Translated: done, Built: compiled.Built,
 		found: report, read: u.Problems, refused: p.merger.Refused,
 	}
