@@ -4,6 +4,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"strings"
 
 	"github.com/spf13/pflag"
 
@@ -92,6 +93,11 @@ func (o *runOptions) openCluster(log *slog.Logger, env func(string) (string, boo
 		return nil, err
 	}
 	r.source = r.cluster
-	r.duties, err = o.statuses.newDuties(c, env)
+	if r.duties, err = o.statuses.newDuties(c, env); err != nil {
+		return nil, err
+	}
+	if o.deploys != nil {
+		err = o.deploys.begin(r.duties, c, "--dialects="+strings.Join(o.dialects, ","), "--exposed="+o.exposed)
+	}
 	return r, err
 }

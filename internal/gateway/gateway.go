@@ -40,8 +40,10 @@ type Config struct {
 	Reloaded func(*Applied)
 	// Problems are those of what is no resource; nil: there are none.
 	Problems func() []status.Problem
-	Clock    func() time.Time
-	Log      *slog.Logger
+	// Beside is what else is known of the resources; nil: nothing.
+	Beside func() status.Report
+	Clock  func() time.Time
+	Log    *slog.Logger
 }
 
 // Applied is an update that is served.
@@ -163,6 +165,10 @@ func (g *Gateway) apply(ctx context.Context, u source.Update) error {
 // reportOf is everything that is known, sorted.
 func (g *Gateway) reportOf(r *Result) status.Report {
 	out := r.Report()
+	if g.cfg.Beside != nil {
+		out.Join(g.cfg.Beside())
+		out.Sort()
+	}
 	if g.cfg.Problems != nil {
 		out.Add(g.cfg.Problems()...)
 		out.Sort()

@@ -76,10 +76,12 @@ type Deployer struct {
 	live   *live
 	nudged chan struct{}
 
+	passing sync.Mutex
+
 	mu     sync.Mutex
 	set    *resource.Set
 	config *ir.Config
-	leads  bool
+	lead   context.Context   // of who may write; nil: we may not
 	states map[string]*state // by Gateway, "namespace/name"
 
 	// Of the goroutine of Run.
@@ -132,11 +134,20 @@ func (d *Deployer) Update(set *resource.Set, config *ir.Config) {
 	d.nudge()
 }
 
-// Lead says whether objects may be written: only one Deployer of a cluster
-// may. All of them follow what there is.
-func (d *Deployer) Lead(leads bool) {
+// Lead lets objects be written until ctx ends, and returns when none is any
+// more: only one Deployer of a cluster may write. All of them follow what
+// there is.
+func (d *Deployer) Lead(ctx context.Context) {
+	d.setLead(ctx)
+	<-ctx.Done()
+	d.setLead(nil)
+	d.passing.Lock() // what is under way
+	defer d.passing.Unlock()
+}
+
+func (d *Deployer) setLead(ctx context.Context) {
 	d.mu.Lock()
-	d.leads = leads
+	d.lead = ctx
 	d.mu.Unlock()
 	d.nudge()
 }
@@ -155,7 +166,7 @@ func (d *Deployer) Run(ctx context.Context) {
 	wait := retryLeast
 	for {
 		var again <-chan time.Time
-		if d.pass(ctx) {
+		if d.pass() {
 			wait = retryLeast
 		} else {
 			again = time.After(wait)
@@ -183,9 +194,11 @@ func (d *Deployer) nudge() {
 }
 
 // pass brings everything in line once, and reports whether all of it is.
-func (d *Deployer) pass(ctx context.Context) bool {
+func (d *Deployer) pass() bool {
+	d.passing.Lock()
+	defer d.passing.Unlock()
 	d.mu.Lock()
-	set, config, leads := d.set, d.config, d.leads
+	set, config, lead := d.set, d.config, d.lead
 	d.mu.Unlock()
 	if set == nil {
 		return true
@@ -194,10 +207,10 @@ func (d *Deployer) pass(ctx context.Context) bool {
 	d.secrets.look(config)
 	errs := map[string]error{}
 	good := true
-	if leads {
-		good = d.write(ctx, set, plans, errs)
+	if lead != nil && lead.Err() == nil {
+		good = d.write(lead, set, plans, errs) || lead.Err() != nil
 	}
-	d.tell(plans, errs, leads)
+	d.tell(plans, errs, lead != nil)
 	return good
 }
 
