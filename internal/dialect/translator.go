@@ -13,6 +13,7 @@ type Translator struct {
 	set      *resource.Set
 	roots    []rootList
 	done     []map[resource.Key]*translation
+	demand   *resource.Demand
 }
 
 type rootList struct {
@@ -28,8 +29,11 @@ type translation struct {
 
 // NewTranslator returns a Translator for the dialects, in their order.
 func NewTranslator(dialects []Dialect) *Translator {
-	return &Translator{dialects: dialects}
+	return &Translator{dialects: dialects, demand: resource.NewDemand()}
 }
+
+// Demand returns what the last translation of each root reads of the Secrets.
+func (t *Translator) Demand() *resource.Demand { return t.demand }
 
 // Translate returns the fragments and the report of set, the same as a new
 // Translator would. It repeats only the translations whose reads differ from
@@ -72,11 +76,26 @@ func (t *Translator) translate(i int, set *resource.Set, changed resource.Change
 			if f == nil {
 				f = &Fragment{}
 			}
-			tr = &translation{fragment: f, report: r, reads: v.Reads()}
+			now := &translation{fragment: f, report: r, reads: v.Reads()}
+			t.demand.Swap(tr.read(), now.reads)
+			tr = now
 			n++
 		}
 		next[root] = tr
 	}
+	for root, tr := range t.done[i] {
+		if next[root] == nil {
+			t.demand.Swap(tr.reads, resource.Reads{})
+		}
+	}
 	t.done[i] = next
 	return n
+}
+
+// read returns what a translation read; nil read nothing.
+func (tr *translation) read() resource.Reads {
+	if tr == nil {
+		return resource.Reads{}
+	}
+	return tr.reads
 }

@@ -146,7 +146,7 @@ func (g *Gateway) apply(ctx context.Context, u source.Update) error {
 		result.bound(unbound, g.listeners.Reached())
 	}
 	a.Took = g.cfg.Clock().Sub(began)
-	g.cfg.Store.Drop(u.Dropped)
+	g.cfg.Store.Drop(result.dropped)
 	a.Report = g.reportOf(result)
 	g.now.Store(a)
 	if a.Changed && old != nil {

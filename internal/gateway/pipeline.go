@@ -19,6 +19,7 @@ import (
 	"github.com/postern-gateway/postern/internal/dialect"
 	"github.com/postern-gateway/postern/internal/ir"
 	"github.com/postern-gateway/postern/internal/resource"
+	"github.com/postern-gateway/postern/internal/secret"
 	"github.com/postern-gateway/postern/internal/source"
 	"github.com/postern-gateway/postern/internal/status"
 )
@@ -53,6 +54,8 @@ type Result struct {
 	read    []status.Problem
 	unbound []Unbound
 	refused func([]dialect.Refusal) status.Report
+	// dropped are secrets that nothing needs once this is served.
+	dropped []secret.Ref
 }
 
 // NewPipeline returns a Pipeline. only, if not empty, is the one Gateway that
@@ -64,6 +67,12 @@ func NewPipeline(dialects []dialect.Dialect, compiler *compile.Compiler, only st
 // Translate turns a set into configuration, without compiling it.
 func (p *Pipeline) Translate(set *resource.Set) (*ir.Config, status.Report, int) {
 	fragments, report, done := p.translator.Translate(set)
+	config := p.merge(fragments, &report)
+	return config, report, done
+}
+
+// merge puts fragments together, and adds to the report what becomes of them.
+func (p *Pipeline) merge(fragments []*dialect.Fragment, report *status.Report) *ir.Config {
 	config, merged := p.merger.Merge(fragments)
 	report.Join(merged)
 	if p.only != "" {
@@ -79,7 +88,7 @@ func (p *Pipeline) Translate(set *resource.Set) (*ir.Config, status.Report, int)
 			}
 		}
 	}
-	return config, report, done
+	return config
 }
 
 // gatewayNames returns the Gateways that have a listener.
@@ -99,7 +108,7 @@ func (p *Pipeline) Apply(u source.Update) *Result {
 	if u.Set == nil && p.last != nil {
 		r := *p.last
 		r.Translated, r.Built = 0, 0
-		r.read = u.Problems
+		r.read, r.dropped = u.Problems, u.Dropped
 		p.last = &r
 		return &r
 	}
@@ -107,13 +116,26 @@ func (p *Pipeline) Apply(u source.Update) *Result {
 	if set == nil {
 		set = resource.NewSet(nil, nil)
 	}
-	config, report, done := p.Translate(set)
+	fragments, report, done := p.translator.Translate(set)
+	for u.Supply != nil {
+		more := u.Supply(p.translator.Demand())
+		if more == nil {
+			break
+		}
+		if u = *more; u.Set != nil {
+			var n int
+			set = u.Set
+			fragments, report, n = p.translator.Translate(set)
+			done += n
+		}
+	}
+	config := p.merge(fragments, &report)
 	compiled := p.compiler.Compile(config)
 	report.Join(compiled.Report)
 	p.last = &Result{
 		Set: set, Config: config, Compiled: compiled, Objects: set.Len(),
 		Translated: done, Built: compiled.Built,
-		found: report, read: u.Problems, refused: p.merger.Refused,
+		found: report, read: u.Problems, refused: p.merger.Refused, dropped: u.Dropped,
 	}
 	return p.last
 }
