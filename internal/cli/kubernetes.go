@@ -126,8 +126,11 @@ func (o *runOptions) openCluster(log *slog.Logger, env func(string) (string, boo
 	if r.duties, err = o.statuses.newDuties(c, env); err != nil {
 		return nil, err
 	}
-	if o.deploys != nil {
+	switch {
+	case o.deploys != nil:
 		err = o.deploys.begin(r.duties, c, "--dialects="+strings.Join(o.dialects, ","), "--exposed="+o.exposed)
+	case o.addresses != "":
+		err = r.duties.keepAccounts()
 	}
 	return r, err
 }

@@ -66,6 +66,7 @@ func (o *statusOptions) home(env func(string) (string, bool)) string {
 type duties struct {
 	statuses builtin.Statuses
 	deployer builtin.Deployer // nil: nothing is made for Gateways
+	accounts builtin.Statuses // nil: none are kept
 	cluster  builtin.KubernetesConfig
 	elect    bool
 	home     string
@@ -88,9 +89,36 @@ func (d *duties) offer(a *gateway.Applied) {
 		return
 	}
 	d.statuses.Offer(a.Set, a.Report)
+	if d.accounts != nil {
+		d.accounts.Offer(a.Set, a.Report)
+	}
 	if d.deployer != nil {
 		d.deployer.Update(a.Set, a.Config)
 	}
+}
+
+// keepAccounts adds the accounts of Gateways to the duties, for who serves
+// each at an address of its own.
+func (d *duties) keepAccounts() error {
+	if d == nil {
+		return nil
+	}
+	var err error
+	d.accounts, err = builtin.NewAccounts(d.cluster)
+	return err
+}
+
+// run does all of the duties until ctx ends.
+func (d *duties) run(ctx context.Context) {
+	var work sync.WaitGroup
+	work.Go(func() { d.statuses.Run(ctx) })
+	if d.accounts != nil {
+		work.Go(func() { d.accounts.Run(ctx) })
+	}
+	if d.deployer != nil {
+		work.Go(func() { d.deployer.Lead(ctx) })
+	}
+	work.Wait()
 }
 
 // begin does the duties until ctx ends. wait returns when they have ended.
@@ -99,8 +127,8 @@ func (d *duties) begin(ctx context.Context) (wait func()) {
 	if d != nil {
 		work.Go(func() {
 			if !d.elect {
-				d.write(ctx)
-			} else if err := builtin.Lead(ctx, d.cluster, d.home, d.write); err != nil {
+				d.run(ctx)
+			} else if err := builtin.Lead(ctx, d.cluster, d.home, d.run); err != nil {
 				d.cluster.Log.Error("nothing is written to the API server", "error", err)
 			}
 		})
@@ -109,16 +137,6 @@ func (d *duties) begin(ctx context.Context) (wait func()) {
 		}
 	}
 	return work.Wait
-}
-
-// write writes to the API server until ctx ends.
-func (d *duties) write(ctx context.Context) {
-	var work sync.WaitGroup
-	defer work.Wait()
-	if d.deployer != nil {
-		work.Go(func() { d.deployer.Lead(ctx) })
-	}
-	d.statuses.Run(ctx)
 }
 
 // made returns what is known of what Gateways run on.
