@@ -4,7 +4,7 @@ GO      ?= go
 FUZZ    ?= 10000x
 PROCS   := $(shell nproc)
 
-.PHONY: all build test lint cluster helm unit compiler fuzz readme curl bench soak clean deploy
+.PHONY: all build test lint cluster conformance helm unit compiler fuzz readme curl bench soak clean deploy
 
 all: build
 
@@ -23,6 +23,13 @@ lint:
 # out of the user's cache folder. Without it those tests are skipped and say so.
 cluster:
 	@GO="$(GO)" sh test/cluster/build.sh >/dev/null
+
+# The Gateway API's conformance suite, with its own time-outs; some minutes, and
+# root for the network of its pods. ARGS goes to the suite: -run-test NAME; LOGS
+# is a folder to leave its log and the gateway's in.
+conformance: cluster
+	POSTERN_CONFORMANCE=1 POSTERN_CONFORMANCE_ARGS="$(ARGS)" POSTERN_CONFORMANCE_LOGS="$(LOGS)" \
+	  $(GO) test -count 1 -timeout 60m -v -run TestConformance ./test/conformance
 
 # What renders and installs the chart in tests, kept in the same way.
 helm:

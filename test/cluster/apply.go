@@ -183,3 +183,47 @@ spec:
       openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}
 `, group, version, kind, plural, scope, strings.ToLower(kind))
 }
+
+// Reference names an object.
+type Reference struct{ Version, Kind, Namespace, Name string }
+
+// Await waits until ok holds of an object, and returns it; what says in words
+// what is waited for.
+func (o *Objects) Await(ref Reference, what string, ok func(*unstructured.Unstructured) bool) *unstructured.Unstructured {
+	o.t.Helper()
+	u := &unstructured.Unstructured{Object: map[string]any{"apiVersion": ref.Version, "kind": ref.Kind}}
+	u.SetNamespace(ref.Namespace)
+	u.SetName(ref.Name)
+	var live *unstructured.Unstructured
+	o.retry("await "+what+" of "+ref.Kind+" "+ref.Name, func(ctx context.Context) error {
+		var err error
+		if live, err = o.resource(u).Get(ctx, ref.Name, metav1.GetOptions{}); err != nil {
+			return err
+		}
+		if !ok(live) {
+			return fmt.Errorf("not yet: %v", live.Object["status"])
+		}
+		return nil
+	})
+	return live
+}
+
+// AwaitEstablished waits until the CustomResourceDefinitions among objects that
+// were put are served.
+func (o *Objects) AwaitEstablished(list []*unstructured.Unstructured) {
+	o.t.Helper()
+	for _, u := range list {
+		if u.GetKind() != "CustomResourceDefinition" {
+			continue
+		}
+		o.Await(Reference{u.GetAPIVersion(), u.GetKind(), "", u.GetName()}, "the kind", func(live *unstructured.Unstructured) bool {
+			conditions, _, _ := unstructured.NestedSlice(live.Object, "status", "conditions")
+			for _, c := range conditions {
+				if m, ok := c.(map[string]any); ok && m["type"] == "Established" && m["status"] == "True" {
+					return true
+				}
+			}
+			return false
+		})
+	}
+}

@@ -110,6 +110,7 @@ func (c *cors) preflight(e *dataplane.Exchange, origin, method string) *dataplan
 	setUnlessEmpty(h, "Access-Control-Allow-Methods", c.methods.value(method))
 	setUnlessEmpty(h, "Access-Control-Allow-Headers", c.headers.value(e.Header.Get("Access-Control-Request-Headers")))
 	setUnlessEmpty(h, "Access-Control-Max-Age", c.maxAge)
+	c.exposes(h)
 	return &dataplane.Answer{Status: http.StatusOK, Header: h, Verdict: dataplane.Allowed}
 }
 
@@ -119,6 +120,12 @@ func (c *cors) mark(h http.Header, origin string) {
 	vary(0, h)
 	h.Del("Access-Control-Allow-Credentials")
 	c.allow(h, origin)
+	c.exposes(h)
+}
+
+// exposes names the headers that a page may read. In the answer to a preflight
+// browsers do not look for them, but Envoy sends them there, too.
+func (c *cors) exposes(h http.Header) {
 	switch {
 	case !c.expose.any:
 		setUnlessEmpty(h, "Access-Control-Expose-Headers", c.expose.text)

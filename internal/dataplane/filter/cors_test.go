@@ -24,7 +24,7 @@ func TestPreflight(t *testing.T) {
 	}{
 		{"allowed", plain, []string{"Origin: https://app.test", "Access-Control-Request-Method: POST"}, map[string]string{
 			"Access-Control-Allow-Origin": "https://app.test", "Access-Control-Allow-Credentials": "true", "Access-Control-Allow-Methods": "GET, POST",
-			"Access-Control-Allow-Headers": "content-type, authorization", "Access-Control-Max-Age": "600", "Access-Control-Expose-Headers": "",
+			"Access-Control-Allow-Headers": "content-type, authorization", "Access-Control-Max-Age": "600", "Access-Control-Expose-Headers": "x-a",
 			"Vary": "Origin, Access-Control-Request-Method, Access-Control-Request-Headers",
 		}},
 		{"wildcards with credentials", wild, []string{"Origin: https://any.test", "Access-Control-Request-Method: PATCH", "Access-Control-Request-Headers: authorization,x-b"}, map[string]string{

@@ -111,8 +111,8 @@ func (g *gateway) clientCAs(l *parent.Listener, t *ir.ServerTLS) {
 	switch validation.Mode {
 	case "", gatewayv1.AllowValidOnly:
 	case gatewayv1.AllowInsecureFallback:
-		t.ClientOptional = true
-		g.report.Add(status.Warningf(g.obj.Origin(field+".mode"), "clients without a certificate are let in").
+		t.ClientOptional, t.ClientUnverified = true, true
+		g.report.Add(status.Warningf(g.obj.Origin(field+".mode"), "clients without a certificate, or with one that does not verify, are let in").
 			Fix("use AllowValidOnly, or make sure that the routes ask who calls"))
 		g.report.Outcome(status.Outcome{Object: g.obj.Status(), Condition: "InsecureFrontendValidationMode", OK: true, Reason: "ConfigurationChanged"})
 	default:
