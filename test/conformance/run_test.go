@@ -85,6 +85,9 @@ func TestConformance(t *testing.T) {
 	if len(more) > 0 {
 		report = filepath.Join(logs, "report.yaml")
 	}
+	if err := os.MkdirAll(filepath.Dir(report), 0o755); err != nil {
+		t.Fatal(err)
+	}
 	args := append([]string{
 		"-test.v", "-test.timeout", "50m", "-test.run", "TestConformance",
 		"-conformance-profiles", profiles, "-report-output", report,

@@ -1,8 +1,8 @@
 // Package gatewayapi is the dialect of the Kubernetes Gateway API
-// (https://gateway-api.sigs.k8s.io, v1.6): GatewayClass, Gateway, HTTPRoute,
-// GRPCRoute, ReferenceGrant and BackendTLSPolicy.
+// (https://gateway-api.sigs.k8s.io, v1.6): GatewayClass, Gateway,
+// ListenerSet, HTTPRoute, GRPCRoute, ReferenceGrant and BackendTLSPolicy.
 //
-//	Gateway ──────────► listeners (sections of it are targets for policies)
+//	Gateway, ListenerSet ─► listeners (sections of it are targets for policies)
 //	HTTPRoute, GRPCRoute ─parent─► virtual hosts with routes
 //	     │ filters ──► steps; ExtensionRef ──► a reference that Merger follows
 //	     ├ backends ─service─► upstreams, with TLS by BackendTLSPolicy
@@ -47,7 +47,7 @@ func kinds() []resource.Kind {
 // roots lists what is translated one by one; grants are only read.
 func roots(v *resource.View) []resource.Key {
 	var out []resource.Key
-	for _, gk := range []resource.GroupKind{parent.GatewayClassKind, parent.GatewayKind, parent.HTTPRouteKind, parent.GRPCRouteKind, backendtls.Kind} {
+	for _, gk := range []resource.GroupKind{parent.GatewayClassKind, parent.GatewayKind, parent.ListenerSetKind, parent.HTTPRouteKind, parent.GRPCRouteKind, backendtls.Kind} {
 		for _, o := range v.All(gk) {
 			out = append(out, o.Key)
 		}
@@ -69,6 +69,8 @@ func translate(v *resource.View, root resource.Key) (*dialect.Fragment, status.R
 	switch root.GroupKind {
 	case parent.GatewayKind:
 		return translateGateway(v, obj)
+	case parent.ListenerSetKind:
+		return translateListenerSet(v, obj)
 	case parent.HTTPRouteKind:
 		return translateHTTPRoute(v, obj)
 	case parent.GRPCRouteKind:
