@@ -15,6 +15,8 @@ func features() []string {
 		"GatewayHTTPListenerIsolation", "GatewayHTTPSListenerDetectMisdirectedRequests", // dataplane
 		"GatewayPort8080",                                                                                          // parent
 		"GatewayInfrastructure",                                                                                    // infrastructure
+		"ListenerSet",                                                                                              // listenerset.go
+		"GatewayBackendClientCertificate",                                                                          // clientcert.go
 		"GRPCRouteNamedRouteRule",                                                                                  // grpcroute.go
 		"HTTPRouteBackendProtocolH2C",                                                                              // service
 		"HTTPRouteBackendProtocolWebSocket",                                                                        // service
