@@ -123,6 +123,8 @@ func (o *runOptions) openCluster(log *slog.Logger, env func(string) (string, boo
 		return nil, err
 	}
 	r.source = r.cluster
-	r.duties, err = o.statuses.newDuties(c, env)
+	if r.duties, err = o.statuses.newDuties(c, env); err == nil && o.addresses != "" {
+		err = r.duties.keepAccounts()
+	}
 	return r, err
 }

@@ -64,6 +64,7 @@ func (o *statusOptions) home(env func(string) (string, bool)) string {
 // if one is elected.
 type duties struct {
 	statuses builtin.Statuses
+	accounts builtin.Statuses // nil: none are kept
 	cluster  builtin.KubernetesConfig
 	elect    bool
 	home     string
@@ -84,7 +85,31 @@ func (o *statusOptions) newDuties(c builtin.KubernetesConfig, env func(string) (
 func (d *duties) offer(a *gateway.Applied) {
 	if d != nil {
 		d.statuses.Offer(a.Set, a.Report)
+		if d.accounts != nil {
+			d.accounts.Offer(a.Set, a.Report)
+		}
 	}
+}
+
+// keepAccounts adds the accounts of Gateways to the duties, for who serves
+// each at an address of its own.
+func (d *duties) keepAccounts() error {
+	if d == nil {
+		return nil
+	}
+	var err error
+	d.accounts, err = builtin.NewAccounts(d.cluster)
+	return err
+}
+
+// run does all of the duties until ctx ends.
+func (d *duties) run(ctx context.Context) {
+	var work sync.WaitGroup
+	work.Go(func() { d.statuses.Run(ctx) })
+	if d.accounts != nil {
+		work.Go(func() { d.accounts.Run(ctx) })
+	}
+	work.Wait()
 }
 
 // begin does the duties until ctx ends. wait returns when they have ended.
@@ -93,8 +118,8 @@ func (d *duties) begin(ctx context.Context) (wait func()) {
 	if d != nil {
 		work.Go(func() {
 			if !d.elect {
-				d.statuses.Run(ctx)
-			} else if err := builtin.Lead(ctx, d.cluster, d.home, d.statuses.Run); err != nil {
+				d.run(ctx)
+			} else if err := builtin.Lead(ctx, d.cluster, d.home, d.run); err != nil {
 				d.cluster.Log.Error("no status is written", "error", err)
 			}
 		})

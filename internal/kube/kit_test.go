@@ -127,6 +127,7 @@ var gvrs = map[string]schema.GroupVersionResource{
 	"GRPCRoute":        {Group: "gateway.networking.k8s.io", Version: "v1", Resource: "grpcroutes"},
 	"HTTPRoute":        {Group: "gateway.networking.k8s.io", Version: "v1", Resource: "httproutes"},
 	"BackendTLSPolicy": {Group: "gateway.networking.k8s.io", Version: "v1", Resource: "backendtlspolicies"},
+	"ServiceAccount":   {Version: "v1", Resource: "serviceaccounts"},
 	"Lease":            {Group: "coordination.k8s.io", Version: "v1", Resource: "leases"},
 	"Event":            {Group: "events.k8s.io", Version: "v1", Resource: "events"},
 }

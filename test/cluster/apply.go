@@ -91,7 +91,23 @@ func (o *Objects) Put(text string) []*unstructured.Unstructured {
 		o.t.Fatal(err)
 	}
 	for _, u := range list {
-		o.retry("put "+u.GetKind()+" "+u.GetName(), func(ctx context.Context) error { return o.put(ctx, u.DeepCopy()) })
+		o.PutObject(u)
+	}
+	return list
+}
+
+// PutObject is Put of one object.
+func (o *Objects) PutObject(u *unstructured.Unstructured) {
+	o.t.Helper()
+	o.retry("put "+u.GetKind()+" "+u.GetName(), func(ctx context.Context) error { return o.put(ctx, u.DeepCopy()) })
+}
+
+// Parsed is Parse of a text that is right.
+func (o *Objects) Parsed(text string) []*unstructured.Unstructured {
+	o.t.Helper()
+	list, err := Parse(text)
+	if err != nil {
+		o.t.Fatal(err)
 	}
 	return list
 }
