@@ -8,6 +8,7 @@ import (
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/postern-gateway/postern/internal/dialect"
+	"github.com/postern-gateway/postern/internal/dialect/infrastructure"
 	"github.com/postern-gateway/postern/internal/dialect/parent"
 	"github.com/postern-gateway/postern/internal/ir"
 	"github.com/postern-gateway/postern/internal/resource"
@@ -58,7 +59,21 @@ func translateGateway(v *resource.View, obj *resource.Object) (*dialect.Fragment
 		f.Listeners = append(f.Listeners, listener)
 	}
 	g.tell(fault, served, len(all))
+	g.parameters()
 	return f, g.report
+}
+
+// parameters tells what is wrong with the parameters of what the Gateway runs
+// on. That closes nothing: it goes on as it runs. Out of files nothing is made
+// for a Gateway, and the parameters may be another product's.
+func (g *gateway) parameters() {
+	if g.obj.File != "" {
+		return
+	}
+	if _, f := infrastructure.Of(g.v, g.obj); f != nil {
+		g.report.Add(f.Problem(g.obj))
+		g.report.Outcome(status.Outcome{Object: g.obj.Status(), Condition: f.Condition, Reason: f.Reason, Message: f.What})
+	}
 }
 
 // closes reports whether a listener with the fault cannot be served.
