@@ -289,6 +289,10 @@ func (a *Attachment) bearers() string {
 	return "routes"
 }
 
+// NoRouteYet is the message of an Attached outcome where nothing is served that
+// the attachment could hold for.
+const NoRouteYet = "no route there yet"
+
 // tellAttachments reports for each attachment where it won and who shadowed
 // it; one that never won is a warning.
 func (r *merge) tellAttachments(fragments []*Fragment) {
@@ -301,7 +305,7 @@ func (r *merge) tellAttachments(fragments []*Fragment) {
 			o := status.Outcome{Object: a.Owner.Status(), About: a.Slot + " on " + a.Target.String(), Condition: "Attached", OK: true, Reason: "Attached"}
 			switch {
 			case t == nil:
-				o.Message = "no route there yet"
+				o.Message = NoRouteYet
 			case t.won == 0:
 				o.OK, o.Reason, o.Message = false, "Overridden", "overridden by "+keysText(t.shadows)
 				r.report.Add(status.Warningf(a.Origin, "it has no effect: the same field of %s comes first", keysText(t.shadows)).

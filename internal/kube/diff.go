@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"maps"
 	"slices"
-	"sort"
 	"strings"
 
 	"github.com/postern-gateway/postern/internal/resource"
@@ -31,16 +30,6 @@ func run(list []status.Outcome) []status.Outcome {
 		n++
 	}
 	return list[:n]
-}
-
-// outcomes returns those of one object.
-func (s *state) outcomes(k resource.Key) []status.Outcome {
-	all, want := s.report.Outcomes, k.Status()
-	i := sort.Search(len(all), func(i int) bool { return compareObjects(all[i].Object, want) >= 0 })
-	if i == len(all) || all[i].Object != want {
-		return nil
-	}
-	return run(all[i:])
 }
 
 // differing returns the objects that may want another status than before: of
@@ -85,6 +74,13 @@ func differing(before, after *state, kinds map[resource.GroupKind]*kind) map[res
 			}
 		}
 	}
+	for n := range blamed(before, after) {
+		for gk := range kinds {
+			if gk.Kind == n.kind {
+				add(resource.Key{GroupKind: gk, Namespace: n.namespace, Name: n.name})
+			}
+		}
+	}
 	for _, name := range moved(before, after) {
 		namespace, rest, _ := strings.Cut(name, "/")
 		object, _, _ := strings.Cut(rest, "/")
@@ -93,6 +89,15 @@ func differing(before, after *state, kinds map[resource.GroupKind]*kind) map[res
 		}
 	}
 	return due
+}
+
+// blamed returns the objects that other problems are told of than before.
+func blamed(before, after *state) map[named]bool {
+	differ := map[named]bool{}
+	if !slices.Equal(before.report.Problems, after.report.Problems) {
+		compareMaps(before.byObject(), after.byObject(), slices.Equal, differ)
+	}
+	return differ
 }
 
 // moved returns the names, "namespace/name" or longer, of the Gateways and
@@ -104,7 +109,8 @@ func moved(before, after *state) []string {
 	return slices.Sorted(maps.Keys(names))
 }
 
-func compareMaps[V any](a, b map[string]V, same func(V, V) bool, differ map[string]bool) {
+// compareMaps adds the keys at which two maps differ.
+func compareMaps[K comparable, V any](a, b map[K]V, same func(V, V) bool, differ map[K]bool) {
 	for name, v := range a {
 		if w, ok := b[name]; !ok || !same(v, w) {
 			differ[name] = true

@@ -18,7 +18,6 @@ import (
 
 	"github.com/postern-gateway/postern/internal/dialect"
 	"github.com/postern-gateway/postern/internal/resource"
-	"github.com/postern-gateway/postern/internal/status"
 )
 
 // userAgent is how the API server's logs call us.
@@ -79,10 +78,4 @@ func kindsOf(dialects []dialect.Dialect) map[resource.GroupKind]*kind {
 		}
 	}
 	return out
-}
-
-// state is what became of the objects of a Set.
-type state struct {
-	set    *resource.Set
-	report status.Report
 }

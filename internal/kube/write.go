@@ -94,7 +94,7 @@ func (s *Statuses) wanted(k *kind, key resource.Key, live *unstructured.Unstruct
 	}
 	there, _ := live.Object["status"].(map[string]any)
 	want := k.status(there, dialect.Standing{
-		View: resource.NewView(now.set), Object: o, Outcomes: now.outcomes(key),
+		View: resource.NewView(now.set), Object: o, Outcomes: now.outcomes(key), Problems: now.problemsOf(key),
 		Attached: now.report.Attached, Addresses: now.report.Addresses,
 		Reporter: s.cfg.Reporter, Now: s.cfg.Clock(),
 	})

@@ -157,10 +157,14 @@ func (s *Set) In(gk GroupKind, namespace string) []*Object { return s.byKind[gk]
 func (s *Set) Knows(gk GroupKind) bool { return s.known[gk] }
 
 // Diff returns, in their order, the keys whose object differs between two
-// sets, the added and the removed ones included.
+// sets, the added and the removed ones included. What was only Renewed does
+// not differ.
 func Diff(a, b *Set) []Key {
 	var out []Key
-	differs := func(k Key) bool { return a.Get(k) != b.Get(k) }
+	differs := func(k Key) bool {
+		x, y := a.Get(k), b.Get(k)
+		return x != y && (x == nil || y == nil || !x.renews(y))
+	}
 	if b.base.Value() == a { // what With did not touch is the same
 		for _, k := range b.changed {
 			if differs(k) {

@@ -71,7 +71,7 @@ func TestConformance(t *testing.T) {
 	startPods(t, c, programs, logs)
 	postern := filepath.Join(logs, "postern")
 	command(t, root, "go", "build", "-o", postern, "./cmd/postern")
-	start(t, logs, "gateway", nil, postern, "run", "--kubeconfig", c.Kubeconfig, "--gateway-addresses", addresses,
+	start(t, logs, "gateway", nil, postern, "run", "--kubeconfig", c.Kubeconfig, "--gateway-addresses", addresses, "--secret-namespaces", "*",
 		"--admin", "127.0.0.1:0", "--access-log", filepath.Join(logs, "access.log"))
 	awaitText(t, filepath.Join(logs, "gateway.log"), "postern: ready\n")
 
