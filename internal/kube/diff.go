@@ -82,8 +82,8 @@ func differing(before, after *state, kinds map[resource.GroupKind]*kind) map[res
 		}
 	}
 	for _, name := range moved(before, after) {
-		if kind, rest, ok := strings.Cut(name, " "); ok && !strings.Contains(kind, "/") {
-			name = rest
+		if _, plain, ok := strings.Cut(name, " "); ok { // it begins with the kind where that is no Gateway
+			name = plain
 		}
 		namespace, rest, _ := strings.Cut(name, "/")
 		object, _, _ := strings.Cut(rest, "/")
@@ -103,8 +103,8 @@ func blamed(before, after *state) map[named]bool {
 	return differ
 }
 
-// moved returns the names, "namespace/name" or longer, perhaps behind a kind, of
-// the Gateways and listeners whose count of routes or whose addresses are others than before.
+// moved returns the names, "namespace/name" or longer, of the Gateways and
+// listeners whose count of routes or whose addresses are others than before.
 func moved(before, after *state) []string {
 	names := map[string]bool{}
 	compareMaps(before.report.Attached, after.report.Attached, func(a, b int) bool { return a == b }, names)
