@@ -171,7 +171,7 @@ func logFolder(t *testing.T) string {
 func install(t *testing.T, root, channel string, objects *cluster.Objects) {
 	t.Helper()
 	dir := strings.TrimSpace(command(t, root, "go", "list", "-m", "-f", "{{.Dir}}", "sigs.k8s.io/gateway-api"))
-	files, err := filepath.Glob(filepath.Join(dir, "config", "crd", channel, "*.yaml"))
+	files, err := filepath.Glob(filepath.Join(dir, "config", "crd", channel, "gateway.*.yaml"))
 	if err != nil || len(files) == 0 {
 		t.Fatalf("the Gateway API's definitions: %d files, %v", len(files), err)
 	}
