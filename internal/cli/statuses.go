@@ -12,6 +12,7 @@ import (
 
 	"github.com/postern-gateway/postern/internal/builtin"
 	"github.com/postern-gateway/postern/internal/gateway"
+	"github.com/postern-gateway/postern/internal/status"
 )
 
 // otherwiseNamespace is where the Lease is, for who runs in no pod.
@@ -64,6 +65,7 @@ func (o *statusOptions) home(env func(string) (string, bool)) string {
 // if one is elected.
 type duties struct {
 	statuses builtin.Statuses
+	deployer builtin.Deployer // nil: nothing is made for Gateways
 	accounts builtin.Statuses // nil: none are kept
 	cluster  builtin.KubernetesConfig
 	elect    bool
@@ -83,11 +85,15 @@ func (o *statusOptions) newDuties(c builtin.KubernetesConfig, env func(string) (
 
 // offer hears of what is served.
 func (d *duties) offer(a *gateway.Applied) {
-	if d != nil {
-		d.statuses.Offer(a.Set, a.Report)
-		if d.accounts != nil {
-			d.accounts.Offer(a.Set, a.Report)
-		}
+	if d == nil {
+		return
+	}
+	d.statuses.Offer(a.Set, a.Report)
+	if d.accounts != nil {
+		d.accounts.Offer(a.Set, a.Report)
+	}
+	if d.deployer != nil {
+		d.deployer.Update(a.Set, a.Config)
 	}
 }
 
@@ -109,6 +115,9 @@ func (d *duties) run(ctx context.Context) {
 	if d.accounts != nil {
 		work.Go(func() { d.accounts.Run(ctx) })
 	}
+	if d.deployer != nil {
+		work.Go(func() { d.deployer.Lead(ctx) })
+	}
 	work.Wait()
 }
 
@@ -120,9 +129,20 @@ func (d *duties) begin(ctx context.Context) (wait func()) {
 			if !d.elect {
 				d.run(ctx)
 			} else if err := builtin.Lead(ctx, d.cluster, d.home, d.run); err != nil {
-				d.cluster.Log.Error("no status is written", "error", err)
+				d.cluster.Log.Error("nothing is written to the API server", "error", err)
 			}
 		})
+		if d.deployer != nil {
+			work.Go(func() { d.deployer.Run(ctx) })
+		}
 	}
 	return work.Wait
+}
+
+// made returns what is known of what Gateways run on.
+func (d *duties) made() status.Report {
+	if d == nil || d.deployer == nil {
+		return status.Report{}
+	}
+	return d.deployer.Report()
 }
