@@ -215,7 +215,7 @@ func TestServerClientCA(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() { ended <- s.ServeTLS(ln, "", "") }()
 	defer func() { _ = s.Close(); <-ended }()
-	known, err := ca.Issue("apiserver")
+	known, err := ca.IssueWorkload(simulate.Workload{URIs: []string{"spiffe://cluster.local/ns/kube-system/sa/apiserver"}})
 	if err != nil {
 		t.Fatal(err)
 	}
