@@ -21,6 +21,8 @@ func features() []string {
 		"GatewayHTTPListenerIsolation", "GatewayHTTPSListenerDetectMisdirectedRequests",
 		// tls.go
 		"GatewayFrontendClientCertificateValidation", "GatewayFrontendClientCertificateValidationInsecureFallback",
+		// clientcert.go
+		"GatewayBackendClientCertificate",
 		// parent
 		"ListenerSet", "HTTPRouteDestinationPortMatching", "HTTPRouteParentRefPort",
 		// service
