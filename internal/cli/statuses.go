@@ -12,6 +12,7 @@ import (
 
 	"github.com/postern-gateway/postern/internal/builtin"
 	"github.com/postern-gateway/postern/internal/gateway"
+	"github.com/postern-gateway/postern/internal/resource"
 	"github.com/postern-gateway/postern/internal/status"
 )
 
@@ -139,10 +140,10 @@ func (d *duties) begin(ctx context.Context) (wait func()) {
 	return work.Wait
 }
 
-// made returns what is known of what Gateways run on.
-func (d *duties) made() status.Report {
+// made returns what is known of what the Gateways of a set run on.
+func (d *duties) made(set *resource.Set) status.Report {
 	if d == nil || d.deployer == nil {
 		return status.Report{}
 	}
-	return d.deployer.Report()
+	return d.deployer.Report(set)
 }

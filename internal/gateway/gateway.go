@@ -11,6 +11,7 @@ import (
 
 	"github.com/postern-gateway/postern/internal/dataplane"
 	"github.com/postern-gateway/postern/internal/ir"
+	"github.com/postern-gateway/postern/internal/resource"
 	"github.com/postern-gateway/postern/internal/secret"
 	"github.com/postern-gateway/postern/internal/source"
 	"github.com/postern-gateway/postern/internal/status"
@@ -40,8 +41,8 @@ type Config struct {
 	Reloaded func(*Applied)
 	// Problems are those of what is no resource; nil: there are none.
 	Problems func() []status.Problem
-	// Beside is what else is known of the resources; nil: nothing.
-	Beside func() status.Report
+	// Beside is what else is known of resources; nil: nothing.
+	Beside func(*resource.Set) status.Report
 	Clock  func() time.Time
 	Log    *slog.Logger
 }
@@ -166,7 +167,7 @@ func (g *Gateway) apply(ctx context.Context, u source.Update) error {
 func (g *Gateway) reportOf(r *Result) status.Report {
 	out := r.Report()
 	if g.cfg.Beside != nil {
-		out.Join(g.cfg.Beside())
+		out.Join(g.cfg.Beside(r.Set))
 		out.Sort()
 	}
 	if g.cfg.Problems != nil {
