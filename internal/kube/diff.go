@@ -82,6 +82,7 @@ func differing(before, after *state, kinds map[resource.GroupKind]*kind) map[res
 		}
 	}
 	for _, name := range moved(before, after) {
+		name = name[strings.LastIndexByte(name, ' ')+1:] // of a ListenerSet it begins with its kind
 		namespace, rest, _ := strings.Cut(name, "/")
 		object, _, _ := strings.Cut(rest, "/")
 		for gk := range kinds {

@@ -46,6 +46,8 @@ type Statuses struct {
 	mu      sync.Mutex
 	muted   map[resource.GroupKind]string // kinds that cannot be written, and why
 
+	seen          atomic.Pointer[state] // what was queued
+	busy          atomic.Int64          // workers at work
 	written, read atomic.Uint64
 }
 
@@ -101,9 +103,9 @@ func (s *Statuses) Run(ctx context.Context) {
 	s.lists = workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[resource.GroupKind](time.Second, 5*time.Minute))
 	var work sync.WaitGroup
 	for range writers {
-		work.Go(func() { each(ctx, s.objects, s.write) })
+		work.Go(func() { each(ctx, s.objects, &s.busy, s.write) })
 	}
-	work.Go(func() { each(ctx, s.lists, s.compare) })
+	work.Go(func() { each(ctx, s.lists, &s.busy, s.compare) })
 	s.follow(ctx)
 	s.objects.ShutDown()
 	s.lists.ShutDown()
@@ -111,18 +113,20 @@ func (s *Statuses) Run(ctx context.Context) {
 }
 
 // each does what is queued; what fails comes again, later each time.
-func each[K comparable](ctx context.Context, q workqueue.TypedRateLimitingInterface[K], do func(context.Context, K) error) {
+func each[K comparable](ctx context.Context, q workqueue.TypedRateLimitingInterface[K], busy *atomic.Int64, do func(context.Context, K) error) {
 	for {
 		k, end := q.Get()
 		if end {
 			return
 		}
+		busy.Add(1)
 		if err := do(ctx, k); err == nil || ctx.Err() != nil {
 			q.Forget(k)
 		} else {
 			q.AddRateLimited(k)
 		}
 		q.Done(k)
+		busy.Add(-1)
 	}
 }
 
@@ -142,6 +146,7 @@ func (s *Statuses) follow(ctx context.Context) {
 			s.queue(differing(seen, now, s.kinds))
 		}
 		seen = now
+		s.seen.Store(now)
 		select {
 		case <-ctx.Done():
 			return
