@@ -12,6 +12,8 @@ import (
 
 	"github.com/postern-gateway/postern/internal/builtin"
 	"github.com/postern-gateway/postern/internal/gateway"
+	"github.com/postern-gateway/postern/internal/resource"
+	"github.com/postern-gateway/postern/internal/status"
 )
 
 // otherwiseNamespace is where the Lease is, for who runs in no pod.
@@ -64,6 +66,8 @@ func (o *statusOptions) home(env func(string) (string, bool)) string {
 // if one is elected.
 type duties struct {
 	statuses builtin.Statuses
+	events   builtin.Events
+	alerts   func() (*resource.Set, []status.Problem) // set before begin
 	cluster  builtin.KubernetesConfig
 	elect    bool
 	home     string
@@ -76,7 +80,10 @@ func (o *statusOptions) newDuties(c builtin.KubernetesConfig, env func(string) (
 	}
 	d := &duties{cluster: c, elect: o.elect, home: o.home(env)}
 	var err error
-	d.statuses, err = builtin.NewStatuses(c, d.home)
+	if d.statuses, err = builtin.NewStatuses(c, d.home); err != nil {
+		return nil, err
+	}
+	d.events, err = builtin.NewEvents(c, func() (*resource.Set, []status.Problem) { return d.alerts() })
 	return d, err
 }
 
@@ -87,17 +94,27 @@ func (d *duties) offer(a *gateway.Applied) {
 	}
 }
 
-// begin does the duties until ctx ends. wait returns when they have ended.
-func (d *duties) begin(ctx context.Context) (wait func()) {
+// begin does the duties until ctx ends, with what g finds. wait returns when
+// they have ended.
+func (d *duties) begin(ctx context.Context, g *gateway.Gateway) (wait func()) {
 	var work sync.WaitGroup
 	if d != nil {
+		d.alerts = g.Alerts
 		work.Go(func() {
 			if !d.elect {
-				d.statuses.Run(ctx)
-			} else if err := builtin.Lead(ctx, d.cluster, d.home, d.statuses.Run); err != nil {
+				d.lead(ctx)
+			} else if err := builtin.Lead(ctx, d.cluster, d.home, d.lead); err != nil {
 				d.cluster.Log.Error("no status is written", "error", err)
 			}
 		})
 	}
 	return work.Wait
+}
+
+// lead does what the leader does, until ctx ends.
+func (d *duties) lead(ctx context.Context) {
+	var work sync.WaitGroup
+	work.Go(func() { d.statuses.Run(ctx) })
+	work.Go(func() { d.events.Run(ctx) })
+	work.Wait()
 }

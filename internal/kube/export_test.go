@@ -1,5 +1,10 @@
 package kube
 
+import (
+	"context"
+	"time"
+)
+
 // Idle reports whether all that was offered has been queued, and nothing is
 // queued or worked on. What failed and waits does not count.
 func (s *Statuses) Idle() bool {
@@ -10,4 +15,14 @@ func (s *Statuses) Idle() bool {
 		}
 	}
 	return true
+}
+
+// Look tells of what there is now, once.
+func (e *Events) Look(ctx context.Context) {
+	if e.told == nil {
+		e.told = map[alert]time.Time{}
+	}
+	if set, problems := e.look(); set != nil {
+		e.tell(ctx, set, problems)
+	}
 }

@@ -158,6 +158,8 @@ var gvrs = map[string]schema.GroupVersionResource{
 	"Event": {Group: "events.k8s.io", Version: "v1", Resource: "events"},
 }
 
+var definitions = schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
+
 func (p *place) api(kind string) dynamic.ResourceInterface {
 	r := p.client.Resource(gvrs[kind])
 	if kind == "GatewayClass" {

@@ -21,9 +21,10 @@ import (
 
 // How statuses are written.
 const (
-	// settle is how long a report waits for the next: a storm of changes is
-	// compared a few times a second, and what a change says is there within one.
-	settle = 200 * time.Millisecond
+	// settle is how long a report waits for the next, at least and at most: in
+	// between, so long that comparing takes a twentieth of one processor. What a
+	// change comes to is there within about a second.
+	settle, settleMost = 200 * time.Millisecond, 800 * time.Millisecond
 	// many objects of one kind are read as a list.
 	many = 200
 	// writers work on single objects, and as many on lists.
@@ -137,7 +138,7 @@ func (s *Statuses) follow(ctx context.Context) {
 	defer resync.Stop()
 	var seen *state
 	for {
-		now := s.latest.Load()
+		now, began := s.latest.Load(), time.Now()
 		switch {
 		case now == nil || now == seen:
 		case seen == nil:
@@ -147,13 +148,14 @@ func (s *Statuses) follow(ctx context.Context) {
 		}
 		seen = now
 		s.seen.Store(now)
+		wait := min(max(20*time.Since(began), settle), settleMost)
 		select {
 		case <-ctx.Done():
 			return
 		case <-resync.C:
 			seen = nil
 		case <-s.news:
-			if !pause(ctx, settle) {
+			if !pause(ctx, wait) {
 				return
 			}
 		}
