@@ -68,6 +68,8 @@ type duties struct {
 	statuses builtin.Statuses
 	events   builtin.Events
 	alerts   func() (*resource.Set, []status.Problem) // set before begin
+	deployer builtin.Deployer                         // nil: nothing is made for Gateways
+	accounts builtin.Statuses                         // nil: none are kept
 	cluster  builtin.KubernetesConfig
 	elect    bool
 	home     string
@@ -89,9 +91,41 @@ func (o *statusOptions) newDuties(c builtin.KubernetesConfig, env func(string) (
 
 // offer hears of what is served.
 func (d *duties) offer(a *gateway.Applied) {
-	if d != nil {
-		d.statuses.Offer(a.Set, a.Report)
+	if d == nil {
+		return
 	}
+	d.statuses.Offer(a.Set, a.Report)
+	if d.accounts != nil {
+		d.accounts.Offer(a.Set, a.Report)
+	}
+	if d.deployer != nil {
+		d.deployer.Update(a.Set, a.Config)
+	}
+}
+
+// keepAccounts adds the accounts of Gateways to the duties, for who serves
+// each at an address of its own.
+func (d *duties) keepAccounts() error {
+	if d == nil {
+		return nil
+	}
+	var err error
+	d.accounts, err = builtin.NewAccounts(d.cluster)
+	return err
+}
+
+// run does all of the duties until ctx ends.
+func (d *duties) run(ctx context.Context) {
+	var work sync.WaitGroup
+	work.Go(func() { d.statuses.Run(ctx) })
+	work.Go(func() { d.events.Run(ctx) })
+	if d.accounts != nil {
+		work.Go(func() { d.accounts.Run(ctx) })
+	}
+	if d.deployer != nil {
+		work.Go(func() { d.deployer.Lead(ctx) })
+	}
+	work.Wait()
 }
 
 // begin does the duties until ctx ends, with what g finds. wait returns when
@@ -102,19 +136,22 @@ func (d *duties) begin(ctx context.Context, g *gateway.Gateway) (wait func()) {
 		d.alerts = g.Alerts
 		work.Go(func() {
 			if !d.elect {
-				d.lead(ctx)
-			} else if err := builtin.Lead(ctx, d.cluster, d.home, d.lead); err != nil {
-				d.cluster.Log.Error("no status is written", "error", err)
+				d.run(ctx)
+			} else if err := builtin.Lead(ctx, d.cluster, d.home, d.run); err != nil {
+				d.cluster.Log.Error("nothing is written to the API server", "error", err)
 			}
 		})
+		if d.deployer != nil {
+			work.Go(func() { d.deployer.Run(ctx) })
+		}
 	}
 	return work.Wait
 }
 
-// lead does what the leader does, until ctx ends.
-func (d *duties) lead(ctx context.Context) {
-	var work sync.WaitGroup
-	work.Go(func() { d.statuses.Run(ctx) })
-	work.Go(func() { d.events.Run(ctx) })
-	work.Wait()
+// made returns what is known of what the Gateways of a set run on.
+func (d *duties) made(set *resource.Set) status.Report {
+	if d == nil || d.deployer == nil {
+		return status.Report{}
+	}
+	return d.deployer.Report(set)
 }

@@ -82,7 +82,9 @@ func differing(before, after *state, kinds map[resource.GroupKind]*kind) map[res
 		}
 	}
 	for _, name := range moved(before, after) {
-		name = name[strings.LastIndexByte(name, ' ')+1:] // of a ListenerSet it begins with its kind
+		if _, plain, ok := strings.Cut(name, " "); ok { // it begins with the kind where that is no Gateway
+			name = plain
+		}
 		namespace, rest, _ := strings.Cut(name, "/")
 		object, _, _ := strings.Cut(rest, "/")
 		for gk := range kinds {

@@ -154,8 +154,9 @@ var gvrs = map[string]schema.GroupVersionResource{
 	"ServiceEntry":          {Group: "networking.istio.io", Version: "v1", Resource: "serviceentries"},
 	"LLMProvider":           {Group: "istio.alibabacloud.com", Version: "v1beta1", Resource: "llmproviders"},
 
-	"Lease": {Group: "coordination.k8s.io", Version: "v1", Resource: "leases"},
-	"Event": {Group: "events.k8s.io", Version: "v1", Resource: "events"},
+	"ServiceAccount": {Version: "v1", Resource: "serviceaccounts"},
+	"Lease":          {Group: "coordination.k8s.io", Version: "v1", Resource: "leases"},
+	"Event":          {Group: "events.k8s.io", Version: "v1", Resource: "events"},
 }
 
 var definitions = schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
