@@ -74,7 +74,7 @@ func TestConformance(t *testing.T) {
 	command(t, root, "go", "build", "-o", postern, "./cmd/postern")
 	network := loopback(t, c)
 	start(t, logs, "gateway", nil, postern, "run", "--kubeconfig", c.Kubeconfig,
-		"--gateway-addresses", network+"0.0/16", "--secret-namespaces", "*",
+		"--gateway-addresses", network+"0.0/16",
 		"--admin", "127.0.0.1:0", "--access-log", filepath.Join(logs, "access.log"))
 	awaitText(t, filepath.Join(logs, "gateway.log"), "postern: ready\n")
 	features := supported(objects)
