@@ -10,6 +10,7 @@
 //
 //	<!-- until -->    the block is repeated until it prints that
 //	<!-- exit: N -->  its exit code is N
+//	<!-- terminal --> it is run on a terminal
 //
 // Each file begins with a table of the commands that are replaced by others, and
 // why.

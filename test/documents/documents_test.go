@@ -36,3 +36,67 @@ func TestGlooGatewayJWT(t *testing.T) {
 	s.follow("gloo-gateway-jwt.md")
 	expectKey(t, s.seen(), 2, "api-inference.huggingface.co", huggingFaceKey, "eyJ")
 }
+
+// TestGlooMeshAPIKey follows the lab of Gloo Mesh in which a caller's key
+// becomes the provider's token.
+func TestGlooMeshAPIKey(t *testing.T) {
+	s := newStage(t, "gloomesh")
+	s.deploy(gateway{Namespace: "gloo-mesh-gateways", Name: "istio-ingressgateway", Port: 80, Labels: map[string]string{"istio": "ingressgateway"},
+		Secrets: []string{"default", "gloo-mesh-gateways"},
+		Args: []string{"--dialects=gloomesh", "--secret-namespaces=default,gloo-mesh-gateways", "--cross-namespace-credentials",
+			"--workload=gloo-mesh-gateways/istio-ingressgateway", "--workload-labels=istio=ingressgateway"}})
+	s.follow("gloo-mesh-apikey.md")
+	seen := s.seen()
+	if len(seen) < 2 {
+		t.Fatalf("the provider saw %d requests", len(seen))
+	}
+	if first := seen[0]; first.Authorizations != 0 || first.Headers.Get("api-key") != "" {
+		t.Errorf("before there was a token, the provider saw %d Authorization values, and api-key %q", first.Authorizations, first.Headers.Get("api-key"))
+	}
+	expectKey(t, seen[len(seen)-1:], 1, "api-inference.huggingface.co", huggingFaceKey, "mysecretkey")
+}
+
+// TestGlooAIGateway follows the tutorial of Gloo AI Gateway in which two
+// people's tokens are let in, and one of them by what it claims.
+func TestGlooAIGateway(t *testing.T) {
+	s := newStage(t, "gloo")
+	s.deploy(gateway{Namespace: "gloo-system", Name: "gloo-proxy-ai-gateway", Port: 8080, Secrets: []string{"gloo-system"},
+		Args: []string{"--dialects=gatewayapi,gloo", "--secret-namespaces=gloo-system", "--gateway=gloo-system/ai-gateway"}})
+	s.follow("gloo-ai-gateway.md")
+	seen := s.seen()
+	expectKey(t, seen, len(seen), "api.openai.com", openAIKey, "eyJ")
+	if len(seen) < 5 {
+		t.Errorf("the provider saw %d requests", len(seen))
+	}
+}
+
+// TestASMEgressGateway follows the topic of ASM in which a workload that never
+// holds a key asks a provider by way of an egress gateway, until a policy
+// denies it.
+func TestASMEgressGateway(t *testing.T) {
+	s := newStage(t, "istio")
+	ca, err := simulate.NewCA()
+	if err != nil {
+		t.Fatal(err)
+	}
+	egress := gateway{Namespace: "istio-system", Name: "istio-egressgateway", Port: 80, Labels: map[string]string{"istio": "egressgateway"},
+		Secrets: []string{"istio-system"}, Identity: "egress-identity",
+		Args: []string{"--dialects=istio", "--workload=istio-system/istio-egressgateway", "--workload-labels=istio=egressgateway",
+			"--identity=/identity", "--secret-namespaces=istio-system"}}
+	s.prepare(egress)
+	s.prepare(gateway{Namespace: "default", Name: "sleep"})
+	s.identity(ca, "istio-system", "egress-identity", "spiffe://cluster.local/ns/istio-system/sa/istio-egressgateway")
+	s.identity(ca, "default", "sleep-identity", "spiffe://cluster.local/ns/default/sa/sleep")
+	s.deploy(egress)
+	s.follow("asm-egress-gateway.md")
+	seen := s.seen()
+	expectKey(t, seen, len(seen), "dashscope.aliyuncs.com", dashScopeKey)
+	if len(seen) == 0 {
+		t.Error("nothing reached the provider")
+	}
+	for _, r := range seen {
+		if r.Path != "/compatible-mode/v1/chat/completions" {
+			t.Errorf("the provider was asked %s", r.Path)
+		}
+	}
+}

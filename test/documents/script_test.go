@@ -24,6 +24,7 @@ type block struct {
 	printed  *string // nil: anything
 	exit     int
 	until    bool
+	terminal bool
 }
 
 var exitComment = regexp.MustCompile(`^<!-- exit: (\d+) -->$`)
@@ -43,6 +44,8 @@ func blocks(text string) ([]block, error) {
 			}
 		case fence == "" && line == "<!-- until -->":
 			next.until = true
+		case fence == "" && line == "<!-- terminal -->":
+			next.terminal = true
 		case fence == "" && exitComment.MatchString(line):
 			next.exit, _ = strconv.Atoi(exitComment.FindStringSubmatch(line)[1])
 		case fence != "" && line == "```":
@@ -93,10 +96,16 @@ type shell struct {
 	env []string
 }
 
-// run runs commands; what they export is there for the next ones.
-func (s *shell) run(ctx context.Context, commands string) (string, int, error) {
-	vars := filepath.Join(s.dir, ".vars")
-	cmd := exec.CommandContext(ctx, "bash", "-c", "trap 'env -0 > .vars' EXIT\n"+commands)
+// run runs the commands of a block; what they export is there for the next ones.
+func (s *shell) run(ctx context.Context, b block) (string, int, error) {
+	vars, file := filepath.Join(s.dir, ".vars"), filepath.Join(s.dir, ".block")
+	if err := os.WriteFile(file, []byte("trap 'env -0 > .vars' EXIT\n"+b.commands+"\n"), 0o600); err != nil {
+		return "", 0, err
+	}
+	cmd := exec.CommandContext(ctx, "bash", file)
+	if b.terminal {
+		cmd = exec.CommandContext(ctx, "script", "-qec", "bash "+file, "/dev/null")
+	}
 	cmd.Dir, cmd.Env = s.dir, s.env
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
@@ -136,7 +145,7 @@ func (s *shell) do(t *testing.T, name string, b block) {
 		want = pattern(*b.printed)
 	}
 	for deadline := time.Now().Add(patience); ; {
-		got, exit, err := s.run(ctx, b.commands)
+		got, exit, err := s.run(ctx, b)
 		if err != nil {
 			t.Fatalf("%s:%d: %v", name, b.line, err)
 		}
