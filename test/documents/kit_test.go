@@ -300,7 +300,8 @@ func (s *stage) follow(document string) {
 	before := s.lives()
 	s.t.Cleanup(func() {
 		if s.t.Failed() {
-			s.t.Log(s.logs())
+			logs := s.logs()
+			s.t.Log(logs[max(0, len(logs)-20000):])
 		}
 	})
 	s.shell.follow(s.t, document)
