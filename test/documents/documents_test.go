@@ -100,3 +100,25 @@ func TestASMEgressGateway(t *testing.T) {
 		}
 	}
 }
+
+// TestEnvoyAIGateway puts to work what a pull request of Envoy AI Gateway
+// proposes, in its form and in today's.
+func TestEnvoyAIGateway(t *testing.T) {
+	s := newStage(t, "envoyai")
+	s.deploy(gateway{Namespace: "default", Name: "envoy-ai-gateway", Port: 8080, Secrets: []string{"default"},
+		Args: []string{"--dialects=gatewayapi,envoyai"}})
+	s.follow("envoy-ai-gateway.md")
+	chats, signed := []simulate.Record(nil), 0
+	for _, r := range s.seen() {
+		switch {
+		case r.Host == "api.openai.com":
+			chats = append(chats, r)
+		case strings.HasPrefix(r.Host, "bedrock-runtime."):
+			signed++
+		}
+	}
+	expectKey(t, chats, 2, "api.openai.com", openAIKey, "of-the-caller")
+	if signed != 3 {
+		t.Errorf("Bedrock saw %d requests, not 3", signed)
+	}
+}

@@ -21,6 +21,9 @@ const (
 	huggingFaceKey = "hf_MARKER-of-the-provider-0123456789"
 	openAIKey      = "sk-MARKER-of-the-provider-0123456789"
 	dashScopeKey   = "sk-MARKER-of-dashscope-0123456789"
+	awsKeyID       = "AKIASIMULATED0000001"
+	awsKey         = "aws-MARKER-secret-access-key-0123456789"
+	oidcSecret     = "oidc-MARKER-client-secret-0123456789"
 )
 
 const root = "../.."
@@ -89,12 +92,10 @@ func newStage(t *testing.T, family string) *stage {
 func (s *stage) simulate() {
 	s.t.Helper()
 	var cfg simulate.Config
-	for name, key := range map[string]string{"openai": openAIKey, "huggingface": huggingFaceKey, "dashscope": dashScopeKey} {
-		for _, k := range simulate.Kinds() {
-			if k.Name == name {
-				cfg.Providers = append(cfg.Providers, k.New(simulate.ProviderConfig{Keys: []string{key}, Hosts: k.Hosts}))
-			}
-		}
+	keys := map[string][]string{"openai": {openAIKey}, "huggingface": {huggingFaceKey}, "dashscope": {dashScopeKey}}
+	cloud := simulate.NewCloud(simulate.CloudConfig{AccessKeyID: awsKeyID, SecretAccessKey: awsKey, ClientID: "ai-gateway", ClientSecret: oidcSecret})
+	for _, k := range simulate.Kinds() {
+		cfg.Providers = append(cfg.Providers, k.New(simulate.ProviderConfig{Keys: keys[k.Name], Hosts: k.Hosts, Cloud: cloud}))
 	}
 	cfg.HTTPS = []string{net.JoinHostPort(s.cluster.Node, "0")}
 	p, err := simulate.New(cfg)
@@ -127,6 +128,7 @@ func (s *stage) newShell() *shell {
 	return &shell{dir: s.t.TempDir(), env: append(os.Environ(),
 		"PATH="+filepath.Dir(path)+":"+os.Getenv("PATH"), "KUBECONFIG="+s.cluster.Kubeconfig, "HOME="+home, "EXAMPLES="+manifests,
 		"HF_API_TOKEN="+huggingFaceKey, "OPENAI_API_KEY="+openAIKey, "API_KEY="+dashScopeKey,
+		"AWS_ACCESS_KEY_ID="+awsKeyID, "AWS_SECRET_ACCESS_KEY="+awsKey, "OIDC_CLIENT_SECRET="+oidcSecret,
 	)}
 }
 
@@ -311,7 +313,7 @@ func (s *stage) follow(document string) {
 	if n := strings.Trim(s.kubectl.Run("get", "pods", "-A", "-o", `jsonpath={.items[*].status.containerStatuses[*].restartCount}`), "0 "); n != "" {
 		s.t.Error("a container was restarted")
 	}
-	for _, key := range []string{huggingFaceKey, openAIKey, dashScopeKey} {
+	for _, key := range []string{huggingFaceKey, openAIKey, dashScopeKey, awsKey, oidcSecret} {
 		if strings.Contains(s.logs(), key) {
 			s.t.Error("a pod printed a provider's key")
 		}
