@@ -25,10 +25,11 @@ cluster:
 	@GO="$(GO)" sh test/cluster/build.sh >/dev/null
 
 # The Gateway API's conformance suite, with its own time-outs; some minutes, and
-# root for the network of its pods. ARGS goes to the suite: -run-test NAME; LOGS
-# is a folder to leave its log and the gateway's in.
+# root for its pods. ARGS goes to the suite: -run-test NAME; LOGS is a folder to
+# leave its log and the gateway's in; CHANNEL, standard or experimental, says which
+# definitions of the Gateway API are installed.
 conformance: cluster
-	POSTERN_CONFORMANCE=1 POSTERN_CONFORMANCE_ARGS="$(ARGS)" POSTERN_CONFORMANCE_LOGS="$(LOGS)" \
+	POSTERN_CONFORMANCE=1 POSTERN_CONFORMANCE_CHANNEL="$(CHANNEL)" POSTERN_CONFORMANCE_ARGS="$(ARGS)" POSTERN_CONFORMANCE_LOGS="$(LOGS)" \
 	  $(GO) test -count 1 -timeout 60m -v -run TestConformance ./test/conformance
 
 # What renders and installs the chart, and lists materials, kept in the same way.

@@ -20,8 +20,9 @@ type Merger struct {
 	Addresses Addresser
 
 	memo    map[memoKey]*memoEntry
-	offered map[string]*Listener // of the last merge, by name
-	gone    map[string]bool      // those of offered that were refused
+	shown   map[string]*ir.Upstream // the variants that were made for those who show a certificate
+	offered map[string]*Listener    // of the last merge, by name
+	gone    map[string]bool         // those of offered that were refused
 }
 
 type memoKey struct {
@@ -50,6 +51,8 @@ type merge struct {
 	refused   map[placed]bool                  // by what separateFamilies found
 	memo      map[memoKey]*memoEntry
 	old       map[memoKey]*memoEntry
+	variants  map[string]*ir.Upstream // of upstreams, for those who show a certificate
+	oldShown  map[string]*ir.Upstream
 }
 
 // Merge returns the configuration that fragments make together, the report of
@@ -67,6 +70,8 @@ func (m *Merger) Merge(fragments []*Fragment) (*ir.Config, status.Report) {
 		owners:    map[string]map[resource.Key]bool{},
 		memo:      map[memoKey]*memoEntry{},
 		old:       m.memo,
+		variants:  map[string]*ir.Upstream{},
+		oldShown:  m.shown,
 	}
 	var hosts []*VirtualHost
 	var listeners []*Listener
@@ -92,7 +97,7 @@ func (m *Merger) Merge(fragments []*Fragment) (*ir.Config, status.Report) {
 	r.addHosts(hosts)
 	r.addSNIRoutes(sni)
 	r.tellAttachments(fragments)
-	m.memo, m.offered, m.gone = r.memo, r.offered, r.gone
+	m.memo, m.offered, m.gone, m.shown = r.memo, r.offered, r.gone, r.variants
 	return r.config, r.report
 }
 
@@ -108,6 +113,7 @@ func (r *merge) route(rt *Route, h *VirtualHost, l *Listener) *ir.Route {
 		inputs = append(inputs, ref.Target)
 	}
 	inputs = append(inputs, r.backendsThere(&rt.Route)...)
+	inputs = append(inputs, r.shownNames(&rt.Route, picked, l.ClientCertificate)...)
 	key := memoKey{rt, h, l.Name}
 	if e := r.old[key]; e != nil && slices.Equal(e.inputs, inputs) {
 		r.memo[key] = e
@@ -115,6 +121,9 @@ func (r *merge) route(rt *Route, h *VirtualHost, l *Listener) *ir.Route {
 		return e.route
 	}
 	out := r.build(rt, picked, missing)
+	if l.ClientCertificate != nil {
+		r.showRoute(out, l.ClientCertificate)
+	}
 	r.memo[key] = &memoEntry{inputs: inputs, route: out}
 	r.tellRoute(rt, missing)
 	return out

@@ -11,6 +11,7 @@ import (
 
 	"github.com/postern-gateway/postern/internal/dataplane"
 	"github.com/postern-gateway/postern/internal/ir"
+	"github.com/postern-gateway/postern/internal/resource"
 	"github.com/postern-gateway/postern/internal/secret"
 	"github.com/postern-gateway/postern/internal/source"
 	"github.com/postern-gateway/postern/internal/status"
@@ -27,14 +28,23 @@ type Config struct {
 	BodyBudget int64
 	// DrainLimit is how long requests may go on after the end was asked for.
 	DrainLimit time.Duration
+	// DrainDelay is how long connections and requests are still taken before
+	// that, while clients are asked to leave and Check says that it drains: so
+	// long others may take until they send nobody here.
+	DrainDelay time.Duration
+	// Deaf says that no port is bound: resources are followed and reported on,
+	// and nothing is served.
+	Deaf bool
 	// Upgraded ends the connections that were upgraded, when draining.
 	Upgraded interface{ Close() }
 	// Reloaded hears of each update that is served, and of each Refresh.
 	Reloaded func(*Applied)
 	// Problems are those of what is no resource; nil: there are none.
 	Problems func() []status.Problem
-	Clock    func() time.Time
-	Log      *slog.Logger
+	// Beside is what else is known of resources; nil: nothing.
+	Beside func(*resource.Set) status.Report
+	Clock  func() time.Time
+	Log    *slog.Logger
 }
 
 // Applied is an update that is served.
@@ -83,8 +93,10 @@ func New(cfg Config) *Gateway {
 // Run serves until ctx ends, then drains. It returns the source's error if
 // that ends first, and an error if at the start no port at all can be bound.
 func (g *Gateway) Run(ctx context.Context) error {
-	ctx, stop := context.WithCancel(ctx)
+	asked := ctx
+	ctx, stop := context.WithCancel(context.WithoutCancel(asked))
 	defer stop()
+	defer context.AfterFunc(asked, func() { g.part(ctx, stop) })()
 	connections, cut := context.WithCancel(context.WithoutCancel(ctx))
 	defer cut()
 	var refused error
@@ -103,6 +115,23 @@ func (g *Gateway) Run(ctx context.Context) error {
 	return err
 }
 
+// part goes on for DrainDelay after the end was asked for, and asks clients to
+// leave: what is revoked meanwhile is revoked here, too.
+func (g *Gateway) part(ctx context.Context, stop func()) {
+	defer stop()
+	if g.cfg.DrainDelay <= 0 {
+		return
+	}
+	g.draining.Store(true)
+	g.listeners.Part()
+	t := time.NewTimer(g.cfg.DrainDelay)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
+
 // apply makes an update what is served: build, swap, then let go of the old.
 // The first of them must have a port to be served on, if it names any.
 func (g *Gateway) apply(ctx context.Context, u source.Update) error {
@@ -113,7 +142,7 @@ func (g *Gateway) apply(ctx context.Context, u source.Update) error {
 	result := g.cfg.Pipeline.Apply(u)
 	a := &Applied{Result: result, First: old == nil, Changed: old == nil || old.Compiled != result.Compiled}
 	var unbound []Unbound
-	if a.Changed {
+	if a.Changed && !g.cfg.Deaf {
 		unbound = g.listeners.Apply(ctx, result.Compiled.Snapshot)
 		result.bound(unbound, g.listeners.Reached())
 	}
@@ -137,6 +166,10 @@ func (g *Gateway) apply(ctx context.Context, u source.Update) error {
 // reportOf is everything that is known, sorted.
 func (g *Gateway) reportOf(r *Result) status.Report {
 	out := r.Report()
+	if g.cfg.Beside != nil {
+		out.Join(g.cfg.Beside(r.Set))
+		out.Sort()
+	}
 	if g.cfg.Problems != nil {
 		out.Add(g.cfg.Problems()...)
 		out.Sort()
@@ -224,6 +257,23 @@ func (g *Gateway) Report() status.Report {
 	out.Add(live...)
 	out.Sort()
 	return out
+}
+
+// Alerts returns the problems that a person must act on, those of credentials
+// that cannot be fetched now among them, and the objects that they are of; nil
+// before the first update.
+func (g *Gateway) Alerts() (*resource.Set, []status.Problem) {
+	a := g.now.Load()
+	if a == nil {
+		return nil, nil
+	}
+	var out []status.Problem
+	for _, p := range a.Report.Problems {
+		if p.Alert != "" {
+			out = append(out, p)
+		}
+	}
+	return a.Set, append(out, a.Compiled.CredentialProblems()...)
 }
 
 // IR returns the configuration that is served. It must not be changed.

@@ -31,6 +31,7 @@ type Pipeline struct {
 	merger     dialect.Merger
 	compiler   *compile.Compiler
 	only       string // serve this Gateway alone
+	behind     bool   // each Gateway has a Service of its own
 
 	last *Result
 }
@@ -80,6 +81,11 @@ func (p *Pipeline) merge(fragments []*dialect.Fragment, report *status.Report) *
 		if len(config.Listeners) == 0 {
 			report.Add(status.Errorf(ir.Origin{Kind: "--gateway", Name: p.only}, "no such Gateway has a listener; nothing is served").
 				Fix("%s", cmp.Or(dialect.Suggest(p.only, all), "name one of "+strings.Join(all, ", "))))
+		}
+		for _, l := range config.Listeners {
+			if p.behind {
+				l.Addresses = nil
+			}
 		}
 	}
 	return config

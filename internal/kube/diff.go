@@ -82,6 +82,9 @@ func differing(before, after *state, kinds map[resource.GroupKind]*kind) map[res
 		}
 	}
 	for _, name := range moved(before, after) {
+		if _, plain, ok := strings.Cut(name, " "); ok { // it begins with the kind where that is no Gateway
+			name = plain
+		}
 		namespace, rest, _ := strings.Cut(name, "/")
 		object, _, _ := strings.Cut(rest, "/")
 		for gk := range kinds {

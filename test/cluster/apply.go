@@ -91,7 +91,23 @@ func (o *Objects) Put(text string) []*unstructured.Unstructured {
 		o.t.Fatal(err)
 	}
 	for _, u := range list {
-		o.retry("put "+u.GetKind()+" "+u.GetName(), func(ctx context.Context) error { return o.put(ctx, u.DeepCopy()) })
+		o.PutObject(u)
+	}
+	return list
+}
+
+// PutObject is Put of one object.
+func (o *Objects) PutObject(u *unstructured.Unstructured) {
+	o.t.Helper()
+	o.retry("put "+u.GetKind()+" "+u.GetName(), func(ctx context.Context) error { return o.put(ctx, u.DeepCopy()) })
+}
+
+// Parsed is Parse of a text that is right.
+func (o *Objects) Parsed(text string) []*unstructured.Unstructured {
+	o.t.Helper()
+	list, err := Parse(text)
+	if err != nil {
+		o.t.Fatal(err)
 	}
 	return list
 }
@@ -152,7 +168,7 @@ func (o *Objects) resource(u *unstructured.Unstructured) dynamic.ResourceInterfa
 	gvk := u.GroupVersionKind()
 	plural := strings.ToLower(gvk.Kind) + "s"
 	switch {
-	case strings.HasSuffix(plural, "cys"):
+	case strings.HasSuffix(plural, "cys"), strings.HasSuffix(plural, "xys"), strings.HasSuffix(plural, "rys"):
 		plural = strings.TrimSuffix(plural, "ys") + "ies"
 	case strings.HasSuffix(plural, "ss"):
 		plural = strings.TrimSuffix(plural, "s") + "es"

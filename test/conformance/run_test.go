@@ -6,14 +6,16 @@
 //	     ▲                                              │
 //	     └── podrunner: the suite's pods ◄──────────────┘
 //
-// It takes minutes and needs root, for the pods' network namespaces, and is
-// skipped unless POSTERN_CONFORMANCE is set, as make conformance does.
+// It takes minutes, needs root as everything with pods does, and is skipped
+// unless POSTERN_CONFORMANCE is set, as make conformance does.
 package conformance
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -28,15 +30,8 @@ import (
 	"github.com/postern-gateway/postern/test/cluster"
 )
 
-const (
-	// addresses of the Gateways, and two that the suite asks for by name: one
-	// that can be had, and one outside.
-	addresses = "127.0.64.0/18"
-	usable    = "127.0.127.254"
-	unusable  = "203.0.113.1"
-	// patience is how long things that take seconds may take.
-	patience = 60 * time.Second
-)
+// patience is how long things that take seconds may take.
+const patience = 60 * time.Second
 
 // profiles of the suite that are run; what of them is supported the suite
 // reads in the status of the GatewayClass.
@@ -49,6 +44,10 @@ metadata: {name: gateway-conformance}
 spec: {controllerName: postern.dev/gateway-controller}
 `
 
+// experimental are features that we serve, and whose fields only the
+// definitions of the experimental channel have.
+var experimental = []string{"HTTPRouteRetry", "HTTPRouteRetryBackendTimeout", "HTTPRouteRetryConnectionError"}
+
 // TestConformance runs the whole suite, and puts its report where it is kept:
 // in docs/conformance, or with arguments for the suite, which make it another,
 // in the folder of the logs.
@@ -56,33 +55,35 @@ func TestConformance(t *testing.T) {
 	if os.Getenv("POSTERN_CONFORMANCE") == "" {
 		t.Skip("it takes minutes: make conformance runs it")
 	}
-	if os.Geteuid() != 0 {
-		t.Skip("conformance needs root, for the pods' network namespaces")
+	if err := cluster.CanRunPods(); err != nil {
+		t.Skip(err)
 	}
-	root := repository(t)
+	root, channel := repository(t), cmp.Or(os.Getenv("POSTERN_CONFORMANCE_CHANNEL"), "standard")
 	more := strings.Fields(os.Getenv("POSTERN_CONFORMANCE_ARGS"))
 	programs := suite(t, root)
 	logs := logFolder(t)
-	c := cluster.ForTest(t, cluster.Options{ControllerManager: true})
+	c := cluster.ForTest(t, cluster.Options{ControllerManager: true, Pods: true, Images: []cluster.Image{
+		{Name: "registry.k8s.io/gateway-api/echo-basic", Program: filepath.Join(programs, "echo-basic")},
+		{Name: "registry.k8s.io/coredns/coredns"}, // for UDPRoutes, which are not served
+	}})
 	objects := c.Objects(t)
-	install(t, root, objects)
+	install(t, root, channel, objects)
 	objects.Put(class)
 
-	startPods(t, c, programs, logs)
 	postern := filepath.Join(logs, "postern")
 	command(t, root, "go", "build", "-o", postern, "./cmd/postern")
-	start(t, logs, "gateway", nil, postern, "run", "--kubeconfig", c.Kubeconfig, "--gateway-addresses", addresses,
+	network := loopback(t, c)
+	start(t, logs, "gateway", nil, postern, "run", "--kubeconfig", c.Kubeconfig,
+		"--gateway-addresses", network+"0.0/16", "--secret-namespaces", "*",
 		"--admin", "127.0.0.1:0", "--access-log", filepath.Join(logs, "access.log"))
 	awaitText(t, filepath.Join(logs, "gateway.log"), "postern: ready\n")
+	features := supported(objects)
+	if channel == "experimental" {
+		more = append([]string{"-supported-features", strings.Join(append(features, experimental...), ",")}, more...)
+	}
 
-	objects.Await(cluster.Reference{Version: "gateway.networking.k8s.io/v1", Kind: "GatewayClass", Name: "gateway-conformance"},
-		"its features", func(u *unstructured.Unstructured) bool {
-			list, _, _ := unstructured.NestedSlice(u.Object, "status", "supportedFeatures")
-			return len(list) > 0
-		})
-
-	report := filepath.Join(root, "docs", "conformance", "report.yaml")
-	if len(more) > 0 {
+	report := filepath.Join(root, "docs", "conformance", channel+".yaml")
+	if os.Getenv("POSTERN_CONFORMANCE_ARGS") != "" {
 		report = filepath.Join(logs, "report.yaml")
 	}
 	if err := os.MkdirAll(filepath.Dir(report), 0o755); err != nil {
@@ -93,14 +94,45 @@ func TestConformance(t *testing.T) {
 		"-conformance-profiles", profiles, "-report-output", report,
 		"-organization", "postern-gateway", "-project", "postern", "-url", "https://github.com/postern-gateway/postern",
 		"-version", version(t, postern), "-contact", "https://github.com/postern-gateway/postern/issues",
-		"-usable-address", usable, "-unusable-address", unusable,
+		// Addresses that the suite asks for by name: one that can be had, and one
+		// outside of the range.
+		"-usable-address", network + "255.254", "-unusable-address", "203.0.113.1",
 	}, more...)
 	s := start(t, logs, "suite", []string{"KUBECONFIG=" + c.Kubeconfig}, filepath.Join(programs, "conformance.test"), args...)
 	err := s.wait()
 	summarize(t, filepath.Join(logs, "suite.log"))
 	if err != nil {
-		t.Errorf("the suite: %v; its log, and the gateway's, are in %s", err, logs)
+		t.Errorf("the suite: %v; LOGS=FOLDER leaves its log and the gateway's in a folder", err)
 	}
+}
+
+// loopback returns the beginning of a network of loopback addresses that no
+// other cluster of this machine has: as the node's network, it ends in the
+// number of the cluster.
+func loopback(t *testing.T, c *cluster.Cluster) string {
+	t.Helper()
+	node, err := netip.ParseAddr(c.Node)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprintf("127.%d.", node.As4()[2])
+}
+
+// supported waits for the features of the class, and returns them.
+func supported(objects *cluster.Objects) []string {
+	var out []string
+	objects.Await(cluster.Reference{Version: "gateway.networking.k8s.io/v1", Kind: "GatewayClass", Name: "gateway-conformance"},
+		"its features", func(u *unstructured.Unstructured) bool {
+			out = nil
+			list, _, _ := unstructured.NestedSlice(u.Object, "status", "supportedFeatures")
+			for _, f := range list {
+				if m, ok := f.(map[string]any); ok {
+					out = append(out, fmt.Sprint(m["name"]))
+				}
+			}
+			return len(out) > 0
+		})
+	return out
 }
 
 // repository returns the folder of the project.
@@ -135,11 +167,11 @@ func logFolder(t *testing.T) string {
 	return dir
 }
 
-// install applies the definitions of the Gateway API's standard channel.
-func install(t *testing.T, root string, objects *cluster.Objects) {
+// install applies the definitions of a channel of the Gateway API.
+func install(t *testing.T, root, channel string, objects *cluster.Objects) {
 	t.Helper()
 	dir := strings.TrimSpace(command(t, root, "go", "list", "-m", "-f", "{{.Dir}}", "sigs.k8s.io/gateway-api"))
-	files, err := filepath.Glob(filepath.Join(dir, "config", "crd", "standard", "*.yaml"))
+	files, err := filepath.Glob(filepath.Join(dir, "config", "crd", channel, "*.yaml"))
 	if err != nil || len(files) == 0 {
 		t.Fatalf("the Gateway API's definitions: %d files, %v", len(files), err)
 	}
@@ -152,15 +184,6 @@ func install(t *testing.T, root string, objects *cluster.Objects) {
 		all = append(all, objects.Put(string(b))...)
 	}
 	objects.AwaitEstablished(all)
-}
-
-// startPods starts the stand-in for a kubelet.
-func startPods(t *testing.T, c *cluster.Cluster, programs, logs string) {
-	t.Helper()
-	state := t.TempDir()
-	start(t, logs, "podrunner", nil, filepath.Join(programs, "podrunner"), "--kubeconfig", c.Kubeconfig, "--state", state,
-		"--bridge", fmt.Sprintf("pc%d", os.Getpid()%1e6), "--pod-cidr", "10.214.0.0/16",
-		"--images", "registry.k8s.io/gateway-api/echo-basic="+filepath.Join(programs, "echo-basic"))
 }
 
 // process is a program that was started.

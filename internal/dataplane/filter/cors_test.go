@@ -69,6 +69,32 @@ func TestPreflightOfOthersPasses(t *testing.T) {
 	}
 }
 
+func TestPreflightOfOthersIsAnswered(t *testing.T) {
+	stage := must(t)(NewCORS(&ir.CORS{AllowOrigins: []string{"https://app.test"}, AllowMethods: []string{"GET"}, AnswerOthers: true}))
+	g := serve(t, ir.PathMatch{}, stage)
+	for _, tc := range []struct {
+		name, method string
+		request      []string
+		from         string
+	}{
+		{"other origin", "OPTIONS /", []string{"Origin: https://evil.test", "Access-Control-Request-Method: GET"}, ""},
+		{"two origins", "OPTIONS /", []string{"Origin: https://app.test", "Origin: https://evil.test", "Access-Control-Request-Method: GET"}, ""},
+		{"no origin", "OPTIONS /", []string{"Access-Control-Request-Method: GET"}, "upstream"},
+		{"no preflight", "OPTIONS /", []string{"Origin: https://evil.test"}, "upstream"},
+		{"a request", "GET /", []string{"Origin: https://evil.test", "Access-Control-Request-Method: GET"}, "upstream"},
+	} {
+		res := g.do(t, tc.method, tc.request...)
+		if res.StatusCode != 200 || res.Header.Get("X-From") != tc.from || !strings.HasPrefix(res.Header.Get("Vary"), "Origin") {
+			t.Errorf("%s: %d %v", tc.name, res.StatusCode, res.Header)
+		}
+		for name := range res.Header {
+			if strings.HasPrefix(name, "Access-Control-") {
+				t.Errorf("%s: %s is told", tc.name, name)
+			}
+		}
+	}
+}
+
 func TestAnswersAreMarked(t *testing.T) {
 	stage := must(t)(NewCORS(&ir.CORS{AllowOrigins: []string{"https://app.test"}, ExposeHeaders: []string{"X-A", "x-b"}}))
 	refuse := asking(answering{err: &authn.Failure{Status: 401, Text: "Jwt is missing", Missing: true}})

@@ -9,26 +9,38 @@ import "slices"
 // API server drops the field.
 func features() []string {
 	list := []string{
-		"Gateway", "HTTPRoute", "GRPCRoute", "ReferenceGrant", // core
-		"BackendTLSPolicy", "BackendTLSPolicySANValidation", // backendtls
-		"GatewayAddressEmpty", "GatewayStaticAddresses", // gateway.go, and who hands out addresses
-		"GatewayHTTPListenerIsolation", "GatewayHTTPSListenerDetectMisdirectedRequests", // dataplane
-		"GatewayPort8080",                                                                                          // parent
-		"GatewayInfrastructure",                                                                                    // infrastructure
-		"GRPCRouteNamedRouteRule",                                                                                  // grpcroute.go
-		"HTTPRouteBackendProtocolH2C",                                                                              // service
-		"HTTPRouteBackendProtocolWebSocket",                                                                        // service
-		"GatewayFrontendClientCertificateValidation", "GatewayFrontendClientCertificateValidationInsecureFallback", // tls.go
-		"HTTPRouteDestinationPortMatching", "HTTPRouteParentRefPort", // parent
-		"HTTPRouteBackendRequestHeaderModification",                                                     // backend.go
-		"HTTPRouteRequestMirror", "HTTPRouteRequestMultipleMirrors", "HTTPRouteRequestPercentageMirror", // backend.go
-		"HTTPRouteResponseHeaderModification", "HTTPRouteCORS", // filter.go
-		"HTTPRouteQueryParamMatching", "HTTPRouteMethodMatching", // match.go
-		"HTTPRouteHostRewrite", "HTTPRoutePathRewrite", // rewrite.go
-		"HTTPRoutePathRedirect", "HTTPRoutePortRedirect", "HTTPRouteSchemeRedirect", // rewrite.go
-		"HTTPRoute303RedirectStatusCode", "HTTPRoute307RedirectStatusCode", "HTTPRoute308RedirectStatusCode", // rewrite.go
-		"HTTPRouteRequestTimeout", "HTTPRouteBackendTimeout", // rewrite.go
-		"HTTPRouteNamedRouteRule", // rule.go
+		// core
+		"Gateway", "HTTPRoute", "GRPCRoute", "ReferenceGrant",
+		// backendtls
+		"BackendTLSPolicy", "BackendTLSPolicySANValidation",
+		// gateway.go, and who hands out addresses
+		"GatewayAddressEmpty", "GatewayStaticAddresses", "GatewayPort8080",
+		// infrastructure
+		"GatewayInfrastructure",
+		// dataplane
+		"GatewayHTTPListenerIsolation", "GatewayHTTPSListenerDetectMisdirectedRequests",
+		// tls.go
+		"GatewayFrontendClientCertificateValidation", "GatewayFrontendClientCertificateValidationInsecureFallback",
+		// clientcert.go
+		"GatewayBackendClientCertificate",
+		// parent
+		"ListenerSet", "HTTPRouteDestinationPortMatching", "HTTPRouteParentRefPort",
+		// service
+		"HTTPRouteBackendProtocolH2C", "HTTPRouteBackendProtocolWebSocket",
+		// rule.go, grpcroute.go
+		"HTTPRouteNamedRouteRule", "GRPCRouteNamedRouteRule",
+		// match.go
+		"HTTPRouteQueryParamMatching", "HTTPRouteMethodMatching",
+		// filter.go
+		"HTTPRouteResponseHeaderModification", "HTTPRouteCORS",
+		// backend.go
+		"HTTPRouteBackendRequestHeaderModification",
+		"HTTPRouteRequestMirror", "HTTPRouteRequestMultipleMirrors", "HTTPRouteRequestPercentageMirror",
+		// rewrite.go
+		"HTTPRouteHostRewrite", "HTTPRoutePathRewrite",
+		"HTTPRoutePathRedirect", "HTTPRoutePortRedirect", "HTTPRouteSchemeRedirect",
+		"HTTPRoute303RedirectStatusCode", "HTTPRoute307RedirectStatusCode", "HTTPRoute308RedirectStatusCode",
+		"HTTPRouteRequestTimeout", "HTTPRouteBackendTimeout",
 	}
 	slices.Sort(list)
 	return list

@@ -8,6 +8,7 @@ import (
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/postern-gateway/postern/internal/dialect"
+	"github.com/postern-gateway/postern/internal/dialect/infrastructure"
 	"github.com/postern-gateway/postern/internal/dialect/parent"
 	"github.com/postern-gateway/postern/internal/ir"
 	"github.com/postern-gateway/postern/internal/resource"
@@ -20,10 +21,16 @@ type gateway struct {
 	obj    *resource.Object
 	spec   *gatewayv1.GatewaySpec
 	report status.Report
+	// shown is the client certificate for backends; noCertificate says why there
+	// is none to show, where one is asked for.
+	shown         *dialect.ClientCertificate
+	noCertificate *parent.Fault
 }
 
 func newGateway(v *resource.View, obj *resource.Object) *gateway {
-	return &gateway{v: v, obj: obj, spec: &obj.Spec.(*parent.Gateway).Spec}
+	g := &gateway{v: v, obj: obj, spec: &obj.Spec.(*parent.Gateway).Spec}
+	g.readClientCertificate()
+	return g
 }
 
 func translateGateway(v *resource.View, obj *resource.Object) (*dialect.Fragment, status.Report) {
@@ -35,6 +42,7 @@ func translateGateway(v *resource.View, obj *resource.Object) (*dialect.Fragment
 	f.Referable = []dialect.Target{dialect.TargetOf(obj.Key)}
 	g.unsupported()
 	addresses, anywhere, fault := g.addresses()
+	g.tellClientCertificate()
 	all := parent.Listeners(v, obj)
 	served := 0
 	for _, l := range all {
@@ -51,7 +59,21 @@ func translateGateway(v *resource.View, obj *resource.Object) (*dialect.Fragment
 		f.Listeners = append(f.Listeners, listener)
 	}
 	g.tell(fault, served, len(all))
+	g.parameters()
 	return f, g.report
+}
+
+// parameters tells what is wrong with the parameters of what the Gateway runs
+// on. That closes nothing: it goes on as it runs. Out of files nothing is made
+// for a Gateway, and the parameters may be another product's.
+func (g *gateway) parameters() {
+	if g.obj.File != "" {
+		return
+	}
+	if _, f := infrastructure.Of(g.v, g.obj); f != nil {
+		g.report.Add(f.Problem(g.obj))
+		g.report.Outcome(status.Outcome{Object: g.obj.Status(), Condition: f.Condition, Reason: f.Reason, Message: f.What})
+	}
 }
 
 // closes reports whether a listener with the fault cannot be served.
@@ -75,9 +97,10 @@ func (g *gateway) listener(l *parent.Listener, t *ir.ServerTLS, addresses []stri
 			TLS:       t,
 			Origin:    l.Object.Origin(l.Field),
 		},
-		Targets: []dialect.Target{section(l), dialect.TargetOf(l.Object.Key)},
-		Owner:   l.Object.Key,
-		Age:     l.Object.Created,
+		Targets:           []dialect.Target{section(l), dialect.TargetOf(l.Object.Key)},
+		ClientCertificate: g.shown,
+		Owner:             l.Object.Key,
+		Age:               l.Object.Created,
 	}
 	if out.Closed = faulty(l.Object); l.Object == g.obj {
 		return out
@@ -131,10 +154,6 @@ func (g *gateway) unsupported() {
 	if g.spec.DefaultScope != "" && g.spec.DefaultScope != gatewayv1.GatewayDefaultScopeNone {
 		g.report.Add(status.Errorf(g.obj.Origin("spec.defaultScope"), "default Gateways are not supported; routes without a parent are not served").
 			Fix("give the routes parentRefs"))
-	}
-	if g.spec.TLS != nil && g.spec.TLS.Backend != nil && g.spec.TLS.Backend.ClientCertificateRef != nil {
-		g.report.Add(status.Errorf(g.obj.Origin("spec.tls.backend"), "a client certificate for backends is not supported; they are shown none").
-			Fix("remove it"))
 	}
 }
 
