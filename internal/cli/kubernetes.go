@@ -102,6 +102,16 @@ func everyAddress() string {
 	return "::"
 }
 
+// understanding returns the flags by which another process understands the
+// resources of a cluster as this one does; which namespaces, apart.
+func (o *runOptions) understanding() []string {
+	out := []string{"--dialects=" + strings.Join(o.dialects, ","), "--exposed=" + o.exposed}
+	if o.cluster.foreign {
+		out = append(out, "--cross-namespace-credentials")
+	}
+	return out
+}
+
 // openCluster returns the resources of a cluster, of which nothing is read yet.
 func (o *runOptions) openCluster(log *slog.Logger, env func(string) (string, bool)) (*read, error) {
 	if err := o.check(); err != nil {
@@ -130,7 +140,7 @@ func (o *runOptions) openCluster(log *slog.Logger, env func(string) (string, boo
 	}
 	switch {
 	case o.deploys != nil:
-		err = o.deploys.begin(r.duties, c, "--dialects="+strings.Join(o.dialects, ","), "--exposed="+o.exposed)
+		err = o.deploys.begin(r.duties, c, o.understanding()...)
 	case o.addresses != "":
 		err = r.duties.keepAccounts()
 	}

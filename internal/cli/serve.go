@@ -302,7 +302,7 @@ func (s *serving) listen(adminAddr, healthAddr string) error {
 // serve runs the gateway until ctx ends.
 func (s *serving) serve(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
-	wait := s.duties.begin(ctx)
+	wait := s.duties.begin(ctx, s.gateway)
 	defer wait()
 	defer stop()
 	if err := s.gateway.Run(ctx); err != nil {
