@@ -11,6 +11,7 @@ import (
 
 	"github.com/postern-gateway/postern/internal/dataplane"
 	"github.com/postern-gateway/postern/internal/ir"
+	"github.com/postern-gateway/postern/internal/resource"
 	"github.com/postern-gateway/postern/internal/secret"
 	"github.com/postern-gateway/postern/internal/source"
 	"github.com/postern-gateway/postern/internal/status"
@@ -40,8 +41,8 @@ type Config struct {
 	Reloaded func(*Applied)
 	// Problems are those of what is no resource; nil: there are none.
 	Problems func() []status.Problem
-	// Beside is what else is known of the resources; nil: nothing.
-	Beside func() status.Report
+	// Beside is what else is known of resources; nil: nothing.
+	Beside func(*resource.Set) status.Report
 	Clock  func() time.Time
 	Log    *slog.Logger
 }
@@ -166,7 +167,7 @@ func (g *Gateway) apply(ctx context.Context, u source.Update) error {
 func (g *Gateway) reportOf(r *Result) status.Report {
 	out := r.Report()
 	if g.cfg.Beside != nil {
-		out.Join(g.cfg.Beside())
+		out.Join(g.cfg.Beside(r.Set))
 		out.Sort()
 	}
 	if g.cfg.Problems != nil {
@@ -256,6 +257,23 @@ func (g *Gateway) Report() status.Report {
 	out.Add(live...)
 	out.Sort()
 	return out
+}
+
+// Alerts returns the problems that a person must act on, those of credentials
+// that cannot be fetched now among them, and the objects that they are of; nil
+// before the first update.
+func (g *Gateway) Alerts() (*resource.Set, []status.Problem) {
+	a := g.now.Load()
+	if a == nil {
+		return nil, nil
+	}
+	var out []status.Problem
+	for _, p := range a.Report.Problems {
+		if p.Alert != "" {
+			out = append(out, p)
+		}
+	}
+	return a.Set, append(out, a.Compiled.CredentialProblems()...)
 }
 
 // IR returns the configuration that is served. It must not be changed.
