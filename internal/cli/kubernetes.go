@@ -128,9 +128,19 @@ func (o *runOptions) openCluster(log *slog.Logger, env func(string) (string, boo
 	}
 	switch {
 	case o.deploys != nil:
-		err = o.deploys.begin(r.duties, c, "--dialects="+strings.Join(o.dialects, ","), "--exposed="+o.exposed)
+		err = o.deploys.begin(r.duties, c, o.understood()...)
 	case o.addresses != "":
 		err = r.duties.keepAccounts()
 	}
 	return r, err
+}
+
+// understood are the flags by which another process understands the resources
+// of a cluster as this one does, the namespaces apart.
+func (o *runOptions) understood() []string {
+	out := []string{"--dialects=" + strings.Join(o.dialects, ","), "--exposed=" + o.exposed}
+	if o.cluster.foreign {
+		out = append(out, "--cross-namespace-credentials")
+	}
+	return out
 }

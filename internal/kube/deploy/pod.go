@@ -131,8 +131,8 @@ func (p *plan) args(cfg *Config, health, admin int, drain time.Duration) []strin
 	if n := namespacesOf(cfg.Namespaces); n[0] != "" {
 		out = append(out, "--namespaces="+strings.Join(n, ","))
 	}
-	if n := namespacesOf(cfg.SecretNamespaces); n[0] != "" {
-		out = append(out, "--secret-namespaces="+strings.Join(n, ","))
+	if len(cfg.SecretNamespaces) > 0 {
+		out = append(out, "--secret-namespaces="+strings.Join(cfg.SecretNamespaces, ","))
 	}
 	return append(out, cfg.Args...)
 }
