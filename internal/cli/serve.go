@@ -41,6 +41,7 @@ type serving struct {
 	own     *own                 // nil: no workload certificate
 	cluster builtin.Cluster      // nil: the resources are in files
 	duties  *duties              // nil: none
+	judge   *gateway.Judge       // nil: there is no webhook
 	closers []io.Closer
 	servers []*http.Server
 	shown   map[string]bool // problems printed before
@@ -117,6 +118,10 @@ func (o *runOptions) assemble(ctx context.Context, std Streams) (*serving, error
 		return nil, err
 	}
 	s.observe(tokens)
+	if err := o.openWebhook(s); err != nil {
+		s.close()
+		return nil, err
+	}
 	return s, s.listen(o.admin, o.health)
 }
 
@@ -297,7 +302,7 @@ func (s *serving) listen(adminAddr, healthAddr string) error {
 // serve runs the gateway until ctx ends.
 func (s *serving) serve(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
-	wait := s.duties.begin(ctx)
+	wait := s.duties.begin(ctx, s.gateway)
 	defer wait()
 	defer stop()
 	if err := s.gateway.Run(ctx); err != nil {
@@ -327,6 +332,7 @@ func (s *serving) close() {
 // the problems that are new.
 func (s *serving) reloaded(a *gateway.Applied) {
 	s.duties.offer(a)
+	s.offerJudge(a.Set)
 	errs := a.Report.Errors()
 	s.metrics.Loaded(telemetry.Load{
 		OK: true, At: time.Now(), Took: a.Took, Errors: errs, Warnings: a.Report.Warnings(),

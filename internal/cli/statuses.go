@@ -66,8 +66,10 @@ func (o *statusOptions) home(env func(string) (string, bool)) string {
 // if one is elected.
 type duties struct {
 	statuses builtin.Statuses
-	deployer builtin.Deployer // nil: nothing is made for Gateways
-	accounts builtin.Statuses // nil: none are kept
+	events   builtin.Events
+	alerts   func() (*resource.Set, []status.Problem) // set before begin
+	deployer builtin.Deployer                         // nil: nothing is made for Gateways
+	accounts builtin.Statuses                         // nil: none are kept
 	cluster  builtin.KubernetesConfig
 	elect    bool
 	home     string
@@ -80,7 +82,10 @@ func (o *statusOptions) newDuties(c builtin.KubernetesConfig, env func(string) (
 	}
 	d := &duties{cluster: c, elect: o.elect, home: o.home(env)}
 	var err error
-	d.statuses, err = builtin.NewStatuses(c, d.home)
+	if d.statuses, err = builtin.NewStatuses(c, d.home); err != nil {
+		return nil, err
+	}
+	d.events, err = builtin.NewEvents(c, func() (*resource.Set, []status.Problem) { return d.alerts() })
 	return d, err
 }
 
@@ -113,6 +118,7 @@ func (d *duties) keepAccounts() error {
 func (d *duties) run(ctx context.Context) {
 	var work sync.WaitGroup
 	work.Go(func() { d.statuses.Run(ctx) })
+	work.Go(func() { d.events.Run(ctx) })
 	if d.accounts != nil {
 		work.Go(func() { d.accounts.Run(ctx) })
 	}
@@ -122,10 +128,12 @@ func (d *duties) run(ctx context.Context) {
 	work.Wait()
 }
 
-// begin does the duties until ctx ends. wait returns when they have ended.
-func (d *duties) begin(ctx context.Context) (wait func()) {
+// begin does the duties until ctx ends, with what g finds. wait returns when
+// they have ended.
+func (d *duties) begin(ctx context.Context, g *gateway.Gateway) (wait func()) {
 	var work sync.WaitGroup
 	if d != nil {
+		d.alerts = g.Alerts
 		work.Go(func() {
 			if !d.elect {
 				d.run(ctx)

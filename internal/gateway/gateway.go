@@ -259,6 +259,23 @@ func (g *Gateway) Report() status.Report {
 	return out
 }
 
+// Alerts returns the problems that a person must act on, those of credentials
+// that cannot be fetched now among them, and the objects that they are of; nil
+// before the first update.
+func (g *Gateway) Alerts() (*resource.Set, []status.Problem) {
+	a := g.now.Load()
+	if a == nil {
+		return nil, nil
+	}
+	var out []status.Problem
+	for _, p := range a.Report.Problems {
+		if p.Alert != "" {
+			out = append(out, p)
+		}
+	}
+	return a.Set, append(out, a.Compiled.CredentialProblems()...)
+}
+
 // IR returns the configuration that is served. It must not be changed.
 func (g *Gateway) IR() *ir.Config {
 	if a := g.now.Load(); a != nil {

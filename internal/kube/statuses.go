@@ -21,9 +21,10 @@ import (
 
 // How statuses are written.
 const (
-	// settle is how long a report waits for the next: a storm of changes is
-	// compared a few times a second, and what a change says is there within one.
-	settle = 200 * time.Millisecond
+	// settle is how long a report waits for the next, at least and at most: in
+	// between, so long that comparing takes a twentieth of one processor. What a
+	// change comes to is there within about a second.
+	settle, settleMost = 200 * time.Millisecond, 800 * time.Millisecond
 	// many objects of one kind are read as a list.
 	many = 200
 	// writers work on single objects, and as many on lists.
@@ -46,6 +47,8 @@ type Statuses struct {
 	mu      sync.Mutex
 	muted   map[resource.GroupKind]string // kinds that cannot be written, and why
 
+	seen          atomic.Pointer[state] // what was queued
+	busy          atomic.Int64          // workers at work
 	written, read atomic.Uint64
 }
 
@@ -101,9 +104,9 @@ func (s *Statuses) Run(ctx context.Context) {
 	s.lists = workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[resource.GroupKind](time.Second, 5*time.Minute))
 	var work sync.WaitGroup
 	for range writers {
-		work.Go(func() { each(ctx, s.objects, s.write) })
+		work.Go(func() { each(ctx, s.objects, &s.busy, s.write) })
 	}
-	work.Go(func() { each(ctx, s.lists, s.compare) })
+	work.Go(func() { each(ctx, s.lists, &s.busy, s.compare) })
 	s.follow(ctx)
 	s.objects.ShutDown()
 	s.lists.ShutDown()
@@ -111,18 +114,20 @@ func (s *Statuses) Run(ctx context.Context) {
 }
 
 // each does what is queued; what fails comes again, later each time.
-func each[K comparable](ctx context.Context, q workqueue.TypedRateLimitingInterface[K], do func(context.Context, K) error) {
+func each[K comparable](ctx context.Context, q workqueue.TypedRateLimitingInterface[K], busy *atomic.Int64, do func(context.Context, K) error) {
 	for {
 		k, end := q.Get()
 		if end {
 			return
 		}
+		busy.Add(1)
 		if err := do(ctx, k); err == nil || ctx.Err() != nil {
 			q.Forget(k)
 		} else {
 			q.AddRateLimited(k)
 		}
 		q.Done(k)
+		busy.Add(-1)
 	}
 }
 
@@ -133,7 +138,7 @@ func (s *Statuses) follow(ctx context.Context) {
 	defer resync.Stop()
 	var seen *state
 	for {
-		now := s.latest.Load()
+		now, began := s.latest.Load(), time.Now()
 		switch {
 		case now == nil || now == seen:
 		case seen == nil:
@@ -142,13 +147,15 @@ func (s *Statuses) follow(ctx context.Context) {
 			s.queue(differing(seen, now, s.kinds))
 		}
 		seen = now
+		s.seen.Store(now)
+		wait := min(max(20*time.Since(began), settle), settleMost)
 		select {
 		case <-ctx.Done():
 			return
 		case <-resync.C:
 			seen = nil
 		case <-s.news:
-			if !pause(ctx, settle) {
+			if !pause(ctx, wait) {
 				return
 			}
 		}

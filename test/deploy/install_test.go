@@ -57,7 +57,7 @@ func TestChart(t *testing.T) {
 
 	install := append([]string{"install", "postern", chart, "--namespace", "postern-system", "--create-namespace",
 		"--set", "secretNamespaces={postern-system,istio-system}"}, full...)
-	h.run(append(install, "--set", "serviceMonitor.enabled=false")...)
+	h.run(append(install, "--set", "serviceMonitor.enabled=false,webhook.enabled=false")...)
 	t.Run("an existing definition is left alone", func(t *testing.T) { keepsForeign(t, admin) })
 	t.Run("every definition is established", func(t *testing.T) { established(t, admin) })
 	t.Run("the class is there", func(t *testing.T) {
