@@ -148,6 +148,18 @@ func (s *Set) All(gk GroupKind) []*Object {
 	return out
 }
 
+// Keys returns the key of every object of a kind, sorted.
+func (s *Set) Keys(gk GroupKind) []Key {
+	var out []Key
+	for _, ns := range slices.Sorted(maps.Keys(s.byKind[gk])) {
+		out = slices.Grow(out, len(s.byKind[gk][ns]))
+		for _, o := range s.byKind[gk][ns] {
+			out = append(out, o.Key)
+		}
+	}
+	return out
+}
+
 // In returns every object of a kind in one namespace, sorted by name. The
 // slice must not be changed.
 func (s *Set) In(gk GroupKind, namespace string) []*Object { return s.byKind[gk][namespace] }
