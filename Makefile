@@ -4,18 +4,18 @@ GO      ?= go
 FUZZ    ?= 10000x
 PROCS   := $(shell nproc)
 
-.PHONY: all build test lint cluster unit compiler fuzz readme curl bench soak clean
+.PHONY: all build test lint cluster helm unit compiler fuzz readme curl bench soak clean deploy
 
 all: build
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/postern ./cmd/postern
 
-test: lint cluster unit fuzz readme
+test: lint cluster helm unit fuzz readme
 
 # Formatting, vet, and the linter that go.mod pins.
 lint:
-	@test -z "$$(gofmt -l cmd internal examples test)" || { gofmt -d cmd internal examples test; exit 1; }
+	@test -z "$$(gofmt -l cmd deploy internal examples test)" || { gofmt -d cmd deploy internal examples test; exit 1; }
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
 
@@ -23,6 +23,17 @@ lint:
 # out of the user's cache folder. Without it those tests are skipped and say so.
 cluster:
 	@GO="$(GO)" sh test/cluster/build.sh >/dev/null
+
+# What renders and installs the chart in tests, kept in the same way.
+helm:
+	@GO="$(GO)" sh deploy/tools/build.sh helm >/dev/null
+
+# What in deploy/ is made from something else: the definitions of kinds and the
+# lists of the chart's roles from the dialects, the plain manifests from the chart.
+deploy: helm
+	$(GO) run ./deploy/crds/generate -gateway-api "$$($(GO) list -m -f '{{.Dir}}' sigs.k8s.io/gateway-api)"
+	sh deploy/render.sh > deploy/postern.yaml.new
+	mv deploy/postern.yaml.new deploy/postern.yaml
 
 # Every test, with the race detector (which needs a C compiler).
 unit: compiler curl

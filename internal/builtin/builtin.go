@@ -10,14 +10,13 @@ import (
 	"slices"
 	"strings"
 
-	"k8s.io/client-go/rest"
-
 	"github.com/postern-gateway/postern/internal/dialect"
 	"github.com/postern-gateway/postern/internal/dialect/envoyai"
 	"github.com/postern-gateway/postern/internal/dialect/gatewayapi"
 	"github.com/postern-gateway/postern/internal/dialect/gloo"
 	"github.com/postern-gateway/postern/internal/dialect/gloomesh"
 	"github.com/postern-gateway/postern/internal/dialect/istio"
+	"github.com/postern-gateway/postern/internal/dialect/parent"
 	"github.com/postern-gateway/postern/internal/resource"
 	"github.com/postern-gateway/postern/internal/secret"
 	"github.com/postern-gateway/postern/internal/source"
@@ -90,7 +89,7 @@ func Select(names []string, o Options) ([]dialect.Dialect, error) {
 
 // Kinds returns the kinds that the dialects read, the core kinds included.
 func Kinds(dialects []dialect.Dialect) []resource.Kind {
-	kinds := resource.CoreKinds()
+	kinds := append(resource.CoreKinds(), parent.Grants())
 	for _, d := range dialects {
 		for _, k := range d.Kinds {
 			if !slices.ContainsFunc(kinds, func(o resource.Kind) bool { return o.GroupKind == k.GroupKind }) {
@@ -165,9 +164,12 @@ type KubernetesConfig struct {
 	InCluster  bool
 	// Exec lets the kubeconfig start a program.
 	Exec bool
-	// Namespaces to watch, and those whose Secrets are read; none, or "*",
-	// means all of them, for Secrets those of Namespaces.
+	// Namespaces to watch; none, or "*", means all of them. SecretNamespaces are
+	// those whose Secrets are read; none means no Secrets.
 	Namespaces, SecretNamespaces []string
+	// ForeignSecrets lets resources use the Secrets of other namespaces without
+	// a ReferenceGrant.
+	ForeignSecrets bool
 
 	Dialects  []dialect.Dialect
 	Store     *secret.Store
@@ -175,15 +177,21 @@ type KubernetesConfig struct {
 	NoSecrets bool // as FileConfig's
 }
 
+// AllNamespaces as a namespace means every one.
+const AllNamespaces = kube.AllNamespaces
+
+// HomeNamespace returns the namespace that is one's own in a cluster: that of
+// the pod that we run in, or the kubeconfig's.
+func HomeNamespace(kubeconfig string, inCluster bool) (string, error) {
+	if inCluster {
+		return kube.PodNamespace()
+	}
+	return kube.FileNamespace(kubeconfig)
+}
+
 // Kubernetes returns the source of resources in a Kubernetes API server.
 func Kubernetes(c KubernetesConfig) (Cluster, error) {
-	var client *rest.Config
-	var err error
-	if c.InCluster {
-		client, err = kube.InCluster()
-	} else {
-		client, err = kube.FromFile(c.Kubeconfig, c.Exec)
-	}
+	client, err := c.client()
 	if err != nil {
 		return nil, err
 	}
@@ -191,6 +199,6 @@ func Kubernetes(c KubernetesConfig) (Cluster, error) {
 	return kube.New(kube.Config{
 		Client: client, Kinds: kinds, Store: c.Store, Log: c.Log,
 		Decoder:    resource.NewDecoder(kinds, resource.Options{EnvMode: resource.EnvRefuse}),
-		Namespaces: c.Namespaces, SecretNamespaces: c.SecretNamespaces,
+		Namespaces: c.Namespaces, SecretNamespaces: c.SecretNamespaces, ForeignSecrets: c.ForeignSecrets,
 	})
 }

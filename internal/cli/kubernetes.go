@@ -4,6 +4,8 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"slices"
+	"strings"
 
 	"github.com/spf13/pflag"
 
@@ -18,6 +20,7 @@ type kubernetesOptions struct {
 	exec             bool
 	namespaces       []string
 	secretNamespaces []string
+	foreign          bool
 }
 
 func (o *kubernetesOptions) flags(f *pflag.FlagSet) {
@@ -25,7 +28,31 @@ func (o *kubernetesOptions) flags(f *pflag.FlagSet) {
 	f.BoolVar(&o.inCluster, "in-cluster", false, "read the resources of the cluster that this pod is in, in place of -f")
 	f.BoolVar(&o.exec, "kubeconfig-exec", false, "let a kubeconfig start the program that its user names")
 	f.StringSliceVar(&o.namespaces, "namespaces", nil, "`NAMESPACES` of the cluster to watch, separated by commas (default all)")
-	f.StringSliceVar(&o.secretNamespaces, "secret-namespaces", nil, "`NAMESPACES` of the cluster whose Secrets are read; '*' is all (default those of --namespaces)")
+	f.StringSliceVar(&o.secretNamespaces, "secret-namespaces", nil, "`NAMESPACES` of the cluster whose Secrets are read; '*' is all (default those of --namespaces or the kubeconfig's own, with --in-cluster the pod's; and with --gateway the Gateway's)")
+	f.BoolVar(&o.foreign, "cross-namespace-credentials", false, "let resources of the cluster use Secrets of other namespaces without a ReferenceGrant")
+}
+
+// secretScope returns the namespaces whose Secrets are read: by default those
+// of the one who runs us, since all of them would be a cluster's every secret.
+func (o *kubernetesOptions) secretScope(gateway string) ([]string, error) {
+	if len(o.secretNamespaces) > 0 {
+		return o.secretNamespaces, nil
+	}
+	var out []string
+	if !o.inCluster {
+		out = slices.DeleteFunc(slices.Clone(o.namespaces), func(n string) bool { return n == builtin.AllNamespaces })
+	}
+	if len(out) == 0 {
+		own, err := builtin.HomeNamespace(o.kubeconfig, o.inCluster)
+		if err != nil {
+			return nil, err
+		}
+		out = []string{own}
+	}
+	if namespace, _, _ := strings.Cut(gateway, "/"); namespace != "" && !slices.Contains(out, namespace) {
+		out = append(out, namespace)
+	}
+	return out, nil
 }
 
 // given reports whether a cluster is the source.
@@ -38,8 +65,8 @@ func (o *kubernetesOptions) check(paths []string) error {
 		return usageError{errors.New("--kubeconfig and --in-cluster: name one of the two")}
 	case o.given() && len(paths) > 0:
 		return usageError{errors.New("-f and a cluster: resources come from one of the two")}
-	case !o.given() && (o.exec || len(o.namespaces)+len(o.secretNamespaces) > 0):
-		return usageError{errors.New("--namespaces, --secret-namespaces and --kubeconfig-exec need --kubeconfig or --in-cluster")}
+	case !o.given() && (o.exec || o.foreign || len(o.namespaces)+len(o.secretNamespaces) > 0):
+		return usageError{errors.New("--namespaces, --secret-namespaces, --cross-namespace-credentials and --kubeconfig-exec need --kubeconfig or --in-cluster")}
 	}
 	return nil
 }
@@ -74,7 +101,7 @@ func everyAddress() string {
 }
 
 // openCluster returns the resources of a cluster, of which nothing is read yet.
-func (o *runOptions) openCluster(log *slog.Logger) (*read, error) {
+func (o *runOptions) openCluster(log *slog.Logger, env func(string) (string, bool)) (*read, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
@@ -82,12 +109,20 @@ func (o *runOptions) openCluster(log *slog.Logger) (*read, error) {
 	if err != nil {
 		return nil, err
 	}
+	scope, err := o.cluster.secretScope(o.gateway)
+	if err != nil {
+		return nil, err
+	}
 	r := &read{store: secret.NewStore()}
-	r.cluster, err = builtin.Kubernetes(builtin.KubernetesConfig{
+	c := builtin.KubernetesConfig{
 		Kubeconfig: o.cluster.kubeconfig, InCluster: o.cluster.inCluster, Exec: o.cluster.exec,
-		Namespaces: o.cluster.namespaces, SecretNamespaces: o.cluster.secretNamespaces,
+		Namespaces: o.cluster.namespaces, SecretNamespaces: scope, ForeignSecrets: o.cluster.foreign,
 		Dialects: dialects, Store: r.store, Log: log, NoSecrets: o.mesh != nil,
-	})
+	}
+	if r.cluster, err = builtin.Kubernetes(c); err != nil {
+		return nil, err
+	}
 	r.source = r.cluster
+	r.duties, err = o.statuses.newDuties(c, env)
 	return r, err
 }

@@ -60,8 +60,10 @@ type read struct {
 	source source.Source
 	// cluster is the source if that is a cluster, of which nothing is read yet.
 	cluster builtin.Cluster
-	store   *secret.Store
-	update  source.Update
+	// duties are what is done in it beside serving; nil: none.
+	duties *duties
+	store  *secret.Store
+	update source.Update
 	// fatal is why run would refuse to start with them, or nil.
 	fatal error
 }

@@ -12,10 +12,12 @@ import (
 type runOptions struct {
 	resourceOptions
 	cluster    kubernetesOptions
+	statuses   statusOptions
 	identity   identityOptions
 	meshSide   meshOptions
 	bind       string
 	ports      []string
+	addresses  string
 	connectTo  []string
 	upstreamCA string
 	guard      bool
@@ -47,12 +49,17 @@ keeps run from starting. A port below 1024 that cannot be bound is shifted by
 In a cluster a Gateway is served if the controllerName of its GatewayClass is
 postern.dev/gateway-controller, of the families of resources the Gateway API
 alone is read unless --dialects names others, and --guard-destinations is on.
-What the API server held last is served while it is away.`,
+What the API server held last is served while it is away. What became of each
+object is written into its status, of several replicas by one, unless
+--read-only is given.`,
 		Example: `  postern run -f examples/gloo-gateway-jwt --port 8080=8081
   kubectl kustomize overlays/dev | postern run -f -
   postern run --kubeconfig ~/.kube/config --secret-namespaces ai`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := o.cluster.check(o.paths); err != nil {
+				return err
+			}
+			if err := o.statuses.check(cmd.Flags(), o.cluster.given()); err != nil {
 				return err
 			}
 			o.prepare(cmd.Flags())
@@ -66,8 +73,10 @@ What the API server held last is served while it is away.`,
 
 func (o *runOptions) serveFlags(f *pflag.FlagSet) {
 	o.cluster.flags(f)
+	o.statuses.flags(f)
 	f.StringVar(&o.bind, "bind", "127.0.0.1", "`ADDR` of every listener that names none; with --in-cluster all addresses unless given")
 	f.StringArrayVar(&o.ports, "port", nil, "`LISTENER=BIND`: bind a port elsewhere than asked for, such as 80=8080 or apps/edge:80=127.0.0.2:8080; repeatable")
+	f.StringVar(&o.addresses, "gateway-addresses", "", "`CIDR` out of which each Gateway gets an address of its own, which this machine must have")
 	f.StringArrayVar(&o.connectTo, "connect-to", nil, "`HOST:PORT=ADDR:PORT`: dial this address in place of that one, TLS name unchanged; repeatable")
 	f.BoolVar(&o.guard, "guard-destinations", false, "refuse to dial this machine, its link and metadata services, wherever resources lead; on in a cluster unless given as false")
 	f.StringArrayVar(&o.allow, "allow-destination", nil, "`CIDR` that may be dialled in spite of --guard-destinations; repeatable")

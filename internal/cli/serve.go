@@ -40,6 +40,7 @@ type serving struct {
 	lines   *telemetry.AccessLog // nil: none
 	own     *own                 // nil: no workload certificate
 	cluster builtin.Cluster      // nil: the resources are in files
+	duties  *duties              // nil: none
 	closers []io.Closer
 	servers []*http.Server
 	shown   map[string]bool // problems printed before
@@ -62,7 +63,7 @@ func (o *runOptions) assemble(ctx context.Context, std Streams) (*serving, error
 	if r.fatal != nil {
 		return nil, r.refuse(std.Err)
 	}
-	s := &serving{std: std, metrics: telemetry.NewMetrics(), kept: new(keep.Keep), log: log, cluster: r.cluster}
+	s := &serving{std: std, metrics: telemetry.NewMetrics(), kept: new(keep.Keep), log: log, cluster: r.cluster, duties: r.duties}
 	if text := exposedMesh(o.mesh); text != "" {
 		s.log.Warn(text)
 	}
@@ -94,6 +95,9 @@ func (o *runOptions) assemble(ctx context.Context, std Streams) (*serving, error
 	if err != nil {
 		return nil, err
 	}
+	if err := o.giveAddresses(pipeline); err != nil {
+		return nil, usageError{err}
+	}
 	if err := s.openAccessLog(o.accessLog); err != nil {
 		return nil, err
 	}
@@ -113,9 +117,26 @@ func (o *runOptions) assemble(ctx context.Context, std Streams) (*serving, error
 // open returns the resources: those of files are read once.
 func (o *runOptions) open(ctx context.Context, std Streams, log *slog.Logger) (*read, error) {
 	if o.cluster.given() {
-		return o.openCluster(log)
+		return o.openCluster(log, std.Env)
 	}
 	return o.load(ctx, std, false)
+}
+
+// giveAddresses makes each Gateway have an address of its own, if that was
+// asked for.
+func (o *runOptions) giveAddresses(p *gateway.Pipeline) error {
+	switch {
+	case o.addresses == "":
+		return nil
+	case o.mesh != nil:
+		return errors.New("--gateway-addresses and --mesh: the side of a workload has one address, that of --mesh")
+	}
+	addresses, err := gateway.ParseAddresses(o.addresses)
+	if err != nil {
+		return err
+	}
+	p.GiveAddresses(addresses)
+	return nil
 }
 
 // newGuard returns what refuses destinations, or nil.
@@ -253,6 +274,10 @@ func (s *serving) listen(adminAddr, healthAddr string) error {
 
 // serve runs the gateway until ctx ends.
 func (s *serving) serve(ctx context.Context) error {
+	ctx, stop := context.WithCancel(ctx)
+	wait := s.duties.begin(ctx)
+	defer wait()
+	defer stop()
 	if err := s.gateway.Run(ctx); err != nil {
 		return err
 	}
@@ -279,6 +304,7 @@ func (s *serving) close() {
 // reloaded tells of an update that is served: at the start the banner, later
 // the problems that are new.
 func (s *serving) reloaded(a *gateway.Applied) {
+	s.duties.offer(a)
 	errs := a.Report.Errors()
 	s.metrics.Loaded(telemetry.Load{
 		OK: true, At: time.Now(), Took: a.Took, Errors: errs, Warnings: a.Report.Warnings(),

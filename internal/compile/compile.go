@@ -82,8 +82,9 @@ type Compiled struct {
 	// Exposed counts the routes that carry a credential and ask nobody.
 	Exposed int
 	// Built counts the routes that were compiled anew.
-	Built  int
-	checks []check
+	Built        int
+	checks       []check
+	certificates []shown
 }
 
 // check asks again whether something made of secret bytes can be used.

@@ -71,6 +71,7 @@ func (r *run) listenerTLS(l *ir.Listener, to *dataplane.Listener) (handshake, er
 	if err != nil {
 		return nil, err
 	}
+	r.out.certificates = append(r.out.certificates, shown{l.Name, pairs})
 	clients, err := r.clientRules(to, l.TLS, base)
 	if err != nil {
 		return nil, err
@@ -136,6 +137,39 @@ func (r *run) keyPairs(t *ir.ServerTLS) ([]*secret.Derived[tls.Certificate], err
 		r.identityCheck(t.Identity, check{origin: cmp.Or(kp.Origin, t.Origin), err: errOf(pair)})
 	}
 	return pairs, nil
+}
+
+// shown are the certificates that a listener shows.
+type shown struct {
+	listener string
+	pairs    []*secret.Derived[tls.Certificate]
+}
+
+// CertificateFault is a listener with a certificate that cannot be used.
+type CertificateFault struct {
+	Listener, Reason string
+	// Partly says that it has others that can.
+	Partly bool
+}
+
+// CertificateFaults tells which listeners' certificates cannot be used now. The
+// answer changes with the bytes, not with the snapshot.
+func (c *Compiled) CertificateFaults() []CertificateFault {
+	var out []CertificateFault
+	for _, s := range c.certificates {
+		fault := CertificateFault{Listener: s.listener}
+		for _, p := range s.pairs {
+			if _, err := p.Get(); err != nil {
+				fault.Reason = err.Error()
+			} else {
+				fault.Partly = true
+			}
+		}
+		if fault.Reason != "" {
+			out = append(out, fault)
+		}
+	}
+	return out
 }
 
 // clientRules returns what sets the rules for client certificates, and gives

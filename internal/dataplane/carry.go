@@ -2,10 +2,18 @@ package dataplane
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"runtime/debug"
+	"strings"
+)
+
+// The reasons why a connection to a listener that carries is not carried.
+var (
+	ErrNoServerName = errors.New("the client asks for no server name, and TLS is not ended here")
+	ErrNotCarried   = errors.New("no route carries the server name")
 )
 
 // Carrier takes over connections whose TLS is not ended here.
@@ -14,8 +22,34 @@ type Carrier interface {
 	// are carried anywhere.
 	Takes(serverName string) bool
 	// Carry copies between c and an upstream until both have ended or ctx has,
-	// and fills in the record.
+	// and fills in the record. For a rehearsal it ends before anything is
+	// opened, and tells the Trace where it would have gone.
 	Carry(ctx context.Context, c *Connection)
+}
+
+// Carrying returns the listener that carries connections for a server name; nil
+// without an error means that their TLS is ended here. name is the server name
+// in canonical form.
+func (s *Socket) Carrying(serverName string) (l *Listener, name string, err error) {
+	name = CanonicalServerName(serverName)
+	l, ok := s.Hosts.Find(name)
+	switch {
+	case !ok || l.Carrier == nil:
+		return nil, name, nil
+	case serverName == "":
+		return l, name, ErrNoServerName
+	case !isServerName(serverName) || !l.Carrier.Takes(name):
+		return l, name, ErrNotCarried
+	}
+	return l, name, nil
+}
+
+// isServerName reports whether a name is made of letters, digits, hyphens,
+// underscores and dots, so that it means the same to everyone.
+func isServerName(name string) bool {
+	return len(name) <= 255 && !strings.ContainsFunc(name, func(r rune) bool {
+		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '_' || r == '.')
+	})
 }
 
 // Connection is a client's connection of which nothing was answered.
@@ -26,7 +60,12 @@ type Connection struct {
 	ServerName string
 	Listener   *Listener
 	Record     Record
+
+	trace *Trace
 }
+
+// Trace returns what a rehearsed connection is told by; nil: it is carried.
+func (c *Connection) Trace() *Trace { return c.trace }
 
 // Peer returns the other end of the connection, if it has one of TCP.
 func (c *Connection) Peer() netip.AddrPort { return addrPort(c.RemoteAddr()) }

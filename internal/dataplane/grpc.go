@@ -6,12 +6,18 @@ import (
 	"strings"
 )
 
+// IsGRPC reports whether a request's head says that it is gRPC: the media type
+// application/grpc, with a subtype's suffix or parameters or without.
+func IsGRPC(h http.Header) bool {
+	rest, ok := strings.CutPrefix(h.Get("Content-Type"), "application/grpc")
+	return ok && (rest == "" || rest[0] == '+' || rest[0] == ';')
+}
+
 // forGRPC returns an answer of the gateway's own in the form that a gRPC client
 // understands, as Envoy gives it: status 200 without a body, and the gRPC
 // status and message in the head.
 func (e *Exchange) forGRPC(a *Answer) *Answer {
-	kind := e.Header.Get("Content-Type")
-	if rest, ok := strings.CutPrefix(kind, "application/grpc"); !ok || rest != "" && rest[0] != '+' && rest[0] != ';' || a.Status < 400 {
+	if !IsGRPC(e.Header) || a.Status < 400 {
 		return a
 	}
 	out := *a

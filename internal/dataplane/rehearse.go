@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/netip"
 	"runtime/debug"
@@ -80,6 +81,39 @@ func Rehearse(ctx context.Context, s *Socket, r *http.Request, g Given, now time
 	}
 	return &Rehearsal{Record: e.Record, Answer: a, Trace: e.trace, Listener: e.Listener, Route: e.Route, Matched: e.Matched, Identities: e.Identities}, nil
 }
+
+// RehearseConnection finds out what would become of a connection for a server
+// name, in canonical form, that l carries on. Answer has no status: a refused
+// connection is closed.
+func RehearseConnection(ctx context.Context, l *Listener, serverName string, peer, local netip.AddrPort) *Rehearsal {
+	c := &Connection{
+		Conn:       ends{peer: net.TCPAddrFromAddrPort(peer), local: net.TCPAddrFromAddrPort(local)},
+		ServerName: serverName, Listener: l, trace: &Trace{},
+	}
+	r := &c.Record
+	if closed := l.Closed; closed != nil {
+		r.Verdict, r.Cause, r.Origin = Broken, closed.Reason, closed.Origin
+	} else {
+		l.Carrier.Carry(ctx, c)
+	}
+	a := &Answer{Verdict: r.Verdict, Policy: r.Policy, Origin: r.Origin, Cause: r.Cause}
+	for i := range c.trace.Steps {
+		if c.trace.Steps[i].Answer != nil {
+			a = c.trace.Steps[i].Answer
+			a.Status = 0
+		}
+	}
+	return &Rehearsal{Record: *r, Answer: a, Trace: c.trace, Listener: l}
+}
+
+// ends is a connection of which only its ends are known.
+type ends struct {
+	net.Conn
+	peer, local net.Addr
+}
+
+func (e ends) RemoteAddr() net.Addr { return e.peer }
+func (e ends) LocalAddr() net.Addr  { return e.local }
 
 // nowhere is the client of a rehearsal: nothing is written to it.
 type nowhere struct{ header http.Header }

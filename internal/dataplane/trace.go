@@ -72,7 +72,8 @@ type TracedChange struct {
 	Value string
 }
 
-// TracedUpstream is the head of a request that would have been sent.
+// TracedUpstream is the head of a request that would have been sent; of a
+// connection that is carried, its ends alone.
 type TracedUpstream struct {
 	// Name of the upstream, and Endpoint as host:port.
 	Name, Endpoint string
@@ -106,6 +107,20 @@ func (t *Trace) Rule(r TracedRule) {
 func (t *Trace) Note(text string) {
 	if s := t.step(); s != nil {
 		s.Notes = append(s.Notes, text)
+	}
+}
+
+// Step tells of a step that is no Stage; done ends it, with what it answered.
+func (t *Trace) Step(kind, slot string, origin ir.Origin) (done func(*Answer)) {
+	if t == nil {
+		return func(*Answer) {}
+	}
+	at := len(t.Steps)
+	t.Steps = append(t.Steps, TracedStep{Kind: kind, Slot: slot, Origin: origin})
+	t.open = append(t.open, at)
+	return func(a *Answer) {
+		t.open = t.open[:len(t.open)-1]
+		t.Steps[at].Answer = a
 	}
 }
 

@@ -5,7 +5,7 @@
 //	                  │  calls Dialect.Translate        │
 //	                  └────────── status.Report ◄───────┘
 //
-// A dialect is a value: its kinds and two pure functions. It reads through a
+// A dialect is a value: its kinds and pure functions. It reads through a
 // View, answers with a Fragment, and knows neither the other dialects nor
 // what is done with the fragment. What one resource does to another, a policy
 // to a route, is an Attachment; Merger alone carries attachments out.
@@ -33,6 +33,9 @@ type Dialect struct {
 	// Translate turns one root into its fragment. The fragment must not be
 	// changed afterwards.
 	Translate func(v *resource.View, root resource.Key) (*Fragment, status.Report)
+	// Status renders the statuses of the dialect's kinds, a pure function, too;
+	// nil: they have none that is written.
+	Status StatusFunc
 }
 
 // Fragment is what one root contributes.
@@ -75,6 +78,8 @@ type Listener struct {
 	// Targets that the listener stands for, narrowest first: its section,
 	// its Gateway.
 	Targets []Target
+	// Addressing is what its Gateway asks for; the same for all its listeners.
+	Addressing Addressing
 	// Otherwise, if set, has the one route for what no route takes.
 	Otherwise *VirtualHost
 	// Owner and Age decide when two objects want the same host and port.
@@ -90,7 +95,11 @@ type VirtualHost struct {
 	// Exclusive says that no other owner may have the same hostname on the
 	// same listener; otherwise the routes of all owners are put together.
 	Exclusive bool
-	Routes    []*Route
+	// Family, if set, is the kind of routes that alone may serve a host on a
+	// listener: of objects of two families the older one does, and the other
+	// is refused there. The Gateway API asks that of HTTPRoute and GRPCRoute.
+	Family string
+	Routes []*Route
 	// Targets that policies for the whole host attach to, narrowest first.
 	Targets []Target
 	Owner   resource.Key

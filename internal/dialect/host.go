@@ -16,9 +16,13 @@ type site struct {
 	listener *Listener // nil: none is served
 	// owners count their hosts here, also where none is served: whose fault
 	// that is, their routes are attached.
-	owners map[resource.Key]int
-	groups map[string]*group // by hostname
-	hosts  []*ir.VirtualHost // sorted by hostname
+	owners map[resource.Key][]*offer
+	// families count their offers; of objects that are refused for another
+	// family's, refused tells the other.
+	families map[string]int
+	refused  map[resource.Key]resource.Key
+	groups   map[string]*group // by hostname
+	hosts    []*ir.VirtualHost // sorted by hostname
 	// settled are the groups that have another host than in hosts.
 	settled []*group
 }
@@ -40,7 +44,7 @@ type claim struct {
 func (m *Merger) site(name string) *site {
 	s := m.sites[name]
 	if s == nil {
-		s = &site{name: name, owners: map[resource.Key]int{}, groups: map[string]*group{}}
+		s = &site{name: name, owners: map[resource.Key][]*offer{}, families: map[string]int{}, groups: map[string]*group{}}
 		m.sites[name] = s
 	}
 	return s
@@ -64,8 +68,11 @@ func (r *round) addHost(p Place, index int, h *VirtualHost) {
 			continue
 		}
 		s := r.site(name)
-		s.owners[h.Owner]++
 		o := &offer{offerKey: key, Place: p, index: index, site: s}
+		s.enter(o)
+		if r.rivalled[h.Owner] {
+			r.todo.owners[h.Owner] = true
+		}
 		r.offers[key] = o
 		r.todo.offers[o], r.todo.sites[s] = true, true
 		for _, hostname := range h.Hostnames {
@@ -89,8 +96,9 @@ func (r *round) removeHost(h *VirtualHost) {
 			continue
 		}
 		s := o.site
-		if s.owners[h.Owner]--; s.owners[h.Owner] == 0 {
-			delete(s.owners, h.Owner)
+		s.leave(o)
+		if r.rivalled[h.Owner] {
+			r.todo.owners[h.Owner] = true
 		}
 		for _, g := range o.groups() {
 			if at, there := g.find(o); there {
@@ -103,6 +111,40 @@ func (r *round) removeHost(h *VirtualHost) {
 		r.todo.sites[s] = true
 	}
 }
+
+// enter counts an offer among its owner's.
+func (s *site) enter(o *offer) {
+	owner := o.host.Owner
+	s.owners[owner] = append(s.owners[owner], o)
+	if f := o.host.Family; f != "" {
+		s.families[f]++
+	}
+}
+
+func (s *site) leave(o *offer) {
+	owner := o.host.Owner
+	s.owners[owner] = slices.DeleteFunc(s.owners[owner], func(other *offer) bool { return other == o })
+	if len(s.owners[owner]) == 0 {
+		delete(s.owners, owner)
+	}
+	if f := o.host.Family; f != "" {
+		if s.families[f]--; s.families[f] == 0 {
+			delete(s.families, f)
+		}
+	}
+}
+
+// takes reports whether an offer may be on the site at all.
+func (s *site) takes(o *offer) bool {
+	if s.listener == nil {
+		return false
+	}
+	_, no := s.refused[o.host.Owner]
+	return !no
+}
+
+// attached counts the objects whose routes are attached.
+func (s *site) attached() int { return len(s.owners) - len(s.refused) }
 
 // find returns the place of an offer's claim.
 func (g *group) find(o *offer) (int, bool) {
@@ -117,13 +159,14 @@ func (r *round) settle(g *group) {
 	for i := range g.claims {
 		c := &g.claims[i]
 		var rival *offer
-		if g.site.listener != nil {
+		takes := g.site.takes(c.offer)
+		if takes {
 			rival = there.rival(c.offer)
 		}
 		if rival != nil {
 			refuseHost(&told, c.host, rival.host, g.hostname)
 		}
-		if accepted := g.site.listener != nil && rival == nil; c.accepted != accepted {
+		if accepted := takes && rival == nil; c.accepted != accepted {
 			c.accepted = accepted
 			r.todo.effects[c.offer] = true
 			if c.offer.accepted++; !accepted {

@@ -14,6 +14,7 @@ import (
 // door is a listener that is served, with what is attached to it.
 type door struct {
 	*Listener
+	origin    *Listener    // as it was offered, at whatever address
 	base      *ir.Listener // without what routes there are
 	otherwise *offer       // nil: there is none
 	out       *ir.Listener
@@ -27,11 +28,15 @@ func (r *round) addListeners() {
 		address string
 		port    int
 	}
-	var told status.Report
 	var doors []*door
 	var fronted []count
 	taken := map[socket][]*Listener{}
-	for _, l := range r.inOrder() {
+	all := r.inOrder()
+	rule := &ruling{offered: map[string]*Listener{}}
+	for _, l := range all {
+		rule.offered[l.Name] = l
+	}
+	for _, l := range rule.place(all, r.Addresses) {
 		var rival *Listener
 		var why string
 		addresses := l.Addresses
@@ -46,7 +51,7 @@ func (r *round) addListeners() {
 			}
 		}
 		if rival != nil {
-			refuseListener(&told, l, rival, why)
+			rule.refuseListener(l, rival, why)
 			continue
 		}
 		for _, a := range addresses {
@@ -54,9 +59,11 @@ func (r *round) addListeners() {
 		}
 		n := l.Listener
 		n.HTTP, n.TLS = r.settings(l, &fronted)
-		doors = append(doors, &door{Listener: l, base: &n})
+		doors = append(doors, &door{Listener: l, origin: rule.offered[l.Name], base: &n})
 	}
-	r.Ledger.Put(status.PassMerge, (*door)(nil), told)
+	rule.tellOwners()
+	r.offered, r.gone = rule.offered, rule.gone
+	r.Ledger.Put(status.PassMerge, (*door)(nil), rule.report)
 	r.add(r.fronted, -1)
 	r.add(fronted, 1)
 	r.fronted = fronted
@@ -84,19 +91,20 @@ func (r *round) open(doors []*door) {
 	before := map[*Listener]*door{}
 	served := map[string]*Listener{}
 	for _, d := range r.served {
-		before[d.Listener] = d
+		before[d.origin] = d
 		served[d.Name] = nil
 	}
 	for _, d := range doors {
 		r.front(d.Listener, 1)
-		served[d.Name] = d.Listener
-		was := before[d.Listener]
+		was := before[d.origin]
 		if was == nil {
+			served[d.Name] = d.Listener
 			r.otherwise(d)
 			continue
 		}
-		delete(before, d.Listener)
-		d.otherwise = was.otherwise
+		delete(before, d.origin)
+		d.Listener, d.otherwise = was.Listener, was.otherwise // routes see nothing of its address
+		served[d.Name] = d.Listener
 		if reflect.DeepEqual(was.base, d.base) {
 			d.base, d.out = was.base, was.out
 		}
@@ -170,7 +178,7 @@ func conflict(a, b *Listener) string {
 	return ""
 }
 
-func refuseListener(report *status.Report, l, rival *Listener, why string) {
+func (r *ruling) refuseListener(l, rival *Listener, why string) {
 	hostname, remedy := "for every hostname", "give one of them another port or hostname"
 	if l.Hostname != "" {
 		hostname = fmt.Sprintf("for hostname %q", l.Hostname)
@@ -180,8 +188,6 @@ func refuseListener(report *status.Report, l, rival *Listener, why string) {
 		msg = fmt.Sprintf("port %d is taken by %v, and of the two one is TLS and one is not; this listener is not served", l.Port, rival.Owner)
 		remedy = "give one of them another port"
 	}
-	report.Add(status.Errorf(l.Origin, "%s", msg).Fix("%s", remedy))
-	about := l.Targets[0].Section
-	report.Outcome(status.Outcome{Object: l.Owner.Status(), About: about, Condition: "Conflicted", OK: true, Reason: why, Message: msg})
-	report.Outcome(status.Outcome{Object: l.Owner.Status(), About: about, Condition: "Programmed", Reason: "Invalid", Message: msg})
+	r.report.Add(status.Errorf(l.Origin, "%s", msg).Fix("%s", remedy))
+	r.refuse(l, Refusal{Condition: "Conflicted", Reason: why, Message: msg})
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/postern-gateway/postern/internal/ir"
+	"github.com/postern-gateway/postern/internal/resource"
 	"github.com/postern-gateway/postern/internal/status"
 )
 
@@ -23,16 +24,22 @@ type Merger struct {
 	// Ledger gets what is to be told, as status.PassMerge; nil: Merge's report
 	// alone has it. It must not be set after the first Update.
 	Ledger *status.Ledger
+	// Addresses, if set, gives each Gateway addresses of its own; otherwise
+	// listeners are at those that they name. It must not be set later either.
+	Addresses Addresser
 
 	fragments []*Fragment // of Merge
 	supplies  map[string]*supply
 	spots     map[Target]*spot
 	listeners map[Place][]*Listener
-	served    []*door // in their order
-	fronted   []count // what the listeners' settings are made of
+	served    []*door              // in their order
+	offered   map[string]*Listener // every listener there is, by name
+	gone      map[string]bool      // those of them that are refused
+	fronted   []count              // what the listeners' settings are made of
 	sites     map[string]*site
 	offers    map[offerKey]*offer
-	lost      map[*offer]bool // those with a name that leads nowhere
+	rivalled  map[resource.Key]bool // objects that another family keeps from a site
+	lost      map[*offer]bool       // those with a name that leads nowhere
 	sni       map[Place][]*SNIRoute
 	carried   map[string][]*ir.SNIRoute // by listener
 	upstreams map[string]*ir.Upstream   // never changed in place
@@ -52,7 +59,8 @@ type todo struct {
 	effects  map[*offer]bool // to be told and counted, at least
 	groups   map[*group]bool
 	sites    map[*site]bool
-	tallies  map[*placed]bool
+	tallies  map[*pinned]bool
+	owners   map[resource.Key]bool // of whom perhaps something else is to be told
 	// listeners and SNI routes are few, and are done all together.
 	listeners, sni bool
 	// names says that there are others of upstreams, or of what can be
@@ -64,7 +72,7 @@ func (m *Merger) begin() *round {
 	if m.supplies == nil {
 		m.supplies, m.spots = map[string]*supply{}, map[Target]*spot{}
 		m.listeners, m.sni = map[Place][]*Listener{}, map[Place][]*SNIRoute{}
-		m.sites, m.offers, m.lost = map[string]*site{}, map[offerKey]*offer{}, map[*offer]bool{}
+		m.sites, m.offers, m.lost, m.rivalled = map[string]*site{}, map[offerKey]*offer{}, map[*offer]bool{}, map[resource.Key]bool{}
 		m.upstreams = map[string]*ir.Upstream{}
 		if m.Ledger == nil {
 			m.Ledger = new(status.Ledger)
@@ -72,7 +80,7 @@ func (m *Merger) begin() *round {
 	}
 	return &round{m, todo{
 		supplies: map[string]bool{}, spots: map[*spot]bool{}, offers: map[*offer]bool{}, effects: map[*offer]bool{},
-		groups: map[*group]bool{}, sites: map[*site]bool{}, tallies: map[*placed]bool{},
+		groups: map[*group]bool{}, sites: map[*site]bool{}, tallies: map[*pinned]bool{}, owners: map[resource.Key]bool{},
 	}}
 }
 
@@ -101,6 +109,7 @@ func (m *Merger) Update(changes []Change) *ir.Config {
 	for o := range r.todo.offers {
 		r.merge(o)
 	}
+	r.separateFamilies()
 	for g := range r.todo.groups {
 		r.settle(g)
 	}
@@ -219,7 +228,7 @@ func (r *round) config() *ir.Config {
 	for s := range r.todo.sites {
 		s.list()
 		attached := status.Report{}
-		if n := len(s.owners); n > 0 {
+		if n := s.attached(); n > 0 {
 			attached.Attached = map[string]int{s.name: n}
 		}
 		r.Ledger.Put(status.PassMerge, s, attached)

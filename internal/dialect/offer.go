@@ -211,9 +211,9 @@ func (l *look) levels(rt *Route) (levels []level, missing []lost) {
 
 // candidates returns the attachments to the targets, the one that comes first
 // in its slot before the others.
-func candidates(levels []level, rt *Route) []*placed {
+func candidates(levels []level, rt *Route) []*pinned {
 	type candidate struct {
-		*placed
+		*pinned
 		turn int
 	}
 	var found []candidate
@@ -225,9 +225,9 @@ func candidates(levels []level, rt *Route) []*placed {
 		}
 	}
 	slices.SortStableFunc(found, func(a, b candidate) int { return cmp.Compare(a.turn, b.turn) })
-	out := make([]*placed, len(found))
+	out := make([]*pinned, len(found))
 	for i, c := range found {
-		out[i] = c.placed
+		out[i] = c.pinned
 	}
 	return out
 }
@@ -259,11 +259,11 @@ func (l *look) pick(levels []level, rt *Route) []*Attachment {
 		return nil
 	}
 	var out []*Attachment
-	taken := map[string]*placed{}
+	taken := map[string]*pinned{}
 	for _, a := range all {
 		if a.Combine == First {
 			if winner := taken[a.Slot]; winner != nil {
-				c := count{placed: a}
+				c := count{pinned: a}
 				if winner.Owner != a.Owner || winner.Origin != a.Origin { // else it is the same policy, by another way
 					c.by = winner.Owner
 				}
@@ -272,7 +272,7 @@ func (l *look) pick(levels []level, rt *Route) []*Attachment {
 			}
 			taken[a.Slot] = a
 		}
-		l.o.counts = append(l.o.counts, count{placed: a})
+		l.o.counts = append(l.o.counts, count{pinned: a})
 		out = append(out, a.Attachment)
 	}
 	return out

@@ -13,7 +13,7 @@ import (
 func (m *Merger) settings(l *Listener, counts *[]count) (ir.HTTPSettings, *ir.ServerTLS) {
 	var sum ir.HTTPSettings
 	tls := l.TLS
-	taken := map[string]*placed{}
+	taken := map[string]*pinned{}
 	for _, target := range l.Targets {
 		for _, a := range m.spotOf(target).attached {
 			if a.Listener == nil {
@@ -24,7 +24,7 @@ func (m *Merger) settings(l *Listener, counts *[]count) (ir.HTTPSettings, *ir.Se
 				continue
 			}
 			taken[a.Slot] = a
-			*counts = append(*counts, count{placed: a})
+			*counts = append(*counts, count{pinned: a})
 			fill(&sum, a.Listener)
 			if t := a.ListenerTLS; l.TLS != nil {
 				tls = overTLS(tls, t, tls == l.TLS)

@@ -14,14 +14,14 @@ import (
 // spot is what is at a Target: policies, and whether it can be referred to.
 type spot struct {
 	target    Target
-	attached  []*placed // in the order in which they take a slot
+	attached  []*pinned // in the order in which they take a slot
 	referable int       // how many fragments say that it is there
 	users     map[*offer]bool
 	fronts    int // listeners that stand for it
 }
 
-// placed is an attachment in its place, and what became of it over all routes.
-type placed struct {
+// pinned is an attachment in its place, and what became of it over all routes.
+type pinned struct {
 	*Attachment
 	Place
 	index   int
@@ -30,7 +30,7 @@ type placed struct {
 	shadows map[resource.Key]int
 }
 
-func (p *placed) compare(o *placed) int {
+func (p *pinned) compare(o *pinned) int {
 	return cmp.Or(compareAttachments(p.Attachment, o.Attachment), p.Place.Compare(o.Place), cmp.Compare(p.index, o.index))
 }
 
@@ -57,8 +57,8 @@ func (m *Merger) dispose(s *spot) {
 
 func (r *round) attach(p Place, index int, a *Attachment) {
 	s := r.spotOf(a.Target)
-	it := &placed{Attachment: a, Place: p, index: index}
-	at, _ := slices.BinarySearchFunc(s.attached, it, (*placed).compare)
+	it := &pinned{Attachment: a, Place: p, index: index}
+	at, _ := slices.BinarySearchFunc(s.attached, it, (*pinned).compare)
 	s.attached = slices.Insert(s.attached, at, it)
 	r.todo.spots[s], r.todo.tallies[it] = true, true
 }
@@ -66,7 +66,7 @@ func (r *round) attach(p Place, index int, a *Attachment) {
 func (r *round) detach(p Place, a *Attachment) {
 	s := r.spotOf(a.Target)
 	r.todo.spots[s] = true
-	at := slices.IndexFunc(s.attached, func(it *placed) bool { return it.Attachment == a && it.Place == p })
+	at := slices.IndexFunc(s.attached, func(it *pinned) bool { return it.Attachment == a && it.Place == p })
 	s.attached[at].gone, r.todo.tallies[s.attached[at]] = true, true
 	s.attached = slices.Delete(s.attached, at, at+1)
 }
@@ -92,14 +92,14 @@ func (r *round) refer(before, after []Target) {
 
 // count is one time that an attachment took a slot, or found it taken.
 type count struct {
-	*placed
+	*pinned
 	by resource.Key // who has the slot; empty: the attachment itself
 }
 
 // add counts n times more, or with a negative n less, what counts say.
 func (r *round) add(counts []count, n int) {
 	for _, c := range counts {
-		r.todo.tallies[c.placed] = true
+		r.todo.tallies[c.pinned] = true
 		if c.by == (resource.Key{}) {
 			c.won += n
 			continue
@@ -123,7 +123,7 @@ func (a *Attachment) bearers() string {
 
 // tellAttachment reports where an attachment won or who shadowed it; one that
 // never won is a warning.
-func (r *round) tellAttachment(a *placed) {
+func (r *round) tellAttachment(a *pinned) {
 	var report status.Report
 	if !a.gone && !a.Implied {
 		o := status.Outcome{Object: a.Owner.Status(), About: a.Slot + " on " + a.Target.String(), Condition: "Attached", OK: true, Reason: "Attached"}
@@ -144,7 +144,7 @@ func (r *round) tellAttachment(a *placed) {
 }
 
 // rivals names who has the slots.
-func (p *placed) rivals() string {
+func (p *pinned) rivals() string {
 	var names []string
 	for _, k := range slices.SortedFunc(maps.Keys(p.shadows), resource.Key.Compare) {
 		names = append(names, k.String())

@@ -20,6 +20,7 @@ type Translator struct {
 	roots    []*rootList
 	done     map[Place]*translation
 	readers  resource.Readers[*translation]
+	demand   *resource.Demand
 }
 
 // rootList is what one dialect translates.
@@ -60,9 +61,27 @@ type Change struct {
 	Report status.Report
 }
 
+// Join returns the changes of two Updates, one after the other, as those of one.
+func Join(first, second []Change) []Change {
+	at := make(map[Place]int, len(first))
+	for i, c := range first {
+		at[c.Place] = i
+	}
+	out := slices.Clip(first)
+	for _, c := range second {
+		if i, ok := at[c.Place]; ok {
+			c.Before = out[i].Before
+			out[i] = c
+		} else {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
 // NewTranslator returns a Translator for the dialects, in their order.
 func NewTranslator(dialects []Dialect) *Translator {
-	t := &Translator{dialects: dialects, done: map[Place]*translation{}}
+	t := &Translator{dialects: dialects, done: map[Place]*translation{}, demand: resource.NewDemand()}
 	for _, d := range dialects {
 		l := &rootList{rank: map[resource.GroupKind]int{}}
 		for i, k := range d.Kinds {
@@ -72,6 +91,9 @@ func NewTranslator(dialects []Dialect) *Translator {
 	}
 	return t
 }
+
+// Demand returns what the last translation of each root reads of the Secrets.
+func (t *Translator) Demand() *resource.Demand { return t.demand }
 
 // Update turns set into the changes since the one before it, in the order of
 // their places; repeated is how many roots were translated for that. Only those
@@ -178,6 +200,7 @@ func (t *Translator) take(p Place, next translated) (c Change, ok bool) {
 	}
 	c = Change{Place: p, Before: tr.fragment, After: next.fragment, Report: next.report}
 	if next.view == nil {
+		t.demand.Swap(t.readers.Reads(tr), nil)
 		t.readers.Forget(tr)
 		delete(t.done, p)
 		return c, true
@@ -185,7 +208,9 @@ func (t *Translator) take(p Place, next translated) (c Change, ok bool) {
 	if tr.fragment != nil {
 		keepEqual(tr.fragment, next.fragment)
 	}
-	t.readers.Read(tr, next.view)
+	reads := next.view.Reads()
+	t.demand.Swap(t.readers.Reads(tr), reads)
+	t.readers.Read(tr, reads)
 	tr.fragment, tr.report = next.fragment, next.report
 	return c, true
 }

@@ -16,6 +16,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -74,6 +75,9 @@ func (t *Target) try(ctx context.Context, q *Request, full bool) (*Explanation, 
 	if w.malformed != nil {
 		return refusedUnread(q, w.malformed), nil
 	}
+	if x, err := t.carried(ctx, q, w, socket); x != nil || err != nil {
+		return x, err
+	}
 	given := dataplane.Given{Claims: q.Claims, Proven: t.Proven, Peer: q.Peer, Remote: w.remote, Changes: full}
 	now := t.Now
 	if now.IsZero() {
@@ -87,6 +91,32 @@ func (t *Target) try(ctx context.Context, q *Request, full bool) (*Explanation, 
 	if full {
 		out.PassedOver = t.passedOver(r)
 	}
+	return out, nil
+}
+
+// carried tells what would become of the connection, where its TLS is passed
+// through; nil: it is ended here.
+func (t *Target) carried(ctx context.Context, q *Request, w *wire, s *dataplane.Socket) (*Explanation, error) {
+	if w.request.TLS == nil {
+		return nil, nil
+	}
+	l, name, err := s.Carrying(w.request.TLS.ServerName)
+	if l == nil {
+		return nil, nil
+	}
+	if err != nil {
+		return &Explanation{
+			Request: q.Title(), Decision: Deny, Verdict: string(dataplane.NoRoute), Reason: err.Error(),
+			Listener: &Place{Name: l.Name, Port: s.Port, Origin: l.Origin},
+		}, nil
+	}
+	peer, err := netip.ParseAddrPort(w.request.RemoteAddr)
+	if err != nil {
+		return nil, fmt.Errorf("explain %s: %w", q.Title(), err)
+	}
+	r := dataplane.RehearseConnection(ctx, l, name, peer, w.end(t.arrives(w, s)))
+	out := newExplanation(q, s, r)
+	out.Route = &Place{Name: r.Record.Route, Match: "server name " + name, Origin: r.Record.RouteOrigin}
 	return out, nil
 }
 

@@ -81,7 +81,7 @@ type Candidate struct {
 
 // Identity is a proven caller, without what else was said of it.
 type Identity struct {
-	Method    string `json:"method"`
+	Method    string `json:"method,omitempty"`
 	Provider  string `json:"provider"`
 	Subject   string `json:"subject,omitempty"`
 	Issuer    string `json:"issuer,omitempty"`
@@ -119,17 +119,18 @@ type Change struct {
 	Value string `json:"value,omitempty"`
 }
 
-// Upstream is the head of the request that would be sent.
+// Upstream is the head of the request that would be sent; of a connection whose
+// TLS is passed through, its ends alone.
 type Upstream struct {
 	Name     string `json:"name"`
 	Endpoint string `json:"endpoint"`
 	Chosen   string `json:"chosen,omitempty"`
-	Method   string `json:"method"`
-	URL      string `json:"url"`
+	Method   string `json:"method,omitempty"`
+	URL      string `json:"url,omitempty"`
 	Host     string `json:"host"`
 	// Headers without the credentials, Credentials by header with where they
 	// come from.
-	Headers     http.Header       `json:"headers"`
+	Headers     http.Header       `json:"headers,omitempty"`
 	Credentials map[string]string `json:"credentials,omitempty"`
 	BodyBytes   int64             `json:"bodyBytes,omitempty"`
 }

@@ -234,6 +234,11 @@ func (q *Request) secure(r *http.Request, u *url.URL) error {
 
 // context carries the address of this end.
 func (w *wire) context(ctx context.Context, port int) context.Context {
+	return context.WithValue(ctx, http.LocalAddrContextKey, net.TCPAddrFromAddrPort(w.end(port)))
+}
+
+// end returns the address of this end, whose port is the one asked for, if any.
+func (w *wire) end(port int) netip.AddrPort {
 	local := w.local
 	if !local.IsValid() {
 		local = netip.MustParseAddr(anyDestination)
@@ -241,5 +246,5 @@ func (w *wire) context(ctx context.Context, port int) context.Context {
 	if w.asked != 0 {
 		port = w.asked
 	}
-	return context.WithValue(ctx, http.LocalAddrContextKey, net.TCPAddrFromAddrPort(netip.AddrPortFrom(local, uint16(port))))
+	return netip.AddrPortFrom(local, uint16(port))
 }

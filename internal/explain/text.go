@@ -71,6 +71,8 @@ func (x *Explanation) summary() string {
 		return fmt.Sprintf("%s, redirected with %d to %s", s, x.Status, x.Location)
 	case x.Decision == Allow:
 		return fmt.Sprintf("%s, answered with %d by the route itself", s, x.Status)
+	case x.Status == 0:
+		return s + ": the connection is closed unanswered"
 	case x.Verdict == "closed":
 		return fmt.Sprintf("%s with %d: closed, because its configuration is broken", s, x.Status)
 	case x.Verdict == "no-route":
@@ -194,6 +196,10 @@ func (p *printer) upstream(x *Explanation) {
 			name += ", " + u.Chosen
 		}
 		p.line("upstream", "%s", name)
+		if u.Method == "" {
+			p.line("", "TLS for %s, passed through unread", u.Host)
+			return
+		}
 		p.line("", "%s %s", u.Method, u.URL)
 		p.under("Host: %s", u.Host)
 		for _, name := range slices.Sorted(maps.Keys(u.Headers)) {

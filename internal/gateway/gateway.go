@@ -112,20 +112,20 @@ func (g *Gateway) apply(ctx context.Context, u source.Update) error {
 	old := g.now.Load()
 	result := g.cfg.Pipeline.Apply(u)
 	a := &Applied{Result: result, First: old == nil, Changed: old == nil || old.Compiled != result.Compiled}
-	var unbound status.Report
+	var unbound []Unbound
 	if a.Changed {
 		unbound = g.listeners.Apply(ctx, result.Compiled.Snapshot)
-		result.found.Join(unbound)
+		result.bound(unbound, g.listeners.Reached())
 	}
 	a.Took = g.cfg.Clock().Sub(began)
-	g.cfg.Store.Drop(u.Dropped)
+	g.cfg.Store.Drop(result.dropped)
 	a.Report = g.reportOf(result)
 	g.now.Store(a)
 	if a.Changed && old != nil {
 		old.Compiled.Snapshot.Release()
 	}
-	if n := len(result.Compiled.Snapshot.Sockets); a.First && n > 0 && len(unbound.Problems) == n {
-		return unboundError(unbound.Problems)
+	if n := len(result.Compiled.Snapshot.Sockets); a.First && n > 0 && len(unbound) == n {
+		return unboundError(unbound)
 	}
 	g.once.Do(func() { close(g.ready) })
 	if g.cfg.Reloaded != nil {
@@ -161,10 +161,10 @@ func (g *Gateway) Refresh() {
 }
 
 // unboundError says that no port could be bound, with the reason of each.
-func unboundError(problems []status.Problem) error {
+func unboundError(unbound []Unbound) error {
 	errs := []error{errors.New("no port could be bound")}
-	for _, p := range problems {
-		errs = append(errs, errors.New(p.String()))
+	for _, u := range unbound {
+		errs = append(errs, errors.New(u.Problem().String()))
 	}
 	return errors.Join(errs...)
 }

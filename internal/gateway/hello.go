@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"net"
-	"strings"
 
 	"github.com/postern-gateway/postern/internal/dataplane"
 )
@@ -14,13 +13,10 @@ import (
 // it is to be carried on; Envoy's listener has the same bound.
 const longestHello = 16 << 10
 
-// The reasons why a connection is not carried. errCarried is none: it ends a
-// handshake that is somebody else's.
+// errCarried is no failure: it ends a handshake that is somebody else's.
 var (
-	errCarried      = errors.New("the connection is carried on")
-	errNoServerName = errors.New("the client asks for no server name, and TLS is not ended here")
-	errNotCarried   = errors.New("no route carries the server name")
-	errLongHello    = errors.New("the ClientHello is too long to be carried on")
+	errCarried   = errors.New("the connection is carried on")
+	errLongHello = errors.New("the ClientHello is too long to be carried on")
 )
 
 // hello keeps what a client sends until it is known whether its TLS is ended
@@ -50,31 +46,20 @@ func (h *hello) keep(p []byte) {
 // decide says what becomes of a connection: nil goes on with the handshake.
 func (h *hello) decide(serverName string, now *dataplane.Socket) error {
 	h.decided = true
-	h.name = dataplane.CanonicalServerName(serverName)
-	l, ok := now.Hosts.Find(h.name)
-	if !ok || l.Carrier == nil {
+	l, name, err := now.Carrying(serverName)
+	if l == nil {
 		h.read = nil
 		return nil
 	}
 	h.silent = true
 	switch {
-	case serverName == "":
-		return errNoServerName
-	case !isServerName(serverName) || !l.Carrier.Takes(h.name):
-		return errNotCarried
+	case err != nil:
+		return err
 	case h.long:
 		return errLongHello
 	}
-	h.listener = l
+	h.listener, h.name = l, name
 	return errCarried
-}
-
-// isServerName reports whether a name is made of letters, digits, hyphens,
-// underscores and dots, so that it means the same to everyone.
-func isServerName(name string) bool {
-	return len(name) <= 255 && !strings.ContainsFunc(name, func(r rune) bool {
-		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '_' || r == '.')
-	})
 }
 
 // carried returns the connection that is to be carried after a handshake ended

@@ -2,14 +2,11 @@ package gateway
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"net"
 	"sync"
 
 	"github.com/postern-gateway/postern/internal/dataplane"
-	"github.com/postern-gateway/postern/internal/ir"
-	"github.com/postern-gateway/postern/internal/status"
 )
 
 // Listeners owns the bound ports. Apply is for one goroutine at a time.
@@ -37,10 +34,9 @@ func NewListeners(ports Ports, handler func() *dataplane.Handler, log *slog.Logg
 
 // Apply makes s what is served: ports that it has and that are not bound yet
 // are bound, those that it has no more are freed, and drained until ctx ends.
-// It returns the ports that could not be bound as problems; the others are
-// served.
-func (l *Listeners) Apply(ctx context.Context, s *dataplane.Snapshot) status.Report {
-	var report status.Report
+// It returns the ports that could not be bound; the others are served.
+func (l *Listeners) Apply(ctx context.Context, s *dataplane.Snapshot) []Unbound {
+	var out []Unbound
 	var waiting []*dataplane.Socket
 	wanted := map[socketKey]bool{}
 	for _, next := range s.Sockets {
@@ -52,11 +48,10 @@ func (l *Listeners) Apply(ctx context.Context, s *dataplane.Snapshot) status.Rep
 	l.free(ctx, wanted)
 	for _, next := range waiting {
 		if err := l.serve(next); err != nil {
-			report.Add(status.Errorf(ir.Origin{Kind: "listener", Name: fmt.Sprintf("port %d", next.Port)}, "%v", err).
-				Fix("free the port, or bind another with --port %d=PORT", next.Port))
+			out = append(out, Unbound{next, err})
 		}
 	}
-	return report
+	return out
 }
 
 // serve makes next what is served on its port, which is bound if it is not.

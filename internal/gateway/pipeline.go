@@ -19,6 +19,7 @@ import (
 	"github.com/postern-gateway/postern/internal/dialect"
 	"github.com/postern-gateway/postern/internal/ir"
 	"github.com/postern-gateway/postern/internal/resource"
+	"github.com/postern-gateway/postern/internal/secret"
 	"github.com/postern-gateway/postern/internal/source"
 	"github.com/postern-gateway/postern/internal/status"
 )
@@ -34,16 +35,26 @@ type Pipeline struct {
 	last *Result
 }
 
+// GiveAddresses makes each Gateway have addresses of its own. It is called
+// before the first update.
+func (p *Pipeline) GiveAddresses(a dialect.Addresser) { p.merger.Addresses = a }
+
 // Result is what one update led to.
 type Result struct {
+	// Set that was translated.
+	Set      *resource.Set
 	Config   *ir.Config
 	Compiled *compile.Compiled
 	Objects  int
 	// Translated and Built count what was done anew: roots and routes.
 	Translated, Built int
 
-	found status.Report // of translate, Merge and compile
-	read  []status.Problem
+	found   status.Report // of translate, Merge and compile
+	read    []status.Problem
+	unbound []Unbound
+	refused func([]dialect.Refusal) status.Report
+	// dropped are secrets that nothing needs once this is served.
+	dropped []secret.Ref
 }
 
 // NewPipeline returns a Pipeline. only, if not empty, is the one Gateway that
@@ -55,6 +66,12 @@ func NewPipeline(dialects []dialect.Dialect, compiler *compile.Compiler, only st
 // Translate turns a set into configuration, without compiling it.
 func (p *Pipeline) Translate(set *resource.Set) (*ir.Config, status.Report, int) {
 	fragments, report, done := p.translator.Translate(set)
+	config := p.merge(fragments, &report)
+	return config, report, done
+}
+
+// merge puts fragments together, and adds to the report what becomes of them.
+func (p *Pipeline) merge(fragments []*dialect.Fragment, report *status.Report) *ir.Config {
 	config, merged := p.merger.Merge(fragments)
 	report.Join(merged)
 	if p.only != "" {
@@ -65,7 +82,7 @@ func (p *Pipeline) Translate(set *resource.Set) (*ir.Config, status.Report, int)
 				Fix("%s", cmp.Or(dialect.Suggest(p.only, all), "name one of "+strings.Join(all, ", "))))
 		}
 	}
-	return config, report, done
+	return config
 }
 
 // gatewayNames returns the Gateways that have a listener.
@@ -85,7 +102,7 @@ func (p *Pipeline) Apply(u source.Update) *Result {
 	if u.Set == nil && p.last != nil {
 		r := *p.last
 		r.Translated, r.Built = 0, 0
-		r.read = u.Problems
+		r.read, r.dropped = u.Problems, u.Dropped
 		p.last = &r
 		return &r
 	}
@@ -93,15 +110,35 @@ func (p *Pipeline) Apply(u source.Update) *Result {
 	if set == nil {
 		set = resource.NewSet(nil, nil)
 	}
-	config, report, done := p.Translate(set)
+	fragments, report, done := p.translator.Translate(set)
+	for u.Supply != nil {
+		more := u.Supply(p.translator.Demand())
+		if more == nil {
+			break
+		}
+		if u = *more; u.Set != nil {
+			var n int
+			set = u.Set
+			fragments, report, n = p.translator.Translate(set)
+			done += n
+		}
+	}
+	config := p.merge(fragments, &report)
 	compiled := p.compiler.Compile(config)
 	report.Join(compiled.Report)
 	p.last = &Result{
-		Config: config, Compiled: compiled, Objects: set.Len(),
+		Set: set, Config: config, Compiled: compiled, Objects: set.Len(),
 		Translated: done, Built: compiled.Built,
-		found: report, read: u.Problems,
+		found: report, read: u.Problems, refused: p.merger.Refused, dropped: u.Dropped,
 	}
 	return p.last
+}
+
+// bound takes note of the ports that could not be bound, and of where the
+// Gateways are reached.
+func (r *Result) bound(unbound []Unbound, reached map[string][]status.Address) {
+	r.unbound = unbound
+	r.found.Join(status.Report{Addresses: reached})
 }
 
 // Report returns everything that is known of the resources now, sorted.
@@ -110,6 +147,19 @@ func (r *Result) Report() status.Report {
 	out.Add(r.read...)
 	out.Join(r.found)
 	out.Add(r.Compiled.SecretProblems()...)
+	var refusals []dialect.Refusal
+	for _, u := range r.unbound {
+		out.Add(u.Problem())
+		refusals = append(refusals, u.refusals()...)
+	}
+	for _, c := range r.Compiled.CertificateFaults() {
+		refusals = append(refusals, dialect.Refusal{
+			Listener: c.Listener, Condition: "ResolvedRefs", Reason: "InvalidCertificateRef", Message: c.Reason, Partly: c.Partly,
+		})
+	}
+	if len(refusals) > 0 {
+		out.Join(r.refused(refusals))
+	}
 	out.Sort()
 	return out
 }

@@ -112,6 +112,10 @@ type Object struct {
 	// says less than its author meant: its dialect closes what it protects or
 	// carries. The source reports them; a dialect need not.
 	Faults []status.Problem
+	// Reached are the addresses in the status of the object, as it was first
+	// read from an API server: a hint for who hands addresses out, and for
+	// nothing else, since a change of them is no change of the object.
+	Reached []string
 	// UID and ResourceVersion are an API server's.
 	UID, ResourceVersion string
 }

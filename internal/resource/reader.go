@@ -67,6 +67,18 @@ func (v *View) Sees(c Changes) bool {
 	return false
 }
 
+// Reads is what was read of a Set.
+type Reads []subject
+
+// Reads returns what v has recorded so far.
+func (v *View) Reads() Reads {
+	out := make(Reads, 0, len(v.read))
+	for s := range v.read {
+		out = append(out, s)
+	}
+	return out
+}
+
 // Readers knows who has read what, so that those whom a change concerns are
 // found without asking the others. The zero Readers are none.
 type Readers[T comparable] struct {
@@ -80,15 +92,14 @@ type readership[T comparable] struct {
 	readers map[T]struct{}
 }
 
-// Read takes note that a reader has read what v has recorded, and nothing else
-// any more.
-func (r *Readers[T]) Read(reader T, v *View) {
+// Read takes note that a reader has read something, and nothing else any more.
+func (r *Readers[T]) Read(reader T, reads Reads) {
 	r.Forget(reader)
 	if r.of == nil {
 		r.of, r.by = map[subject]*readership[T]{}, map[T][]*readership[T]{}
 	}
-	list := make([]*readership[T], 0, len(v.read))
-	for s := range v.read {
+	list := make([]*readership[T], 0, len(reads))
+	for _, s := range reads {
 		rs := r.of[s]
 		if rs == nil {
 			rs = &readership[T]{subject: s, readers: map[T]struct{}{}}
@@ -98,6 +109,16 @@ func (r *Readers[T]) Read(reader T, v *View) {
 		list = append(list, rs)
 	}
 	r.by[reader] = list
+}
+
+// Reads returns what a reader has read.
+func (r *Readers[T]) Reads(reader T) Reads {
+	list := r.by[reader]
+	out := make(Reads, len(list))
+	for i, rs := range list {
+		out[i] = rs.subject
+	}
+	return out
 }
 
 // Forget takes note that a reader is gone.

@@ -12,6 +12,7 @@ type Set struct {
 	byKind  map[GroupKind]map[string][]*Object // namespace → objects, sorted by key
 	known   map[GroupKind]bool
 	labels  labels
+	access  *Access
 	// base is the Set that With made this one of, if it still lives, and
 	// changed are the keys that it touched.
 	base    weak.Pointer[Set]
@@ -62,7 +63,7 @@ func (s *Set) With(changed []*Object, removed []Key) *Set {
 		edits[o.Key] = o
 	}
 	keys := slices.SortedFunc(maps.Keys(edits), Key.Compare)
-	n := &Set{known: s.known}
+	n := &Set{known: s.known, access: s.access}
 	if len(keys) > s.Len() {
 		n.fill(s.edited(edits))
 	} else {
@@ -178,7 +179,7 @@ func Diff(a, b *Set) []Key {
 				out = append(out, k)
 			}
 		}
-		return out
+		return diffAccess(a, b, out)
 	}
 	for o := range a.objects.all() {
 		if differs(o.Key) {
@@ -191,5 +192,13 @@ func Diff(a, b *Set) []Key {
 		}
 	}
 	slices.SortFunc(out, Key.Compare)
-	return out
+	return diffAccess(a, b, out)
+}
+
+// diffAccess adds to the keys that differ the one that stands for Access.
+func diffAccess(a, b *Set, keys []Key) []Key {
+	if a.access.Same(b.access) {
+		return keys
+	}
+	return append(keys, accessKey)
 }

@@ -21,6 +21,11 @@ type Update struct {
 	// Dropped are refs whose bytes apply drops from the secret.Store as soon as
 	// the state is served. New bytes were put there before the update.
 	Dropped []secret.Ref
+	// Supply, if set, is called when Set was translated, before anything is
+	// made of that, with what the translations read of the Secrets: a source
+	// may have to fetch them first. It returns what takes the update's place,
+	// whose Set, if it has one, is to be translated in turn; nil is for an end.
+	Supply func(*resource.Demand) *Update
 }
 
 // Source delivers updates until ctx ends, the first as soon as it has read

@@ -1,9 +1,11 @@
 package program
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
 	"io"
 	"net"
 	"net/http"
@@ -11,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/postern-gateway/postern/internal/cli"
+	"github.com/postern-gateway/postern/internal/explain"
 	"github.com/postern-gateway/postern/internal/simulate"
 )
 
@@ -93,4 +97,69 @@ func TestIstioPassthrough(t *testing.T) {
 	p.await("line about the unknown server name", func() bool {
 		return strings.Contains(p.err.String(), "no route carries the server name") && strings.Contains(p.err.String(), "other.example")
 	})
+}
+
+// passthroughPolicy keeps one network, and everyone who has not asked for the
+// provider, away.
+const passthroughPolicy = `
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: deny, namespace: istio-system}
+spec:
+  action: DENY
+  rules: [{from: [{source: {ipBlocks: [127.0.0.2]}}]}]
+`
+
+// TestExplainPassthrough compares what explain says of connections whose TLS
+// is passed through with what becomes of them.
+func TestExplainPassthrough(t *testing.T) {
+	all, flags := providers(t, func(*simulate.Config) {})
+	files := map[string]string{"gw.yaml": passthroughGateway + passthroughPolicy}
+	p := run(t, files, settings{args: flags})
+	dir := t.TempDir()
+	writeAll(t, dir, files)
+	for _, tc := range []struct {
+		name, host, source string
+		want               explain.Explanation
+	}{
+		{"carried", "api.openai.com", "127.0.0.1", explain.Explanation{
+			Decision: explain.Allow, Verdict: "allow",
+			Upstream: &explain.Upstream{Endpoint: "api.openai.com:443", Host: "api.openai.com"},
+		}},
+		{"refused by a policy", "api.openai.com", "127.0.0.2", explain.Explanation{
+			Decision: explain.Deny, Verdict: "deny", Decided: &explain.Decided{Policy: "istio-system/deny"},
+		}},
+		{"of no route", "other.example", "127.0.0.1", explain.Explanation{Decision: explain.Deny, Verdict: "no-route"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			var out bytes.Buffer
+			args := []string{"explain", "-f", dir, "-o", "json", "GET", "https://" + tc.host + ":8443/", "--source-ip", tc.source}
+			cli.Main(t.Context(), args, cli.Streams{In: strings.NewReader(""), Out: &out, Err: io.Discard, Env: func(string) (string, bool) { return "", false }})
+			var got explain.Explanation
+			if err := json.Unmarshal(out.Bytes(), &got); err != nil {
+				t.Fatalf("%v in %s", err, out.String())
+			}
+			if got.Decision != tc.want.Decision || got.Verdict != tc.want.Verdict || got.Status != 0 ||
+				(got.Upstream != nil) != (tc.want.Upstream != nil) || (got.Decided != nil) != (tc.want.Decided != nil) {
+				t.Fatalf("got %s", out.String())
+			}
+			if u := got.Upstream; u != nil && (u.Endpoint != tc.want.Upstream.Endpoint || u.Host != tc.want.Upstream.Host) {
+				t.Errorf("upstream %+v", u)
+			}
+			if d := got.Decided; d != nil && d.Policy != tc.want.Decided.Policy {
+				t.Errorf("decided by %+v", d)
+			}
+			from := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(tc.source)}}
+			c, err := from.DialContext(t.Context(), "tcp", p.addr("8443"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = c.Close() }()
+			err = tls.Client(c, &tls.Config{RootCAs: all.CA().Pool(), ServerName: tc.host}).HandshakeContext(t.Context())
+			if (err == nil) != (got.Decision == explain.Allow) {
+				t.Errorf("explain says %s; the handshake ended with %v", got.Decision, err)
+			}
+		})
+	}
 }

@@ -20,7 +20,9 @@ func NewConnectionPolicies(p *authz.Policies, slot string, origin ir.Origin) *Co
 func (s *ConnectionPolicies) Admit(c *dataplane.Connection) bool {
 	peer := c.Peer().Addr()
 	in := authz.Input{PeerAddress: peer, Client: peer, Local: c.Local(), ServerName: c.ServerName}
-	a := s.decide(&in, &c.Record, nil)
+	done := c.Trace().Step("authorization", s.slot, s.origin)
+	a := s.decide(&in, &c.Record, c.Trace())
+	done(a)
 	if a == nil {
 		return true
 	}

@@ -39,7 +39,7 @@ type endpoint struct {
 	host      string
 	sni       string // "": see serverName
 	weight    uint64
-	transport transport
+	transport transports
 	active    atomic.Int64
 	// out is when the ejection ends, in Unix nanoseconds; 0: not ejected.
 	out atomic.Int64
@@ -52,7 +52,7 @@ type endpoint struct {
 func newEndpoint(u *Upstream, cfg *ir.Endpoint) *endpoint {
 	ep := &endpoint{upstream: u, host: cfg.Host, sni: cfg.SNI, weight: uint64(max(cfg.Weight, 1))}
 	ep.address = net.JoinHostPort(cfg.Host, strconv.Itoa(cfg.Port))
-	ep.transport = newTransport(ep)
+	ep.transport = newTransports(ep)
 	return ep
 }
 

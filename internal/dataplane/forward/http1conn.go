@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -163,12 +164,29 @@ func (b *http1Body) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// wait waits until there is something to be read, or never will be.
+// wait waits until there is something to be read, or never will be. Meanwhile
+// a connection in plain text holds no buffer.
 func (b *http1Body) wait() {
-	if !b.ended {
-		_, _ = b.c.br.Peek(1)
+	c := b.c
+	switch {
+	case b.ended || c.br.Buffered() > 0 || c.ended != nil:
+	case c.raw == nil || c.made != nil:
+		_, _ = c.br.Peek(1)
+	default:
+		lent := idleReaders.Get().(*bufio.Reader)
+		*lent, *c.br = *c.br, bufio.Reader{}
+		lent.Reset(nil)
+		idleReaders.Put(lent)
+		c.ended = awaitReadable(c.raw)
+		lent = idleReaders.Get().(*bufio.Reader)
+		*c.br, *lent = *lent, bufio.Reader{}
+		c.br.Reset((*headReader)(c))
 	}
 }
+
+// idleReaders are empty readers with the buffers that quiet connections do not
+// need. A zero one gets a buffer when it is reset.
+var idleReaders = sync.Pool{New: func() any { return new(bufio.Reader) }}
 
 // Close closes the connection unless the answer was read to its end.
 func (b *http1Body) Close() error {

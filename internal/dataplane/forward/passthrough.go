@@ -88,6 +88,11 @@ func (p *Passthrough) Carry(ctx context.Context, c *dataplane.Connection) {
 		return
 	}
 	r.Upstream = b.Name
+	if t := c.Trace(); t != nil {
+		r.Verdict = dataplane.Allowed
+		t.Forward(&dataplane.TracedUpstream{Name: b.Name, Endpoint: b.first(), Share: route.share(b), Host: c.ServerName})
+		return
+	}
 	u, up, err := b.connect(ctx, r)
 	if err != nil {
 		r.Verdict, r.Cause = dataplane.Failed, err.Error()
@@ -126,17 +131,41 @@ func (c carrying) done() {
 	c.ep.upstream.leave()
 }
 
+// share says by which chance a connection goes to b; empty: there is no choice.
+func (r *SNIRoute) share(b *Backend) string {
+	if len(r.Backends) < 2 {
+		return ""
+	}
+	return fmt.Sprintf("weight %d of %d", b.Weight, r.total)
+}
+
+// inTiers returns the upstreams of the backend, the first tier first.
+func (b *Backend) inTiers() [][]*Upstream {
+	if len(b.Tiers) == 0 && b.Upstream != nil {
+		return [][]*Upstream{{b.Upstream}}
+	}
+	return b.Tiers
+}
+
+// first returns the endpoint that connect would try first; empty: none.
+func (b *Backend) first() string {
+	for _, tier := range b.inTiers() {
+		for _, u := range tier {
+			if ep := u.pick(nil); ep != nil {
+				return ep.address
+			}
+		}
+	}
+	return ""
+}
+
 // connect opens a connection to an endpoint of the backend, one that is well
 // before one that is not. Nothing was sent yet, so another may be tried.
 func (b *Backend) connect(ctx context.Context, r *dataplane.Record) (carrying, *rawUpstream, error) {
-	tiers := b.Tiers
-	if len(tiers) == 0 && b.Upstream != nil {
-		tiers = [][]*Upstream{{b.Upstream}}
-	}
 	failure := errors.New("the upstream has no endpoint")
 	var tried []*endpoint
 	for _, well := range []bool{true, false} {
-		for _, tier := range tiers {
+		for _, tier := range b.inTiers() {
 			for _, u := range tier {
 				for u.usable(well) && r.Attempts < mostCarryAttempts && ctx.Err() == nil {
 					ep := u.pick(tried)

@@ -1,6 +1,7 @@
 package forward
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"strings"
@@ -30,25 +31,65 @@ type stream struct {
 	err   atomic.Pointer[error]
 	done  chan struct{} // closed when the transport reads no more
 	once  sync.Once
+
+	mu     sync.Mutex
+	reads  bool // a Read waits for the client
+	closed bool // and is not to
 }
 
 func newStream(x *exchange) *stream {
 	return &stream{e: x.e, watch: &x.watch, done: make(chan struct{})}
 }
 
+var errUnwanted = errors.New("the transport wants no more of the request's body")
+
 // Read reads from the client.
 func (s *stream) Read(p []byte) (int, error) {
-	s.began.Store(true)
-	s.watch.reading.Store(true)
+	if !s.enter() {
+		return 0, errUnwanted
+	}
 	n, err := s.e.Body.Read(p)
-	s.watch.reading.Store(false)
+	wanted := s.leave()
 	switch {
 	case err == io.EOF:
 		s.whole.Store(true)
-	case err != nil:
+	case err != nil && wanted:
 		s.err.Store(&err)
 	}
 	return n, err
+}
+
+// enter says that a Read begins; it reports whether one may.
+func (s *stream) enter() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return false
+	}
+	s.began.Store(true)
+	s.watch.reading.Store(true)
+	s.reads = true
+	return true
+}
+
+// leave says that it has ended; it reports whether it was left to end by itself.
+func (s *stream) leave() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.reads = false
+	s.watch.reading.Store(false)
+	return !s.closed
+}
+
+// interrupt ends the Read that waits for the client, if one does, and all later
+// ones. What it has read is lost, so that nothing else can be made of the body.
+func (s *stream) interrupt() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	if s.reads {
+		_ = s.watch.client.SetReadDeadline(past)
+	}
 }
 
 // finish says that nothing more is read.
@@ -102,8 +143,11 @@ func (s *stream) trailers(announced http.Header) http.Header {
 // streamCloser is a stream as net/http reads it.
 type streamCloser struct{ *stream }
 
-// Close says that nothing more is read.
+// Close says that nothing more is read. An upstream that answers before the
+// client has sent all, or that breaks off, would otherwise be waited for until
+// the client sends more: net/http's client waits for a Read that is under way.
 func (c streamCloser) Close() error {
+	c.interrupt()
 	c.finish()
 	return nil
 }

@@ -5,12 +5,14 @@ import (
 	"context"
 	"crypto/tls"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/postern-gateway/postern/internal/dataplane"
 	"github.com/postern-gateway/postern/internal/ir"
 )
 
@@ -47,11 +49,36 @@ type outgoing struct {
 	stream *stream
 }
 
-func newTransport(ep *endpoint) transport {
+// transports are those of one endpoint.
+type transports struct {
+	usual transport
+	// grpc carries gRPC, which has no form but HTTP/2: over TLS, where ALPN
+	// settles it, also to an upstream that is otherwise spoken to in HTTP/1.1.
+	grpc transport
+}
+
+func newTransports(ep *endpoint) transports {
 	if ep.upstream.cfg.Protocol == ir.ProtocolHTTP2 {
-		return newHTTP2(ep)
+		h2 := newHTTP2(ep)
+		return transports{h2, h2}
 	}
-	return newHTTP1(ep)
+	t := transports{usual: newHTTP1(ep)}
+	if t.grpc = t.usual; ep.upstream.tls != nil {
+		t.grpc = newHTTP2(ep)
+	}
+	return t
+}
+
+func (t transports) roundTrip(ctx context.Context, o *outgoing) (*http.Response, error) {
+	if dataplane.IsGRPC(o.Header) {
+		return t.grpc.roundTrip(ctx, o)
+	}
+	return t.usual.roundTrip(ctx, o)
+}
+
+func (t transports) closeIdle() {
+	t.usual.closeIdle()
+	t.grpc.closeIdle()
 }
 
 // http2 is net/http's HTTP/2 client, over TLS or with prior knowledge.
@@ -126,7 +153,7 @@ func (h *http2) roundTrip(ctx context.Context, o *outgoing) (*http.Response, err
 	}
 	switch {
 	case o.stream != nil:
-		r.Body = streamCloser{o.stream}
+		r.Body = http2Body{streamCloser{o.stream}, r.Trailer}
 	case len(o.data) > 0:
 		r.Body = io.NopCloser(bytes.NewReader(o.data))
 		r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(o.data)), nil }
@@ -134,6 +161,22 @@ func (h *http2) roundTrip(ctx context.Context, o *outgoing) (*http.Response, err
 		r.Body = http.NoBody
 	}
 	return h.transport().RoundTrip(r)
+}
+
+// http2Body is a stream that puts what followed it where the transport looks
+// for the trailers, once it has been read to its end.
+type http2Body struct {
+	streamCloser
+	trailer http.Header // as announced; nil: none
+}
+
+// Read reads from the client.
+func (b http2Body) Read(p []byte) (int, error) {
+	n, err := b.streamCloser.Read(p)
+	if err == io.EOF {
+		maps.Copy(b.trailer, b.trailers(b.trailer))
+	}
+	return n, err
 }
 
 func (h *http2) closeIdle() {

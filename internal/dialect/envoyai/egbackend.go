@@ -9,6 +9,7 @@ import (
 
 	"github.com/postern-gateway/postern/internal/dialect/backendtls"
 	"github.com/postern-gateway/postern/internal/dialect/parent"
+	"github.com/postern-gateway/postern/internal/dialect/secretref"
 	"github.com/postern-gateway/postern/internal/ir"
 	"github.com/postern-gateway/postern/internal/resource"
 	"github.com/postern-gateway/postern/internal/secret"
@@ -215,13 +216,14 @@ func (p *place) secret(field string, r *objectRef) (*resource.Object, *resource.
 		p.fail(field, "name a Secret", "a %v cannot be used here", key.GroupKind)
 		return nil, nil
 	}
-	if !p.granted(field, key) {
+	if !secretref.Foreign(p.t.v) && !p.granted(field, key) {
 		return nil, nil
 	}
 	o, s := resource.Spec[resource.Secret](p.t.v, key.GroupKind, key.Namespace, key.Name)
 	switch {
 	case o == nil:
-		p.unresolved(field, p.t.suggest(key), "no Secret %q in %s", key.Name, key.Namespace)
+		missing := secretref.None(p.t.v, []string{key.Namespace}, key.Name)
+		p.unresolved(field, missing.Remedy, "%s", missing.What)
 		return nil, nil
 	case len(o.Faults) > 0:
 		p.fail(field, "correct it", "%v could not be read in full", key)

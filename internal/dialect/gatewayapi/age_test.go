@@ -39,7 +39,7 @@ spec:
 // TestAge holds that of two policies for one target the older one wins, and
 // that routes and hosts carry their object's age for Merger.
 func TestAge(t *testing.T) {
-	objects, _ := decode(t, inputs(t, ageCase))
+	objects, _ := suite().Objects(t, ageCase)
 	for _, o := range objects {
 		if o.Name == "p1" {
 			o.Created = time.Unix(2, 0)

@@ -30,11 +30,11 @@ func (r *rule) backends() []ir.Backend {
 		if b.Weight < 0 || b.Weight > maxWeight {
 			r.bad("UnsupportedValue", at+".weight", "use 0 to 1000000", "%d is no weight", b.Weight)
 		}
-		b.Upstream, b.Closed = r.upstream(ref.BackendObjectReference, at, "requests for it get 500")
+		b.Upstream, b.Closed = r.upstream(ref.BackendObjectReference, at, "requests for it get "+r.answer())
 		before := r.fault
 		f := r.filters(ref.Filters, at+".filters", true)
 		if b.Steps = f.steps; before == nil && r.fault != nil { // only this share is closed
-			b.Closed = r.fault.Closed(r.obj)
+			b.Closed = r.close(r.fault)
 			r.partial(*r.fault)
 			r.fault = nil
 		}
@@ -58,7 +58,7 @@ func (r *rule) upstream(ref gatewayv1.BackendObjectReference, at, effect string)
 	closed := func(reason, at, remedy, format string, args ...any) (string, *ir.Closed) {
 		f := parent.Fault{Condition: "ResolvedRefs", Reason: reason, Field: r.field + at, What: fmt.Sprintf(format, args...) + "; " + effect, Remedy: remedy}
 		r.unresolved(f)
-		return "", f.Closed(r.obj)
+		return "", r.close(&f)
 	}
 	key := resource.Key{
 		GroupKind: resource.GroupKind{Group: parent.Or(ref.Group, ""), Kind: parent.Or(ref.Kind, "Service")},
@@ -69,8 +69,8 @@ func (r *rule) upstream(ref gatewayv1.BackendObjectReference, at, effect string)
 		return closed("InvalidKind", at, "name a Service, or an upstream of an API family that is read",
 			"a backend of kind %v is not supported", key.GroupKind)
 	}
-	if !parent.Granted(r.v, parent.HTTPRouteKind, r.obj.Namespace, key) {
-		return closed("RefNotPermitted", at, parent.GrantRemedy(parent.HTTPRouteKind, r.obj.Namespace, key),
+	if !parent.Granted(r.v, r.obj.GroupKind, r.obj.Namespace, key) {
+		return closed("RefNotPermitted", at, parent.GrantRemedy(r.obj.GroupKind, r.obj.Namespace, key),
 			"%v may not be used from %s", key, r.obj.Namespace)
 	}
 	if !isService {
@@ -90,11 +90,14 @@ func (r *rule) upstream(ref gatewayv1.BackendObjectReference, at, effect string)
 // that a BackendTLSPolicy demands, and returns its name.
 func (h *httpRoute) service(ref service.Ref) (string, error) {
 	name := service.UpstreamName(Name, ref)
+	if h.grpc != nil {
+		name += "/grpc"
+	}
 	if h.upstreams[name] != nil {
 		return name, nil
 	}
 	tls, closed := h.backendTLS(ref)
-	opts := service.Options{Dialect: Name, TLS: tls}
+	opts := service.Options{Dialect: Name, TLS: tls, GRPC: h.grpc != nil}
 	if closed != nil {
 		opts.TLS = &ir.ClientTLS{} // nothing is sent
 	}
@@ -102,7 +105,7 @@ func (h *httpRoute) service(ref service.Ref) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	u.Closed = closed
+	u.Name, u.Closed = name, closed
 	h.upstreams[name] = u
 	h.order = append(h.order, name)
 	return name, nil

@@ -104,6 +104,9 @@ func routeParent(ref gatewayv1.ParentReference, namespace string) resource.Key {
 // delegates reports whether the rule hands its requests to other HTTPRoutes,
 // and says what is wrong with how it does.
 func (r *rule) delegates() bool {
+	if r.grpc != nil { // backends of kind HTTPRoute are told like others that cannot be
+		return false
+	}
 	n := 0
 	for i := range r.spec.BackendRefs {
 		ref := &r.spec.BackendRefs[i]

@@ -133,10 +133,10 @@ func (r *rule) extension(out *filters, ref *gatewayv1.LocalObjectReference, at s
 	if !r.v.Knows(gk) {
 		f := parent.Fault{
 			Condition: "ResolvedRefs", Reason: "InvalidKind", Field: r.field + at,
-			What: fmt.Sprintf("a filter of kind %v is not supported; the rule answers 500", gk), Remedy: "correct the group and kind, or remove the filter",
+			What: fmt.Sprintf("a filter of kind %v is not supported; the rule answers %s", gk, r.answer()), Remedy: "correct the group and kind, or remove the filter",
 		}
 		r.unresolved(f)
-		out.closed = f.Closed(r.obj)
+		out.closed = r.close(&f)
 		return
 	}
 	out.references = append(out.references, dialect.Reference{

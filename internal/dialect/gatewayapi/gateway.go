@@ -30,7 +30,7 @@ func translateGateway(v *resource.View, obj *resource.Object) (*dialect.Fragment
 	g := &gateway{v: v, obj: obj, spec: &obj.Spec.(*parent.Gateway).Spec}
 	f.Referable = []dialect.Target{dialect.TargetOf(obj.Key)}
 	g.unsupported()
-	addresses, fault := g.addresses()
+	addresses, anywhere, fault := g.addresses()
 	all := parent.Listeners(v, obj)
 	served := 0
 	for _, l := range all {
@@ -42,7 +42,9 @@ func translateGateway(v *resource.View, obj *resource.Object) (*dialect.Fragment
 			continue
 		}
 		served++
-		f.Listeners = append(f.Listeners, g.listener(l, t, addresses))
+		listener := g.listener(l, t, addresses)
+		listener.Addressing = dialect.Addressing{Any: anywhere, Before: obj.Reached, Origin: obj.Origin("spec.addresses")}
+		f.Listeners = append(f.Listeners, listener)
 	}
 	g.tell(fault, served, len(all))
 	return f, g.report
@@ -85,32 +87,32 @@ func faulty(o *resource.Object) *ir.Closed {
 }
 
 // addresses reads spec.addresses. An address without a value leaves the choice
-// to us.
-func (g *gateway) addresses() ([]string, *parent.Fault) {
-	var out []string
+// to us, as anywhere says.
+func (g *gateway) addresses() (named []string, anywhere bool, fault *parent.Fault) {
 	for i, a := range g.spec.Addresses {
 		field := fmt.Sprintf("spec.addresses[%d]", i)
 		if kind := parent.Or(a.Type, "IPAddress"); kind != "IPAddress" {
-			return nil, &parent.Fault{
+			return nil, false, &parent.Fault{
 				Condition: "Accepted", Reason: "UnsupportedAddress", Field: field + ".type",
 				What: "an address of type " + kind + " is not supported", Remedy: "use IPAddress, or remove the address",
 			}
 		}
 		if a.Value == "" {
+			anywhere = true
 			continue
 		}
 		ip, err := netip.ParseAddr(a.Value)
-		if err != nil {
-			return nil, &parent.Fault{
+		if err != nil || ip.Zone() != "" {
+			return nil, false, &parent.Fault{
 				Condition: "Accepted", Reason: "UnsupportedAddress", Field: field + ".value",
 				What: fmt.Sprintf("%q is no IP address", a.Value), Remedy: "correct it",
 			}
 		}
-		if s := ip.String(); !slices.Contains(out, s) {
-			out = append(out, s)
+		if s := ip.String(); !slices.Contains(named, s) {
+			named = append(named, s)
 		}
 	}
-	return out, nil
+	return named, anywhere, nil
 }
 
 // unsupported tells what the Gateway asks for that we do not have.

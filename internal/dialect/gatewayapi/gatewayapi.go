@@ -1,9 +1,9 @@
 // Package gatewayapi is the dialect of the Kubernetes Gateway API
 // (https://gateway-api.sigs.k8s.io, v1.6): GatewayClass, Gateway, HTTPRoute,
-// ReferenceGrant and BackendTLSPolicy.
+// GRPCRoute, ReferenceGrant and BackendTLSPolicy.
 //
 //	Gateway ──────────► listeners (sections of it are targets for policies)
-//	HTTPRoute ─parent─► virtual hosts with routes
+//	HTTPRoute, GRPCRoute ─parent─► virtual hosts with routes
 //	     │ filters ──► steps; ExtensionRef ──► a reference that Merger follows
 //	     ├ backends ─service─► upstreams, with TLS by BackendTLSPolicy
 //	     └ HTTPRoutes ──► their rules, within its own (Gloo Gateway's delegation)
@@ -33,12 +33,13 @@ type HTTPRoute struct {
 
 // New returns the dialect.
 func New() dialect.Dialect {
-	return dialect.Dialect{Name: Name, Kinds: kinds(), Roots: roots, Translate: translate}
+	return dialect.Dialect{Name: Name, Kinds: kinds(), Roots: roots, Translate: translate, Status: objectStatus}
 }
 
 func kinds() []resource.Kind {
 	return append(parent.Kinds(),
 		resource.Kind{GroupKind: parent.HTTPRouteKind, Versions: []string{"v1", "v1beta1"}, Plural: "httproutes", New: func() any { return new(HTTPRoute) }},
+		resource.Kind{GroupKind: parent.GRPCRouteKind, Versions: []string{"v1", "v1alpha2"}, Plural: "grpcroutes", New: func() any { return new(GRPCRoute) }},
 		backendtls.Described(),
 	)
 }
@@ -46,7 +47,7 @@ func kinds() []resource.Kind {
 // roots lists what is translated one by one; grants are only read.
 func roots(v *resource.View) []resource.Key {
 	var out []resource.Key
-	for _, gk := range []resource.GroupKind{parent.GatewayClassKind, parent.GatewayKind, parent.HTTPRouteKind, backendtls.Kind} {
+	for _, gk := range []resource.GroupKind{parent.GatewayClassKind, parent.GatewayKind, parent.HTTPRouteKind, parent.GRPCRouteKind, backendtls.Kind} {
 		for _, o := range v.All(gk) {
 			out = append(out, o.Key)
 		}
@@ -70,6 +71,8 @@ func translate(v *resource.View, root resource.Key) (*dialect.Fragment, status.R
 		return translateGateway(v, obj)
 	case parent.HTTPRouteKind:
 		return translateHTTPRoute(v, obj)
+	case parent.GRPCRouteKind:
+		return translateGRPCRoute(v, obj)
 	case backendtls.Kind:
 		return translatePolicy(v, obj)
 	}

@@ -2,6 +2,7 @@ package gatewayapi
 
 import (
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 
@@ -14,11 +15,13 @@ import (
 	"github.com/postern-gateway/postern/internal/status"
 )
 
-// httpRoute is the translation of one HTTPRoute, by itself or under another.
+// httpRoute is the translation of one HTTPRoute, by itself or under another, or
+// of a GRPCRoute.
 type httpRoute struct {
 	v      *resource.View
 	obj    *resource.Object
 	spec   *gatewayv1.HTTPRouteSpec
+	grpc   *gatewayv1.GRPCRouteSpec // whose matches count; nil: it is an HTTPRoute
 	report status.Report
 	*contribution
 
@@ -41,13 +44,22 @@ type contribution struct {
 }
 
 func translateHTTPRoute(v *resource.View, obj *resource.Object) (*dialect.Fragment, status.Report) {
-	h := &httpRoute{v: v, obj: obj, spec: &obj.Spec.(*HTTPRoute).Spec, contribution: &contribution{upstreams: map[string]*ir.Upstream{}}}
-	f := &dialect.Fragment{Referable: []dialect.Target{dialect.TargetOf(obj.Key)}}
-	h.closed = faulty(obj)
+	return newHTTPRoute(v, obj, &obj.Spec.(*HTTPRoute).Spec).translate()
+}
+
+func newHTTPRoute(v *resource.View, obj *resource.Object, spec *gatewayv1.HTTPRouteSpec) *httpRoute {
+	return &httpRoute{v: v, obj: obj, spec: spec, contribution: &contribution{upstreams: map[string]*ir.Upstream{}}}
+}
+
+func (h *httpRoute) translate() (*dialect.Fragment, status.Report) {
+	f := &dialect.Fragment{Referable: []dialect.Target{dialect.TargetOf(h.obj.Key)}}
+	if h.closed = faulty(h.obj); h.closed != nil && h.grpc != nil {
+		h.closed.Status = http.StatusServiceUnavailable
+	}
 	h.unsupported()
 	hostnames, known := h.hostnames()
-	parents := parent.Attach(v, parent.Route{
-		Object: obj, Refs: h.spec.ParentRefs, Field: "spec.parentRefs", Hostnames: hostnames, OfRoutes: true,
+	parents := parent.Attach(h.v, parent.Route{
+		Object: h.obj, Refs: h.spec.ParentRefs, Field: "spec.parentRefs", Hostnames: hostnames, OfRoutes: h.grpc == nil,
 	}, &h.report)
 	if known && attached(parents) {
 		h.walk = &walk{report: &h.report}
@@ -68,7 +80,7 @@ func (h *httpRoute) serve(f *dialect.Fragment, parents []parent.Parent, rules []
 		for _, host := range p.Hosts {
 			f.Hosts = append(f.Hosts, &dialect.VirtualHost{
 				Listeners: host.Listeners, Hostnames: host.Hostnames, Routes: routes,
-				Owner: h.obj.Key, Age: h.obj.Created, Origin: h.obj.Origin("spec.hostnames"),
+				Family: h.kind(), Owner: h.obj.Key, Age: h.obj.Created, Origin: h.obj.Origin("spec.hostnames"),
 			})
 		}
 	}
@@ -130,7 +142,7 @@ func (h *httpRoute) hostnames() (valid []string, known bool) {
 		}
 		h.report.Add(f.Problem(h.obj))
 		if h.closed == nil {
-			h.closed = f.Closed(h.obj)
+			h.closed = h.close(&f)
 		}
 	}
 	unreadable := slices.ContainsFunc(h.obj.Faults, func(p status.Problem) bool {
@@ -209,7 +221,7 @@ func (h *httpRoute) accepted(p parent.Parent) status.Outcome {
 	default:
 		h.report.Outcome(status.Outcome{
 			Object: h.obj.Status(), About: p.About, Condition: "PartiallyInvalid", OK: true, Reason: h.invalid.Reason,
-			Message: "Dropped Rule: in part, the route answers 500: " + h.invalid.What,
+			Message: "Dropped Rule: in part, the route answers " + h.answer() + ": " + h.invalid.What,
 		})
 	}
 	return o

@@ -17,6 +17,9 @@ import (
 // faulty condition stays without it. The rule is closed then: were the match
 // left out, a wider rule with fewer protections would take its requests.
 func (r *rule) matches() []ir.Match {
+	if r.grpc != nil {
+		return r.grpcMatches()
+	}
 	specs := r.spec.Matches
 	if len(specs) == 0 {
 		specs = make([]gatewayv1.HTTPRouteMatch, 1)

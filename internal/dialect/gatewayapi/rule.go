@@ -51,7 +51,7 @@ func (r *rule) translate() []*dialect.Route {
 		name = fmt.Sprintf("rule-%d", r.index)
 	}
 	out.Route = ir.Route{
-		Name:    fmt.Sprintf("HTTPRoute %s/%s/%s", r.obj.Namespace, r.obj.Name, name),
+		Name:    fmt.Sprintf("%s %s/%s/%s", r.kind(), r.obj.Namespace, r.obj.Name, name),
 		Matches: r.matches(),
 		Origin:  r.obj.Origin(r.field),
 	}
@@ -82,13 +82,13 @@ func (r *rule) action(f filters) ir.Action {
 	case r.closed != nil:
 		return ir.Action{Closed: r.closed}
 	case r.fault != nil:
-		return ir.Action{Closed: r.fault.Closed(r.obj)}
+		return ir.Action{Closed: r.close(r.fault)}
 	case f.closed != nil:
 		return ir.Action{Closed: f.closed}
 	case f.redirect != nil:
 		return ir.Action{Redirect: f.redirect}
 	case len(backends) == 0:
-		return ir.Action{Closed: &ir.Closed{Reason: "the rule has no backend with a weight", Origin: r.obj.Origin(r.field)}}
+		return ir.Action{Closed: r.close(&parent.Fault{What: "the rule has no backend with a weight", Field: r.field})}
 	}
 	return ir.Action{Forward: &ir.Forward{Backends: backends, Origin: r.obj.Origin(r.field + ".backendRefs")}}
 }

@@ -6,6 +6,7 @@ import (
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/postern-gateway/postern/internal/dialect/parent"
+	"github.com/postern-gateway/postern/internal/dialect/secretref"
 	"github.com/postern-gateway/postern/internal/ir"
 	"github.com/postern-gateway/postern/internal/resource"
 	"github.com/postern-gateway/postern/internal/secret"
@@ -63,7 +64,8 @@ func (g *gateway) keyPair(ref gatewayv1.SecretObjectReference, field string) (*i
 	}
 	obj, shape := resource.Spec[resource.Secret](g.v, gk, key.Namespace, key.Name)
 	if shape == nil {
-		return nil, fault("InvalidCertificateRef", suggest(g.v, key), "no Secret %q in %s", key.Name, key.Namespace)
+		missing := secretref.None(g.v, []string{key.Namespace}, key.Name)
+		return nil, fault("InvalidCertificateRef", missing.Remedy, "%s", missing.What)
 	}
 	if !shape.HasKey(certificateKey) || !shape.HasKey(privateKeyKey) {
 		return nil, fault("InvalidCertificateRef", "use a Secret of type kubernetes.io/tls", "%v lacks %s or %s", key, certificateKey, privateKeyKey)

@@ -3,8 +3,8 @@ package gloo
 import (
 	"strings"
 
+	"github.com/postern-gateway/postern/internal/dialect/secretref"
 	"github.com/postern-gateway/postern/internal/ir"
-	"github.com/postern-gateway/postern/internal/resource"
 	"github.com/postern-gateway/postern/internal/secret"
 )
 
@@ -85,9 +85,9 @@ func (p *options) awsCredential(at string, s *bedrock) *ir.Credential {
 // a third key of a form may be missing.
 func (p *options) secretKeys(at string, r ref, forms ...[]string) ([]secret.Ref, bool) {
 	r = r.in(p.o.Namespace)
-	_, s := resource.Spec[resource.Secret](p.t.v, resource.SecretKind, r.Namespace, r.Name)
-	if s == nil {
-		p.fail(at, p.t.suggest(resource.SecretKind, r), "no Secret %q in %s", r.Name, r.Namespace)
+	_, s, missing := secretref.Find(p.t.v, p.o, r.Namespace, r.Name)
+	if missing != nil {
+		p.fail(at, missing.Remedy, "%s", missing.What)
 		return nil, false
 	}
 	for _, form := range forms {

@@ -5,8 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/postern-gateway/postern/internal/dialect/secretref"
 	"github.com/postern-gateway/postern/internal/ir"
-	"github.com/postern-gateway/postern/internal/resource"
 	"github.com/postern-gateway/postern/internal/secret"
 )
 
@@ -140,10 +140,10 @@ func commandLength(s string) int {
 // what is there: they are credentials.
 func (p *options) secretHeaders(at string, r ref) []ir.HeaderValue {
 	r = r.in(p.o.Namespace)
-	_, s := resource.Spec[resource.Secret](p.t.v, resource.SecretKind, r.Namespace, r.Name)
+	_, s, missing := secretref.Find(p.t.v, p.o, r.Namespace, r.Name)
 	switch {
-	case s == nil:
-		p.fail(at, p.t.suggest(resource.SecretKind, r), "list did not find secret %s.%s", r.Namespace, r.Name)
+	case missing != nil:
+		p.fail(at, missing.Remedy, "list did not find secret %s.%s: %s", r.Namespace, r.Name, missing.What)
 		return nil
 	case s.Type != headerSecretType && s.Type != "Opaque" && s.Type != "":
 		p.fail(at, "make its type Opaque or "+headerSecretType, "secret %s.%s was not a Header secret", r.Namespace, r.Name)

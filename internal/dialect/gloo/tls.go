@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/postern-gateway/postern/internal/dialect/secretref"
 	"github.com/postern-gateway/postern/internal/ir"
 	"github.com/postern-gateway/postern/internal/resource"
 	"github.com/postern-gateway/postern/internal/secret"
@@ -106,10 +107,10 @@ func (p *options) tlsSecret(s *sslCommon) (*resource.Secret, ref) {
 		return nil, ref{}
 	}
 	r := s.SecretRef.in(p.o.Namespace)
-	_, sec := resource.Spec[resource.Secret](p.t.v, resource.SecretKind, r.Namespace, r.Name)
+	_, sec, missing := secretref.Find(p.t.v, p.o, r.Namespace, r.Name)
 	switch {
-	case sec == nil:
-		p.fail("secretRef", p.t.suggest(resource.SecretKind, r), "no Secret %q in %s", r.Name, r.Namespace)
+	case missing != nil:
+		p.fail("secretRef", missing.Remedy, "%s", missing.What)
 		return nil, r
 	case sec.HasKey("tls") && !sec.HasKey(certKey) && !sec.HasKey(caKey):
 		p.fail("secretRef", "make it of type kubernetes.io/tls, with "+certKey+" and "+keyKey, "secret %v is in the form of old releases, YAML inside its data, which is not supported", r)

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/postern-gateway/postern/internal/dialect/secretref"
 	"github.com/postern-gateway/postern/internal/ir"
 	"github.com/postern-gateway/postern/internal/resource"
 	"github.com/postern-gateway/postern/internal/secret"
@@ -27,14 +28,20 @@ func (r *reader) entries(at string, s *SecretStorage, wanted []ir.MetadataHeader
 			out = append(out, p.group)
 		}
 	}
-	key := pickKey(s.LabelSelector, wanted)
+	by := &picker{labels: s.LabelSelector, wanted: wanted, namespace: r.ownKeys()}
+	key, elsewhere := by.key(), 0
 	for _, g := range labelled(r.v, s.LabelSelector) {
-		take(g.Derived(key, func(list []*resource.Object) any { return newPick(list, s.LabelSelector, wanted) }).(*pick))
+		p := g.Derived(key, func(list []*resource.Object) any { return by.pick(list) }).(*pick)
+		elsewhere += p.elsewhere
+		take(p)
 	}
-	if len(s.LabelSelector) > 0 && picked == 0 {
+	if elsewhere > 0 {
+		r.warn(at, "move them, name them in apiKeySecretRefs with a ReferenceGrant, or run with --cross-namespace-credentials",
+			"%d of the Secrets with the labels are not in %s: whoever can make one would make keys, so they are refused", elsewhere, by.namespace)
+	} else if len(s.LabelSelector) > 0 && picked == 0 {
 		r.warn(at, "label a Secret of type "+keySecretType, "no Secret has the labels; every caller is refused")
 	}
-	take(newPick(r.referred(at, s), nil, wanted))
+	take((&picker{wanted: wanted}).pick(r.referred(at, s)))
 	if skipped > maxSkipped {
 		r.warn(at, "see the first of them", "%d of the Secrets are skipped", skipped)
 	}
@@ -47,11 +54,11 @@ func (r *reader) referred(at string, s *SecretStorage) []*resource.Object {
 	var out []*resource.Object
 	for i, ref := range s.APIKeySecretRefs {
 		ns := cmp.Or(ref.Namespace, r.src.Object.Namespace)
-		o := r.v.Get(resource.SecretKind, ns, ref.Name)
+		o, _, missing := secretref.Find(r.v, r.src.Object, ns, ref.Name)
 		switch {
-		case o == nil:
-			p := status.Errorf(r.origin(at), "apiKeySecretRefs[%d]: no Secret %q in %s; its key is refused", i, ref.Name, ns)
-			r.problems = append(r.problems, p.Fix("create it, or correct the name"))
+		case missing != nil:
+			p := status.Errorf(r.origin(at), "apiKeySecretRefs[%d]: %s; its key is refused", i, missing.What)
+			r.problems = append(r.problems, p.Fix("%s", missing.Remedy))
 		case len(s.LabelSelector) > 0 && has(o.Labels, s.LabelSelector), slices.Contains(out, o):
 		default:
 			out = append(out, o)
@@ -84,6 +91,8 @@ func has(labels, want map[string]string) bool {
 // pick is what became of a run of Secrets.
 type pick struct {
 	group *ir.APIKeyGroup
+	// elsewhere counts the Secrets that are of other namespaces than wanted.
+	elsewhere int
 	// seen counts the Secrets that were looked at, skipped those of them that
 	// cannot be an entry, or one only in part; the first have problems.
 	seen, skipped int
@@ -92,21 +101,43 @@ type pick struct {
 	entries []ir.APIKeyEntry
 }
 
+// picker says which Secrets are picked: those with all labels, of a namespace
+// or of every one.
+type picker struct {
+	labels    map[string]string
+	wanted    []ir.MetadataHeader
+	namespace string
+}
+
 // pickedBy tells apart what is made of one run of Secrets.
 type pickedBy string
 
-func pickKey(labels map[string]string, wanted []ir.MetadataHeader) pickedBy {
-	return pickedBy(fmt.Sprintf("%q %#v", labels, wanted))
+func (by *picker) key() pickedBy {
+	return pickedBy(fmt.Sprintf("%q %#v %s", by.labels, by.wanted, by.namespace))
 }
 
-// newPick makes entries of the Secrets that have all labels, and problems of
-// those that cannot be one.
-func newPick(list []*resource.Object, labels map[string]string, wanted []ir.MetadataHeader) *pick {
+// ownKeys returns the one namespace whose Secrets are picked by their labels.
+// Out of files that is every one, as the products have it. In a cluster others
+// can make Secrets than who wrote the policy, and a label is no consent of his.
+func (r *reader) ownKeys() string {
+	if a := r.v.Access(); a == nil || a.Foreign {
+		return ""
+	}
+	return r.src.Object.Namespace
+}
+
+// pick makes entries of the Secrets that are picked, and problems of those
+// that cannot be one.
+func (by *picker) pick(list []*resource.Object) *pick {
 	p := &pick{}
 	for _, o := range list {
-		if has(o.Labels, labels) {
+		switch {
+		case !has(o.Labels, by.labels):
+		case by.namespace != "" && o.Namespace != by.namespace:
+			p.elsewhere++
+		default:
 			p.seen++
-			p.add(o, wanted)
+			p.add(o, by.wanted)
 		}
 	}
 	p.group, p.entries = ir.NewAPIKeyGroup(slices.Clip(p.entries)), nil

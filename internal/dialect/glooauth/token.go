@@ -7,8 +7,8 @@ import (
 	"strings"
 
 	"github.com/postern-gateway/postern/internal/dialect"
+	"github.com/postern-gateway/postern/internal/dialect/secretref"
 	"github.com/postern-gateway/postern/internal/ir"
-	"github.com/postern-gateway/postern/internal/resource"
 	"github.com/postern-gateway/postern/internal/secret"
 )
 
@@ -116,10 +116,10 @@ func (r *reader) introspection(at string, s *Introspection) *ir.Introspection {
 // secretKey returns one key of a Secret that must be there.
 func (r *reader) secretKey(at string, to Ref, key string) secret.Ref {
 	ns := cmp.Or(to.Namespace, r.src.Object.Namespace)
-	o, s := resource.Spec[resource.Secret](r.v, resource.SecretKind, ns, to.Name)
+	o, s, missing := secretref.Find(r.v, r.src.Object, ns, to.Name)
 	switch {
-	case o == nil:
-		r.fail(at, "create it, or correct the name", "no Secret %q in %s", to.Name, ns)
+	case missing != nil:
+		r.fail(at, missing.Remedy, "%s", missing.What)
 		return secret.Ref{}
 	case !s.HasKey(key):
 		r.fail(at, "put it into the Secret's data", "secret %s/%s has no key %s", ns, to.Name, key)

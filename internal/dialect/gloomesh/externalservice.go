@@ -6,8 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/postern-gateway/postern/internal/dialect/secretref"
 	"github.com/postern-gateway/postern/internal/ir"
-	"github.com/postern-gateway/postern/internal/resource"
 )
 
 // externalService makes an upstream of each port.
@@ -148,7 +148,8 @@ func (p *place) clientTLS(s *externalServiceSpec, e *externalPort) *ir.ClientTLS
 func (p *place) credential(c *clientTLS, out *ir.ClientTLS) {
 	o, data := p.findSecret([]string{p.o.Namespace}, c.CredentialName)
 	if o == nil {
-		p.fail("credentialName", p.t.suggest(resource.SecretKind, p.o.Namespace, c.CredentialName), "no Secret %q in %s; the port is closed", c.CredentialName, p.o.Namespace)
+		missing := secretref.None(p.t.v, []string{p.o.Namespace}, c.CredentialName)
+		p.fail("credentialName", missing.Remedy, "%s; the port is closed", missing.What)
 		return
 	}
 	if ca := pick(data, caKeys); ca != "" {

@@ -2,8 +2,8 @@ package gloomesh
 
 import (
 	"fmt"
-	"strings"
 
+	"github.com/postern-gateway/postern/internal/dialect/secretref"
 	"github.com/postern-gateway/postern/internal/ir"
 	"github.com/postern-gateway/postern/internal/resource"
 	"github.com/postern-gateway/postern/internal/secret"
@@ -43,7 +43,8 @@ func (p *place) serverTLS(s *serverTLS, namespaces []string) *ir.ServerTLS {
 func (p *place) certificates(s *serverTLS, namespaces []string, out *ir.ServerTLS) {
 	o, data := p.findSecret(namespaces, s.SecretName)
 	if o == nil {
-		p.fail("secretName", p.t.suggest(resource.SecretKind, namespaces[0], s.SecretName), "no Secret %q in %s; the listener is closed", s.SecretName, strings.Join(namespaces, " or "))
+		missing := secretref.None(p.t.v, namespaces, s.SecretName)
+		p.fail("secretName", missing.Remedy, "%s; the listener is closed", missing.What)
 		return
 	}
 	cert, key := pick(data, certKeys), pick(data, keyKeys)

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/postern-gateway/postern/internal/dialect/parent"
+	"github.com/postern-gateway/postern/internal/dialect/secretref"
 	"github.com/postern-gateway/postern/internal/ir"
 	"github.com/postern-gateway/postern/internal/resource"
 )
@@ -113,7 +115,12 @@ func (p *place) clientCredential(s *clientTLS, out *ir.ClientTLS) {
 	name := strings.TrimPrefix(s.CredentialName, "kubernetes://")
 	o, data := p.findSecret(namespaces, name)
 	if o == nil {
-		p.fail("credentialName", p.t.suggest(resource.SecretKind, p.o.Namespace, name), "no Secret %q in %s; what it leads to is closed", name, strings.Join(namespaces, " or "))
+		missing := secretref.None(p.t.v, namespaces, name)
+		p.fail("credentialName", missing.Remedy, "%s; what it leads to is closed", missing.What)
+		return
+	}
+	if pick(data, keyKeys) != "" && !secretref.Permitted(p.t.v, p.o, o.Key) {
+		p.fail("credentialName", parent.GrantRemedy(p.o.GroupKind, p.o.Namespace, o.Key), "%v may not be used from %s; what it leads to is closed", o.Key, p.o.Namespace)
 		return
 	}
 	ca, found := p.authority(namespaces, name+"-cacert")

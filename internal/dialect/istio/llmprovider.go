@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/postern-gateway/postern/internal/dialect"
+	"github.com/postern-gateway/postern/internal/dialect/secretref"
 	"github.com/postern-gateway/postern/internal/ir"
 	"github.com/postern-gateway/postern/internal/resource"
 )
@@ -276,7 +277,8 @@ func (p *place) key(c *openAIConfig) (credential *ir.Credential, ok bool) {
 		key := cmp.Or(r.Key, "apiKey")
 		switch {
 		case o == nil:
-			p.fail("apiKeySecretRef.name", p.t.suggest(resource.SecretKind, p.o.Namespace, r.Name), "no Secret %q in %s; requests for the provider are closed", r.Name, p.o.Namespace)
+			missing := secretref.None(p.t.v, []string{p.o.Namespace}, r.Name)
+			p.fail("apiKeySecretRef.name", missing.Remedy, "%s; requests for the provider are closed", missing.What)
 			return nil, true
 		case !data.HasKey(key):
 			p.fail("apiKeySecretRef.key", "put it into the Secret's data", "secret %s/%s has no key %q; requests for the provider are closed", o.Namespace, o.Name, key)

@@ -2,11 +2,13 @@ package istio
 
 import (
 	"fmt"
+	"os"
 	"testing"
+
+	"golang.org/x/tools/txtar"
 
 	"github.com/postern-gateway/postern/internal/dialect"
 	"github.com/postern-gateway/postern/internal/resource"
-	"golang.org/x/tools/txtar"
 )
 
 // TestManyRoutes changes one VirtualService among many: nothing else is
@@ -28,23 +30,30 @@ spec:
 	for i := range n {
 		all += text(i, "/")
 	}
-	with := inputs(t, &txtar.Archive{Comment: []byte("with: gateway services provider\n")})
-	objects, _ := decode(t, Options{}, append(with, txtar.File{Name: "all.yaml", Data: []byte(all)}))
-	set := resource.NewSet(objects, knownKinds(Options{}))
+	objects := func(comment, text string) []*resource.Object {
+		out, _ := suite().Objects(t, &txtar.Archive{
+			Comment: []byte(comment), Files: []txtar.File{{Name: "all.yaml", Data: []byte(text)}},
+		})
+		return out
+	}
+	provider, err := os.ReadFile("testdata/with/provider.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	set := resource.NewSet(objects("with: gateway services provider\n", all), knownKinds(Options{}))
 	tr := dialect.NewTranslator([]dialect.Dialect{New(Options{})})
 	if _, _, done := tr.Translate(set); done < n {
 		t.Fatalf("%d translations, want %d at least", done, n)
 	}
 	for _, tc := range []struct {
 		name string
-		file txtar.File
+		text string
 		want int
 	}{
-		{"one of them", txtar.File{Name: "one.yaml", Data: []byte(text(7, "/new"))}, 1},
-		{"the provider", txtar.File{Name: "p.yaml", Data: []byte(string(with[2].Data) + "    routeSpecificConfigs: {}\n")}, 1},
+		{"one of them", text(7, "/new"), 1},
+		{"the provider", string(provider) + "    routeSpecificConfigs: {}\n", 1},
 	} {
-		changed, _ := decode(t, Options{}, []txtar.File{tc.file})
-		set = set.With(changed, nil)
+		set = set.With(objects("", tc.text), nil)
 		if _, _, done := tr.Translate(set); done != tc.want {
 			t.Errorf("%s: %d translations were repeated, want %d", tc.name, done, tc.want)
 		}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/postern-gateway/postern/internal/dialect/secretref"
 	"github.com/postern-gateway/postern/internal/ir"
 	"github.com/postern-gateway/postern/internal/resource"
 	"github.com/postern-gateway/postern/internal/secret"
@@ -109,7 +110,8 @@ func (p *place) certificate(at, written string, namespaces []string, out *ir.Ser
 	name := strings.TrimPrefix(written, "kubernetes://")
 	o, data := p.findSecret(namespaces, name)
 	if o == nil {
-		p.fail(at, p.t.suggest(resource.SecretKind, namespaces[0], name), "no Secret %q in %s; the listener is closed", name, strings.Join(namespaces, " or "))
+		missing := secretref.None(p.t.v, namespaces, name)
+		p.fail(at, missing.Remedy, "%s; the listener is closed", missing.What)
 		return nil
 	}
 	cert, key := pick(data, certKeys), pick(data, keyKeys)

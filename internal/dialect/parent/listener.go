@@ -101,7 +101,7 @@ func (l *Listener) kinds(v *resource.View) {
 		return
 	}
 	if l.Spec.AllowedRoutes == nil || len(l.Spec.AllowedRoutes.Kinds) == 0 {
-		l.Kinds = []resource.GroupKind{HTTPRouteKind}
+		l.Kinds = []resource.GroupKind{HTTPRouteKind, GRPCRouteKind}
 		return
 	}
 	for i, k := range l.Spec.AllowedRoutes.Kinds {
@@ -109,7 +109,7 @@ func (l *Listener) kinds(v *resource.View) {
 		if k.Group != nil {
 			gk.Group = string(*k.Group)
 		}
-		if gk == HTTPRouteKind || (v.Knows(gk) && strings.HasSuffix(gk.Kind, "Route")) {
+		if gk == HTTPRouteKind || gk == GRPCRouteKind || (v.Knows(gk) && strings.HasSuffix(gk.Kind, "Route")) {
 			l.Kinds = append(l.Kinds, gk)
 			continue
 		}

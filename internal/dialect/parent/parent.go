@@ -24,13 +24,15 @@ const Group = gatewayv1.GroupName
 // Controller is the controllerName of the GatewayClasses that are ours.
 const Controller = "postern.dev/gateway-controller"
 
-// The kinds that decide what attaches where, and HTTPRoute, by which listeners
-// speak of everything that is routed by HTTP.
+// The kinds that decide what attaches where, and those that a listener for HTTP
+// allows where it names none: HTTPRoute, by which listeners speak of everything
+// that is routed by HTTP, and GRPCRoute.
 var (
 	GatewayClassKind   = resource.GroupKind{Group: Group, Kind: "GatewayClass"}
 	GatewayKind        = resource.GroupKind{Group: Group, Kind: "Gateway"}
 	ReferenceGrantKind = resource.GroupKind{Group: Group, Kind: "ReferenceGrant"}
 	HTTPRouteKind      = resource.GroupKind{Group: Group, Kind: "HTTPRoute"}
+	GRPCRouteKind      = resource.GroupKind{Group: Group, Kind: "GRPCRoute"}
 )
 
 // GatewayClass is the spec of a GatewayClass object.
@@ -48,13 +50,19 @@ type ReferenceGrant struct {
 	Spec gatewayv1.ReferenceGrantSpec `json:"spec"`
 }
 
-// Kinds describes the kinds above to a decoder, HTTPRoute apart.
+// Kinds describes the kinds above to a decoder, the routes apart.
 func Kinds() []resource.Kind {
 	return []resource.Kind{
 		{GroupKind: GatewayClassKind, Versions: []string{"v1", "v1beta1"}, Plural: "gatewayclasses", Cluster: true, New: func() any { return new(GatewayClass) }},
 		{GroupKind: GatewayKind, Versions: []string{"v1", "v1beta1"}, Plural: "gateways", New: func() any { return new(Gateway) }},
-		{GroupKind: ReferenceGrantKind, Versions: []string{"v1beta1", "v1", "v1alpha2"}, Plural: "referencegrants", New: func() any { return new(ReferenceGrant) }},
+		Grants(),
 	}
+}
+
+// Grants describes ReferenceGrant, which every family of resources reads where
+// a credential is in another namespace.
+func Grants() resource.Kind {
+	return resource.Kind{GroupKind: ReferenceGrantKind, Versions: []string{"v1beta1", "v1", "v1alpha2"}, Plural: "referencegrants", New: func() any { return new(ReferenceGrant) }}
 }
 
 // Ours reports whether we serve a Gateway: every one out of a file, whatever

@@ -37,6 +37,9 @@ type Options struct {
 	// TLS that the Service is spoken to with; nil: plain text. A port whose
 	// appProtocol demands TLS is an error without it.
 	TLS *ir.ClientTLS
+	// GRPC says that the Service is asked in gRPC, and so in HTTP/2 where its
+	// port's appProtocol leaves that open.
+	GRPC bool
 }
 
 // Fault says why an Error occurred; the values are the Gateway API's reasons.
@@ -91,7 +94,7 @@ func Upstream(v *resource.View, ref Ref, opts Options) (*ir.Upstream, error) {
 		TLS:    opts.TLS,
 		Origin: obj.Origin(field),
 	}
-	if u.Protocol, err = protocol(port, ref, opts.TLS != nil); err != nil {
+	if u.Protocol, err = protocol(port, ref, opts); err != nil {
 		return nil, err
 	}
 	if u.Endpoints, err = endpoints(v, obj, &svc.Spec, port); err != nil {
@@ -139,37 +142,38 @@ func findPort(spec *resource.ServiceSpec, ref Ref) (resource.ServicePort, string
 
 // protocol reads a port's protocol and appProtocol, by KEP-3726 and GEP-1911;
 // names are compared without regard to case, and "tcp" says nothing.
-func protocol(p resource.ServicePort, ref Ref, tls bool) (ir.Protocol, error) {
+func protocol(p resource.ServicePort, ref Ref, opts Options) (ir.Protocol, error) {
+	unsupported := func(remedy, format string, args ...any) (ir.Protocol, error) {
+		return "", &Error{Fault: UnsupportedProtocol, What: fmt.Sprintf(format, args...), Remedy: remedy}
+	}
 	if p.Protocol != "" && p.Protocol != "TCP" {
-		return "", &Error{
-			Fault:  UnsupportedProtocol,
-			What:   fmt.Sprintf("%v is a %s port", ref, p.Protocol),
-			Remedy: "name a TCP port",
-		}
+		return unsupported("name a TCP port", "%v is a %s port", ref, p.Protocol)
 	}
 	needsTLS := false
 	proto := ir.ProtocolHTTP1
-	switch strings.ToLower(p.AppProtocol) {
-	case "", "tcp", "http", "ws", "kubernetes.io/ws":
+	switch name := strings.ToLower(p.AppProtocol); name {
+	case "", "tcp", "http":
+	case "ws", "kubernetes.io/ws", "wss", "kubernetes.io/wss":
+		if opts.GRPC {
+			return unsupported("use kubernetes.io/h2c or grpc", "%v has appProtocol %q, which does not carry gRPC", ref, p.AppProtocol)
+		}
+		needsTLS = strings.HasSuffix(name, "wss")
 	case "kubernetes.io/h2c", "h2c", "http2", "grpc":
 		proto = ir.ProtocolHTTP2
-	case "https", "wss", "kubernetes.io/wss":
+	case "https":
 		needsTLS = true
 	case "h2", "grpcs":
 		needsTLS, proto = true, ir.ProtocolHTTP2
 	default:
-		return "", &Error{
-			Fault:  UnsupportedProtocol,
-			What:   fmt.Sprintf("%v has appProtocol %q, which is not supported", ref, p.AppProtocol),
-			Remedy: "use http, https, kubernetes.io/h2c, kubernetes.io/ws or kubernetes.io/wss",
-		}
+		return unsupported("use http, https, kubernetes.io/h2c, kubernetes.io/ws or kubernetes.io/wss",
+			"%v has appProtocol %q, which is not supported", ref, p.AppProtocol)
 	}
-	if needsTLS && !tls {
-		return "", &Error{
-			Fault:  UnsupportedProtocol,
-			What:   fmt.Sprintf("%v has appProtocol %q, and nothing says how to verify its certificate", ref, p.AppProtocol),
-			Remedy: "say it, in Gateway API by a BackendTLSPolicy for the Service",
-		}
+	if needsTLS && opts.TLS == nil {
+		return unsupported("say it, in Gateway API by a BackendTLSPolicy for the Service",
+			"%v has appProtocol %q, and nothing says how to verify its certificate", ref, p.AppProtocol)
+	}
+	if opts.GRPC {
+		proto = ir.ProtocolHTTP2
 	}
 	return proto, nil
 }

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
@@ -30,7 +32,7 @@ type api struct {
 func newAPI(given *rest.Config) (*api, error) {
 	cfg := rest.CopyConfig(given)
 	cfg.UserAgent = "postern"
-	cfg.QPS, cfg.Burst = 50, 200 // a watch for each kind and namespace begins at once
+	cfg.QPS, cfg.Burst = 500, 1000 // watches begin, and Secrets are fetched, many at once
 	cfg.WarningHandler = rest.NoWarnings{}
 	client, err := rest.HTTPClientFor(cfg)
 	if err != nil {
@@ -57,6 +59,33 @@ func InCluster() (*rest.Config, error) {
 		return nil, fmt.Errorf("--in-cluster: %w", err)
 	}
 	return cfg, nil
+}
+
+// podNamespaceFile is where a kubelet tells a pod its namespace.
+const podNamespaceFile = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
+
+// PodNamespace returns the namespace of the pod that we run in: POD_NAMESPACE,
+// or what its kubelet says.
+func PodNamespace() (string, error) {
+	if ns := os.Getenv("POD_NAMESPACE"); ns != "" {
+		return ns, nil
+	}
+	b, err := os.ReadFile(podNamespaceFile)
+	if err != nil {
+		return "", fmt.Errorf("--in-cluster: which namespace this pod is in: %w; set POD_NAMESPACE", err)
+	}
+	return strings.TrimSpace(string(b)), nil
+}
+
+// FileNamespace returns the namespace of a kubeconfig's context, "default"
+// where it names none.
+func FileNamespace(path string) (string, error) {
+	rules := &clientcmd.ClientConfigLoadingRules{ExplicitPath: path}
+	ns, _, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{}).Namespace()
+	if err != nil {
+		return "", fmt.Errorf("--kubeconfig %s: %w", path, err)
+	}
+	return ns, nil
 }
 
 // FromFile returns the connection that a kubeconfig file describes. One whose

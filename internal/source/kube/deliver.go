@@ -20,6 +20,8 @@ type entry struct {
 	// alone has them.
 	values   map[secret.Ref]secret.Value
 	problems []status.Problem
+	// lean says of a Secret that its bytes were not kept.
+	lean bool
 	// broken says that it cannot even be told what the object concerns.
 	broken bool
 }
@@ -40,10 +42,15 @@ func (s *Source) update() *source.Update {
 	}
 	u := &source.Update{Problems: append(own, s.told()...)}
 	newBytes := s.cfg.Store.Put(e.values)
+	s.secrets.put(e.values)
 	u.Dropped = e.dropped
 	slices.SortFunc(u.Dropped, func(a, b secret.Ref) int { return strings.Compare(a.String(), b.String()) })
 	if s.first || len(e.changed)+len(e.removed) > 0 {
 		s.set = s.set.With(e.changed, e.removed)
+		u.Set = s.set
+	}
+	if a := s.access(); !s.known.Same(a) {
+		s.set, s.known = s.set.WithAccess(a), a
 		u.Set = s.set
 	}
 	if u.Set == nil && !newBytes && len(u.Dropped) == 0 && slices.Equal(u.Problems, s.problems) {
@@ -74,7 +81,7 @@ func (s *Source) take(e *edit, k resource.Key, now *entry) {
 	if now == nil {
 		now = &entry{}
 	} else if now.broken {
-		now = &entry{object: old.object, refs: old.refs, problems: now.problems}
+		now = &entry{object: old.object, refs: old.refs, problems: now.problems, lean: old.lean}
 	}
 	switch {
 	case now.object == old.object:
@@ -92,6 +99,12 @@ func (s *Source) take(e *edit, k resource.Key, now *entry) {
 	}
 	maps.Copy(e.values, now.values)
 	now.values = nil
+	s.deliver(k, now)
+	s.secrets.take(k, now)
+}
+
+// deliver makes an entry what was delivered for a key.
+func (s *Source) deliver(k resource.Key, now *entry) {
 	s.delivered[k], s.wrong[k] = now, now.problems
 	if len(now.problems) == 0 {
 		delete(s.wrong, k)
@@ -101,12 +114,36 @@ func (s *Source) take(e *edit, k resource.Key, now *entry) {
 	}
 }
 
+// allProblems returns what is wrong with the objects and with reading them.
+func (s *Source) allProblems() []status.Problem {
+	s.mu.Lock()
+	own := s.ownLocked()
+	s.mu.Unlock()
+	return append(own, s.told()...)
+}
+
+// access returns what is known of the reading of Secrets.
+func (s *Source) access() *resource.Access {
+	a := &resource.Access{Foreign: s.cfg.ForeignSecrets}
+	if n := namespaces(s.cfg.SecretNamespaces); !slices.Contains(n, "") {
+		a.Namespaces = append([]string{}, n...)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range s.placesLocked() {
+		if p.GroupKind == resource.SecretKind && s.watches[p].denied != nil && !slices.Contains(a.Denied, p.namespace) {
+			a.Denied = append(a.Denied, p.namespace)
+		}
+	}
+	return a
+}
+
 // says reports whether two states of an object say the same: the version of
 // the one in the API server changes with its status, too, and its generation
 // with fields that are kept apart.
 func says(a, b *resource.Object) bool {
 	c := *a
-	c.ResourceVersion, c.Generation = b.ResourceVersion, b.Generation
+	c.ResourceVersion, c.Generation, c.Reached = b.ResourceVersion, b.Generation, b.Reached
 	return c.Same(b)
 }
 
@@ -136,10 +173,6 @@ func (s *Source) ownLocked() []status.Problem {
 		default:
 			out = append(out, status.Errorf(server, "%v may not be read; what it held last is served", p).Fix("grant list and watch of it"))
 		}
-	}
-	if n := namespaces(s.cfg.SecretNamespaces); n[0] != "" && s.reads(resource.SecretKind) {
-		out = append(out, status.Notef(server, "Secrets are read in %s alone; a reference to one elsewhere finds nothing", strings.Join(n, ", ")).
-			Fix("name more in --secret-namespaces"))
 	}
 	return out
 }

@@ -104,6 +104,9 @@ func (s *Source) survey(ctx context.Context) error {
 	}
 	unsure := false
 	for _, k := range s.cfg.Kinds {
+		if k.GroupKind == resource.SecretKind { // as they are wanted
+			continue
+		}
 		gvr, ok := served.version(k)
 		for _, p := range s.placesOf(k) {
 			if ok {
@@ -132,22 +135,19 @@ func (s *Source) survey(ctx context.Context) error {
 // placesOf returns what is watched of a kind that is served.
 func (s *Source) placesOf(k resource.Kind) []place {
 	list := s.cfg.Namespaces
-	switch {
-	case k.Cluster:
-		list = nil
-	case k.GroupKind == resource.SecretKind:
-		list = s.cfg.SecretNamespaces
+	if k.Cluster || len(list) == 0 {
+		list = []string{AllNamespaces}
 	}
 	var out []place
 	for _, n := range namespaces(list) {
-		out = append(out, place{k.GroupKind, n})
+		out = append(out, place{GroupKind: k.GroupKind, namespace: n})
 	}
 	return out
 }
 
 // namespaces returns a list's namespaces once each; all of them are "".
 func namespaces(list []string) []string {
-	if len(list) == 0 || slices.Contains(list, AllNamespaces) {
+	if slices.Contains(list, AllNamespaces) {
 		return []string{""}
 	}
 	return slices.Compact(slices.Sorted(slices.Values(list)))

@@ -49,6 +49,7 @@ type tenant struct {
 	objects *cluster.Objects
 	client  *rest.Config
 	put     map[string][]*unstructured.Unstructured
+	watch   *sourcetest.Watch
 }
 
 var definition = cluster.Definition("test.example.com", "v1", "Widget", "widgets", false)
@@ -247,14 +248,21 @@ func TestSecretNamespaces(t *testing.T) {
 	for _, c := range []struct {
 		name       string
 		namespaces []string
-		says       string
+		says       string // as a problem
+		remedy     string // for who refers to a Secret there
 	}{
-		{"one that may not be read", []string{"closed", "default"}, "kind Secret in namespace closed may not be read"},
-		{"only the one that may", []string{"default"}, "Secrets are read in default alone"},
+		{"one that may not be read", []string{"closed", "default"}, "kind Secret in namespace closed may not be read", "grant get, list and watch of secrets in closed"},
+		{"only the one that may", []string{"default"}, "", "name closed in --secret-namespaces"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w, _ := p.watched(t, Config{Client: asReader, SecretNamespaces: c.namespaces})
-			s := w.Await(t, "first", func(s sourcetest.State) bool { return s.Says(c.says) })
+			s := w.Await(t, "first", func(s sourcetest.State) bool { return c.says == "" || s.Says(c.says) })
+			if _, remedy := resource.NewView(s.Set).Access().Unread("closed"); remedy != c.remedy {
+				t.Errorf("who refers to a Secret there is told to %q", remedy)
+			}
+			if why, _ := resource.NewView(s.Set).Access().Unread("default"); why != "" {
+				t.Errorf("a namespace that is read: %s", why)
+			}
 			ref := sourcetest.SecretRef("s", "k")
 			elsewhere := ref
 			elsewhere.Namespace = "closed"
@@ -303,6 +311,13 @@ func TestVariable(t *testing.T) {
 	src := p.source(t, Config{Store: store, SecretNamespaces: []string{"default"}})
 	go func() { ended <- src.Run(ctx, func(u source.Update) { got <- u }) }()
 	u := <-got
+	for u.Supply != nil {
+		more := u.Supply(resource.DemandAll())
+		if more == nil {
+			break
+		}
+		u = *more
+	}
 	stop()
 	<-ended
 	if said := fmt.Sprint(u.Problems); !strings.Contains(said, "Secret default/s") || !strings.Contains(said, "${HOME}") || store.Len() != 0 {

@@ -52,9 +52,12 @@ type Config struct {
 	// Namespaces that are watched; none, or AllNamespaces, means every one.
 	// Kinds that have no namespace are watched in any case.
 	Namespaces []string
-	// SecretNamespaces are those whose Secrets are read; none means those of
-	// Namespaces.
+	// SecretNamespaces are those whose Secrets are read, AllNamespaces every
+	// one; none means no Secret at all.
 	SecretNamespaces []string
+	// ForeignSecrets lets resources use the Secrets of other namespaces without
+	// a ReferenceGrant.
+	ForeignSecrets bool
 	// Health hears whenever what Check returns may have changed; nil: nobody.
 	Health func(error)
 	Log    *slog.Logger
@@ -80,6 +83,8 @@ type Source struct {
 	delivered map[resource.Key]*entry
 	wrong     map[resource.Key][]status.Problem
 	problems  []status.Problem
+	known     *resource.Access
+	secrets   *secrets
 }
 
 var _ source.Source = (*Source)(nil)
@@ -93,15 +98,14 @@ func New(cfg Config) (*Source, error) {
 	if err != nil {
 		return nil, fmt.Errorf("api server: %w", err)
 	}
-	if len(cfg.SecretNamespaces) == 0 {
-		cfg.SecretNamespaces = cfg.Namespaces
-	}
-	return &Source{
+	s := &Source{
 		cfg: cfg, api: a, dirty: make(chan struct{}, 1), look: make(chan struct{}, 1),
 		watches: map[place]*watch{}, pending: map[resource.Key]*entry{}, held: errUnread,
 		set: resource.NewSet(nil, cfg.Kinds), first: true,
 		delivered: map[resource.Key]*entry{}, wrong: map[resource.Key][]status.Problem{},
-	}, nil
+	}
+	s.secrets = newSecrets(s)
+	return s, nil
 }
 
 // Check returns nil if what was delivered is what the API server holds: why
@@ -140,8 +144,16 @@ func (s *Source) Run(ctx context.Context, apply func(source.Update)) error {
 		if s.first && s.hold() {
 			continue
 		}
-		if u := s.update(); u != nil {
+		u := s.update()
+		if u == nil {
+			u = s.secrets.refill(ctx)
+		}
+		if u != nil {
+			u.Supply = s.secrets.supplier(ctx, *u)
 			apply(*u)
+		}
+		if s.secrets.short && !s.secrets.failed {
+			s.signal()
 		}
 	}
 }

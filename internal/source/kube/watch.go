@@ -23,22 +23,26 @@ import (
 	"github.com/postern-gateway/postern/internal/secret"
 )
 
-// place is what one watch reads: a kind in a namespace; "" means in all.
+// place is what one watch reads: a kind in a namespace, "" meaning in all; with
+// a name, the one object alone.
 type place struct {
 	resource.GroupKind
-	namespace string
+	namespace, name string
 }
 
 // String returns "kind Secret in namespace a".
 func (p place) String() string {
-	if p.namespace == "" {
+	switch {
+	case p.name != "":
+		return fmt.Sprintf("%v %s/%s", p.GroupKind, p.namespace, p.name)
+	case p.namespace == "":
 		return "kind " + p.GroupKind.String()
 	}
 	return fmt.Sprintf("kind %v in namespace %s", p.GroupKind, p.namespace)
 }
 
 func (p place) compare(q place) int {
-	return cmp.Or(strings.Compare(p.Group, q.Group), strings.Compare(p.Kind, q.Kind), strings.Compare(p.namespace, q.namespace))
+	return cmp.Or(strings.Compare(p.Group, q.Group), strings.Compare(p.Kind, q.Kind), strings.Compare(p.namespace, q.namespace), strings.Compare(p.name, q.name))
 }
 
 // placesLocked returns what is watched, in order.
@@ -61,11 +65,10 @@ type watch struct {
 	denied error // it may not be read
 }
 
-var _ cache.ReflectorStore = (*watch)(nil)
-
-// unread are types of Secrets that are never a gateway's: tokens of service
-// accounts and what Helm keeps, which is most of the bytes in a cluster.
-const unread = "type!=kubernetes.io/service-account-token,type!=bootstrap.kubernetes.io/token,type!=helm.sh/release.v1"
+var (
+	_ cache.ReflectorStore    = (*watch)(nil)
+	_ cache.TransformingStore = (*watch)(nil)
+)
 
 // begin starts to follow a place. seen are the objects of a watch before it.
 func (s *Source) begin(ctx context.Context, p place, gvr schema.GroupVersionResource, seen map[resource.Key]string) *watch {
@@ -93,7 +96,7 @@ func (w *watch) listWatch() *cache.ListWatch {
 	r := w.src.api.dynamic.Resource(w.gvr).Namespace(w.place.namespace)
 	narrow := func(o *metav1.ListOptions) {
 		if w.place.GroupKind == resource.SecretKind {
-			o.FieldSelector = unread
+			o.FieldSelector = secretFields(w.place.name)
 		}
 	}
 	return &cache.ListWatch{
@@ -146,7 +149,7 @@ func (w *watch) put(o any) error {
 		return fmt.Errorf("%T is no object", o)
 	}
 	k, version := w.key(u), versionOf(u)
-	e := w.src.decode(u)
+	e := w.src.arrive(u)
 	w.src.mu.Lock()
 	w.seen[k] = version
 	w.src.pending[k] = e
@@ -185,14 +188,12 @@ func (w *watch) Replace(list []any, _ string) error {
 	s.mu.Unlock()
 	seen, entries := make(map[resource.Key]string, len(list)), map[resource.Key]*entry{}
 	for i, o := range list {
-		u, ok := o.(*unstructured.Unstructured)
-		if !ok {
-			return fmt.Errorf("%T is no object", o)
+		a, err := w.read(o)
+		if err != nil {
+			return err
 		}
-		k := w.key(u)
-		seen[k] = versionOf(u)
-		if before[k] != seen[k] {
-			entries[k] = s.decode(u)
+		if seen[a.key] = a.version; a.entry != nil {
+			entries[a.key] = a.entry
 		}
 		list[i] = nil
 	}
@@ -209,6 +210,39 @@ func (w *watch) Replace(list []any, _ string) error {
 	return nil
 }
 
+// arrival is an object of a list as it came in, decoded at once: a list of
+// Secrets may be many times as large as what is kept of it.
+type arrival struct {
+	key     resource.Key
+	version string
+	entry   *entry // nil: it is as it was
+}
+
+// Transformer makes the reflector hold arrivals, and not whole objects, while
+// it reads a list that is streamed.
+func (w *watch) Transformer() cache.TransformFunc {
+	return func(o any) (any, error) { return w.read(o) }
+}
+
+// read makes an arrival of an object.
+func (w *watch) read(o any) (*arrival, error) {
+	if a, ok := o.(*arrival); ok {
+		return a, nil
+	}
+	u, ok := o.(*unstructured.Unstructured)
+	if !ok {
+		return nil, fmt.Errorf("%T is no object", o)
+	}
+	a := &arrival{key: w.key(u), version: versionOf(u)}
+	w.src.mu.Lock()
+	before := w.seen[a.key]
+	w.src.mu.Unlock()
+	if before != a.version {
+		a.entry = w.src.arrive(u)
+	}
+	return a, nil
+}
+
 // Resync does nothing: there is no second copy to compare with.
 func (w *watch) Resync() error { return nil }
 
@@ -223,6 +257,16 @@ func versionOf(u *unstructured.Unstructured) string {
 // lastApplied is kubectl's copy of the whole object, its secrets included.
 const lastApplied = "kubectl.kubernetes.io/last-applied-configuration"
 
+// arrive decodes an object, and keeps the bytes of a Secret only if they are
+// wanted.
+func (s *Source) arrive(u *unstructured.Unstructured) *entry {
+	e := s.decode(u)
+	if e.object != nil && e.object.GroupKind == resource.SecretKind && !s.secrets.wants(e.object) {
+		e.values, e.refs, e.problems, e.lean = nil, nil, nil, true
+	}
+	return e
+}
+
 // decode makes an entry of an object, without what only the API server and
 // kubectl need.
 func (s *Source) decode(u *unstructured.Unstructured) *entry {
@@ -231,6 +275,7 @@ func (s *Source) decode(u *unstructured.Unstructured) *entry {
 	if len(u.GetAnnotations()) == 0 { // as if there had never been any
 		unstructured.RemoveNestedField(u.Object, "metadata", "annotations")
 	}
+	reached := addresses(u)
 	unstructured.RemoveNestedField(u.Object, "status")
 	raw, err := u.MarshalJSON()
 	if err != nil {
@@ -243,6 +288,21 @@ func (s *Source) decode(u *unstructured.Unstructured) *entry {
 	}
 	if len(r.Objects) == 1 {
 		e.object = r.Objects[0]
+		e.object.Reached = reached
 	}
 	return e
+}
+
+// addresses returns the values of status.addresses, as a Gateway has them.
+func addresses(u *unstructured.Unstructured) []string {
+	list, _, _ := unstructured.NestedSlice(u.Object, "status", "addresses")
+	var out []string
+	for _, a := range list {
+		if m, ok := a.(map[string]any); ok {
+			if value, ok := m["value"].(string); ok && value != "" {
+				out = append(out, value)
+			}
+		}
+	}
+	return out
 }

@@ -1,0 +1,103 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"os"
+	"strings"
+	"sync"
+
+	"github.com/spf13/pflag"
+
+	"github.com/postern-gateway/postern/internal/builtin"
+	"github.com/postern-gateway/postern/internal/gateway"
+)
+
+// otherwiseNamespace is where the Lease is, for who runs in no pod.
+const otherwiseNamespace = "postern-system"
+
+// podNamespace is the file that tells a pod its namespace.
+const podNamespace = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
+
+// statusOptions are the flags that say who writes statuses to the API server.
+type statusOptions struct {
+	readOnly  bool
+	elect     bool
+	namespace string
+}
+
+func (o *statusOptions) flags(f *pflag.FlagSet) {
+	f.BoolVar(&o.readOnly, "read-only", false, "write nothing to the API server: no statuses, no lease")
+	f.BoolVar(&o.elect, "leader-elect", true, "of several replicas let one alone write to the API server")
+	f.StringVar(&o.namespace, "leader-election-namespace", "", "`NAMESPACE` of the lease by which that one is elected (default the pod's own, else "+otherwiseNamespace+")")
+}
+
+// check returns what is wrong with the flags; cluster tells whether the
+// resources are in one.
+func (o *statusOptions) check(f *pflag.FlagSet, cluster bool) error {
+	if cluster {
+		return nil
+	}
+	for _, name := range []string{"read-only", "leader-elect", "leader-election-namespace"} {
+		if f.Changed(name) {
+			return usageError{errors.New("--" + name + " needs --kubeconfig or --in-cluster")}
+		}
+	}
+	return nil
+}
+
+// home returns the namespace that we run in.
+func (o *statusOptions) home(env func(string) (string, bool)) string {
+	if o.namespace != "" {
+		return o.namespace
+	}
+	own, _ := env("POD_NAMESPACE")
+	if own == "" {
+		b, _ := os.ReadFile(podNamespace) // no pod has none
+		own = strings.TrimSpace(string(b))
+	}
+	return cmp.Or(own, otherwiseNamespace)
+}
+
+// duties are what is done beside serving, in a cluster: by the leader alone,
+// if one is elected.
+type duties struct {
+	statuses builtin.Statuses
+	cluster  builtin.KubernetesConfig
+	elect    bool
+	home     string
+}
+
+// newDuties returns the duties of a process that reads a cluster; nil: none.
+func (o *statusOptions) newDuties(c builtin.KubernetesConfig, env func(string) (string, bool)) (*duties, error) {
+	if o.readOnly {
+		return nil, nil
+	}
+	d := &duties{cluster: c, elect: o.elect, home: o.home(env)}
+	var err error
+	d.statuses, err = builtin.NewStatuses(c, d.home)
+	return d, err
+}
+
+// offer hears of what is served.
+func (d *duties) offer(a *gateway.Applied) {
+	if d != nil {
+		d.statuses.Offer(a.Set, a.Report)
+	}
+}
+
+// begin does the duties until ctx ends. wait returns when they have ended.
+func (d *duties) begin(ctx context.Context) (wait func()) {
+	var work sync.WaitGroup
+	if d != nil {
+		work.Go(func() {
+			if !d.elect {
+				d.statuses.Run(ctx)
+			} else if err := builtin.Lead(ctx, d.cluster, d.home, d.statuses.Run); err != nil {
+				d.cluster.Log.Error("no status is written", "error", err)
+			}
+		})
+	}
+	return work.Wait
+}

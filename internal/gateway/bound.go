@@ -1,0 +1,94 @@
+package gateway
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"syscall"
+
+	"github.com/postern-gateway/postern/internal/dataplane"
+	"github.com/postern-gateway/postern/internal/dialect"
+	"github.com/postern-gateway/postern/internal/ir"
+	"github.com/postern-gateway/postern/internal/status"
+)
+
+// Unbound is a port that could not be bound.
+type Unbound struct {
+	Socket *dataplane.Socket
+	Err    error
+}
+
+// Problem returns it as one of the resources that ask for the port.
+func (u Unbound) Problem() status.Problem {
+	name, remedy := fmt.Sprintf("port %d", u.Socket.Port), fmt.Sprintf("free the port, or bind another with --port %d=PORT", u.Socket.Port)
+	if u.Socket.Address != "" {
+		name = net.JoinHostPort(u.Socket.Address, strconv.Itoa(u.Socket.Port))
+	}
+	if errors.Is(u.Err, syscall.EADDRNOTAVAIL) {
+		remedy = "give the machine this address, or use another"
+	}
+	return status.Errorf(ir.Origin{Kind: "listener", Name: name}, "%v", u.Err).Fix("%s", remedy)
+}
+
+// refusals returns what it means for each listener of the port.
+func (u Unbound) refusals() []dialect.Refusal {
+	var out []dialect.Refusal
+	for _, l := range u.Socket.Listeners {
+		out = append(out, dialect.Refusal{
+			Listener: l.Name, Condition: "Accepted", Reason: "PortUnavailable", Message: fmt.Sprintf("port %d cannot be bound: %v", u.Socket.Port, u.Err),
+		})
+	}
+	return out
+}
+
+// Reached returns the addresses at which each Gateway is bound. In place of an
+// address that means all of them it has those of this machine.
+func (l *Listeners) Reached() map[string][]status.Address {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	found := map[string][]netip.Addr{}
+	for _, s := range l.sockets {
+		bound, err := netip.ParseAddrPort(s.listener.Addr().String())
+		if err != nil {
+			continue
+		}
+		addresses := []netip.Addr{bound.Addr().Unmap()}
+		if bound.Addr().IsUnspecified() {
+			addresses = ownAddresses()
+		}
+		for _, g := range gatewaysOf(s.handler.Socket()) {
+			found[g] = append(found[g], addresses...)
+		}
+	}
+	out := map[string][]status.Address{}
+	for g, list := range found {
+		slices.SortFunc(list, netip.Addr.Compare)
+		list = slices.Compact(list)
+		for _, a := range list[:min(len(list), mostReached)] {
+			out[g] = append(out[g], status.Address{Type: "IPAddress", Value: a.String()})
+		}
+	}
+	return out
+}
+
+// mostReached is how many addresses the status of a Gateway can hold.
+const mostReached = 16
+
+// ownAddresses returns the addresses of this machine that others can reach.
+func ownAddresses() []netip.Addr {
+	list, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil
+	}
+	var out []netip.Addr
+	for _, a := range list {
+		p, err := netip.ParsePrefix(a.String())
+		if err == nil && p.Addr().IsGlobalUnicast() {
+			out = append(out, p.Addr())
+		}
+	}
+	return out
+}

@@ -1,0 +1,85 @@
+package gateway
+
+import (
+	"fmt"
+	"net"
+	"slices"
+	"testing"
+
+	"github.com/postern-gateway/postern/internal/ir"
+	"github.com/postern-gateway/postern/internal/secret"
+	"github.com/postern-gateway/postern/internal/simulate"
+	"github.com/postern-gateway/postern/internal/status"
+)
+
+// outcomesOf returns what is told of the test's one root: "condition=status
+// reason".
+func outcomesOf(r status.Report) []string {
+	var out []string
+	for _, o := range r.Outcomes {
+		out = append(out, fmt.Sprintf("%s=%v %s", o.Condition, o.OK, o.Reason))
+	}
+	return out
+}
+
+// TestPortThatCannotBeBound is told of the listener and, where it was the last
+// one, of its Gateway; it is taken back when the port is bound.
+func TestPortThatCannotBeBound(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = ln.Close() }()
+	taken := ln.Addr().(*net.TCPAddr).Port
+	n := newNode(t, forwarding(nil, echo(t)))
+	if got := n.Report(); len(got.Outcomes)+len(got.Problems) > 0 || len(got.Addresses["t/gw"]) != 1 || got.Addresses["t/gw"][0].Value != "127.0.0.1" {
+		t.Fatalf("%+v", got)
+	}
+	bad := forwarding(nil, echo(t))
+	bad.Listeners[0].Port = taken
+	n.up.next <- bad
+	refused := []string{"Accepted=false PortUnavailable", "Programmed=false Invalid"}
+	await(t, "report of the port", func() bool { return slices.Equal(outcomesOf(n.Report()), refused) })
+	if got := n.Report(); len(got.Problems) != 1 || len(got.Addresses) > 0 {
+		t.Errorf("%+v", got)
+	}
+	both := forwarding(nil, echo(t))
+	second := *both.Listeners[0]
+	second.Name, second.Port = "t/gw/m", taken
+	both.Listeners = append(both.Listeners, &second)
+	n.up.next <- both
+	await(t, "report of one of two ports", func() bool {
+		return slices.Equal(outcomesOf(n.Report()), refused) && len(n.Report().Addresses["t/gw"]) == 1
+	})
+	n.up.next <- forwarding(nil, echo(t))
+	await(t, "report without a fault", func() bool { return len(n.Report().Outcomes) == 0 })
+}
+
+// TestCertificateThatCannotBeUsed follows the bytes of a listener's
+// certificate through its report.
+func TestCertificateThatCannotBeUsed(t *testing.T) {
+	cert := secret.Ref{Kind: "Secret", Namespace: "t", Name: "c", Key: "tls.crt"}
+	key := secret.Ref{Kind: "Secret", Namespace: "t", Name: "c", Key: "tls.key"}
+	n := newNode(t, forwarding(&ir.ServerTLS{Certificates: []ir.KeyPair{{Certificate: cert, Key: key}}}, echo(t)))
+	pair := issue(t, newCA(t), simulate.Workload{DNSNames: []string{"a.example"}})
+	chain, private, err := simulate.EncodePair(*pair)
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused := []string{"Programmed=false Invalid", "ResolvedRefs=false InvalidCertificateRef"}
+	for _, step := range []struct {
+		name       string
+		chain, key []byte
+		want       []string
+	}{
+		{"text", []byte("Hello world"), []byte("Hello world"), refused},
+		{"a certificate", chain, private, nil},
+		{"another's key", chain, []byte("Hello world"), refused},
+	} {
+		n.store.Put(map[secret.Ref]secret.Value{cert: secret.NewValue(step.chain), key: secret.NewValue(step.key)})
+		n.Refresh()
+		if got := outcomesOf(n.Report()); !slices.Equal(got, step.want) {
+			t.Errorf("%s: %v, want %v", step.name, got, step.want)
+		}
+	}
+}

@@ -1,0 +1,297 @@
+package kube_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/rest"
+
+	"github.com/postern-gateway/postern/internal/builtin"
+	"github.com/postern-gateway/postern/internal/dialect"
+	"github.com/postern-gateway/postern/internal/kube"
+	"github.com/postern-gateway/postern/internal/resource"
+	"github.com/postern-gateway/postern/internal/secret"
+	"github.com/postern-gateway/postern/internal/source"
+	kubesource "github.com/postern-gateway/postern/internal/source/kube"
+	"github.com/postern-gateway/postern/internal/status"
+	"github.com/postern-gateway/postern/test/cluster"
+)
+
+// patience is how long a test waits for what takes milliseconds.
+const patience = 30 * time.Second
+
+// shared is the one cluster of these tests; nil: the programs are not built.
+var shared *cluster.Cluster
+
+func TestMain(m *testing.M) { os.Exit(withCluster(m)) }
+
+func withCluster(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "postern-statuses-")
+	if err != nil {
+		panic(err)
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	shared, err = cluster.Start(context.Background(), dir, cluster.Options{})
+	if err != nil && !errors.Is(err, cluster.ErrNotBuilt) {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	if err == nil {
+		defer shared.Stop()
+	}
+	return m.Run()
+}
+
+// place is a namespace of the shared cluster, and what a test does there.
+type place struct {
+	t         *testing.T
+	namespace string
+	config    *rest.Config
+	client    dynamic.Interface
+	objects   *cluster.Objects
+}
+
+// open makes a namespace of the shared cluster with the Gateway API in it.
+func open(t *testing.T) *place {
+	t.Helper()
+	if shared == nil {
+		t.Skip(cluster.ErrNotBuilt)
+	}
+	config, err := shared.Config()
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.QPS = -1
+	client, err := dynamic.NewForConfig(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &place{t: t, config: config, client: client, objects: shared.Objects(t)}
+	p.namespace = strings.ReplaceAll(strings.ToLower(t.Name()), "/", "-")
+	installed.Do(func() { install(t, p.objects) })
+	p.put("apiVersion: v1\nkind: Namespace\nmetadata: {name: NS}\n")
+	return p
+}
+
+var installed sync.Once
+
+// install puts the Gateway API's own definitions into a cluster.
+func install(t *testing.T, objects *cluster.Objects) {
+	t.Helper()
+	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "sigs.k8s.io/gateway-api").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob(filepath.Join(strings.TrimSpace(string(out)), "config/crd/standard/gateway.networking.k8s.io_*.yaml"))
+	if err != nil || len(files) == 0 {
+		t.Fatal("no definitions of the Gateway API", err)
+	}
+	for _, f := range files {
+		if strings.HasSuffix(f, "safeupgrades.yaml") {
+			continue
+		}
+		b, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		objects.Put(string(b))
+	}
+}
+
+// put applies YAML, in which NS stands for the namespace.
+func (p *place) put(text string) {
+	p.t.Helper()
+	p.objects.Put(strings.ReplaceAll(text, "NS", p.namespace))
+}
+
+// gvrs are the addresses of the kinds that tests read.
+var gvrs = map[string]schema.GroupVersionResource{
+	"GatewayClass":     {Group: "gateway.networking.k8s.io", Version: "v1", Resource: "gatewayclasses"},
+	"Gateway":          {Group: "gateway.networking.k8s.io", Version: "v1", Resource: "gateways"},
+	"HTTPRoute":        {Group: "gateway.networking.k8s.io", Version: "v1", Resource: "httproutes"},
+	"BackendTLSPolicy": {Group: "gateway.networking.k8s.io", Version: "v1", Resource: "backendtlspolicies"},
+	"Lease":            {Group: "coordination.k8s.io", Version: "v1", Resource: "leases"},
+	"Event":            {Group: "events.k8s.io", Version: "v1", Resource: "events"},
+}
+
+func (p *place) api(kind string) dynamic.ResourceInterface {
+	r := p.client.Resource(gvrs[kind])
+	if kind == "GatewayClass" {
+		return r
+	}
+	return r.Namespace(p.namespace)
+}
+
+func (p *place) get(kind, name string) *unstructured.Unstructured {
+	p.t.Helper()
+	u, err := p.api(kind).Get(context.Background(), name, metav1.GetOptions{})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return u
+}
+
+// await returns an object when ok says so.
+func (p *place) await(kind, name, what string, ok func(*unstructured.Unstructured) bool) *unstructured.Unstructured {
+	p.t.Helper()
+	deadline := time.Now().Add(patience)
+	for {
+		u := p.get(kind, name)
+		if ok(u) {
+			return u
+		}
+		if time.Now().After(deadline) {
+			b, _ := json.MarshalIndent(u.Object, "", "  ")
+			p.t.Fatalf("%s %s: %s: not in time:\n%s", kind, name, what, b)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// plain returns a status without the times in it, as JSON.
+func plain(u *unstructured.Unstructured) string {
+	c := u.DeepCopy()
+	drop(c.Object["status"])
+	b, err := json.MarshalIndent(c.Object["status"], "", " ")
+	if err != nil {
+		return err.Error()
+	}
+	return string(b)
+}
+
+func drop(v any) {
+	switch v := v.(type) {
+	case map[string]any:
+		delete(v, "lastTransitionTime")
+		for _, x := range v {
+			drop(x)
+		}
+	case []any:
+		for _, x := range v {
+			drop(x)
+		}
+	}
+}
+
+// replica follows the cluster and writes statuses as the program does.
+type replica struct {
+	statuses *kube.Statuses
+	requests *requests
+	stop     func()
+}
+
+// options of a replica.
+type options struct {
+	dialects []string
+	config   *rest.Config // nil: an administrator's
+	lead     *kube.Leader // nil: it leads without an election
+	log      *slog.Logger
+}
+
+// replica starts one, which the test stops.
+func (p *place) replica(o options) *replica {
+	p.t.Helper()
+	if len(o.dialects) == 0 {
+		o.dialects = []string{"gatewayapi"}
+	}
+	if o.log == nil {
+		o.log = slog.New(slog.DiscardHandler)
+	}
+	dialects, err := builtin.Select(o.dialects, builtin.Options{})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	kinds := builtin.Kinds(dialects)
+	src, err := kubesource.New(kubesource.Config{
+		Client: p.config, Kinds: kinds, Store: secret.NewStore(), Log: slog.New(slog.DiscardHandler),
+		Decoder: resource.NewDecoder(kinds, resource.Options{EnvMode: resource.EnvRefuse}), Namespaces: []string{p.namespace},
+	})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	r := &replica{requests: &requests{}}
+	config := rest.CopyConfig(p.config)
+	if o.config != nil {
+		config = rest.CopyConfig(o.config)
+	}
+	config.Wrap(r.requests.wrap)
+	r.statuses, err = kube.New(kube.Config{
+		Client: config, Dialects: dialects, Namespaces: []string{p.namespace}, Reporter: "postern-system", Log: o.log,
+	})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var work sync.WaitGroup
+	work.Go(func() { _ = src.Run(ctx, follower(dialects, r.statuses)) })
+	work.Go(func() {
+		if o.lead == nil {
+			r.statuses.Run(ctx)
+		} else if err := o.lead.Run(ctx, r.statuses.Run); err != nil {
+			p.t.Error(err)
+		}
+	})
+	r.stop = sync.OnceFunc(func() { cancel(); work.Wait() })
+	p.t.Cleanup(r.stop)
+	return r
+}
+
+// follower translates each update, and offers what comes of it.
+func follower(dialects []dialect.Dialect, to *kube.Statuses) func(source.Update) {
+	translator, merger := dialect.NewTranslator(dialects), new(dialect.Merger)
+	return func(u source.Update) {
+		if u.Set == nil {
+			return
+		}
+		fragments, report, _ := translator.Translate(u.Set)
+		_, merged := merger.Merge(fragments)
+		var all status.Report
+		all.Join(report)
+		all.Join(merged)
+		all.Sort()
+		to.Offer(u.Set, all)
+	}
+}
+
+// requests counts what is asked of the API server, by verb.
+type requests struct {
+	mu    sync.Mutex
+	count map[string]int
+}
+
+func (r *requests) wrap(next http.RoundTripper) http.RoundTripper {
+	return roundTrip(func(req *http.Request) (*http.Response, error) {
+		r.mu.Lock()
+		if r.count == nil {
+			r.count = map[string]int{}
+		}
+		r.count[req.Method]++
+		r.mu.Unlock()
+		return next.RoundTrip(req)
+	})
+}
+
+func (r *requests) of(method string) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.count[method]
+}
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }

@@ -1,0 +1,237 @@
+package kube
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-logr/logr"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/util/workqueue"
+	"k8s.io/klog/v2"
+
+	"github.com/postern-gateway/postern/internal/resource"
+	"github.com/postern-gateway/postern/internal/status"
+)
+
+// How statuses are written.
+const (
+	// settle is how long a report waits for the next: a storm of changes is
+	// compared a few times a second, and what a change says is there within one.
+	settle = 200 * time.Millisecond
+	// many objects of one kind are read as a list.
+	many = 200
+	// writers work on single objects, and as many on lists.
+	writers = 8
+)
+
+// Statuses writes what became of the objects that were translated into their
+// statuses. Offer may be called at any time; only while Run goes on is
+// anything written.
+type Statuses struct {
+	cfg    Config
+	client dynamic.Interface
+	kinds  map[resource.GroupKind]*kind
+	latest atomic.Pointer[state]
+	news   chan struct{}
+
+	// Of one Run.
+	objects workqueue.TypedRateLimitingInterface[resource.Key]
+	lists   workqueue.TypedRateLimitingInterface[resource.GroupKind]
+	mu      sync.Mutex
+	muted   map[resource.GroupKind]string // kinds that cannot be written, and why
+
+	written, read atomic.Uint64
+}
+
+// New returns Statuses. It connects to nothing yet.
+func New(cfg Config) (*Statuses, error) {
+	if cfg.Rate == 0 {
+		cfg.Rate = defaultRate
+	}
+	if cfg.Resync == 0 {
+		cfg.Resync = defaultResync
+	}
+	if cfg.Clock == nil {
+		cfg.Clock = time.Now
+	}
+	client, err := cfg.client()
+	if err != nil {
+		return nil, fmt.Errorf("api server: %w", err)
+	}
+	return &Statuses{
+		cfg: cfg, client: client, kinds: kindsOf(cfg.Dialects),
+		news: make(chan struct{}, 1), muted: map[resource.GroupKind]string{},
+	}, nil
+}
+
+// Offer makes a sorted report of a Set the one whose statuses are written, in
+// place of the one before. Neither may be changed afterwards. It takes no time.
+func (s *Statuses) Offer(set *resource.Set, report status.Report) {
+	if set == nil {
+		return
+	}
+	s.latest.Store(&state{set: set, report: report})
+	select {
+	case s.news <- struct{}{}:
+	default:
+	}
+}
+
+// Written counts the statuses that were written, and Read the requests for
+// objects and lists of them.
+func (s *Statuses) Written() uint64 { return s.written.Load() }
+
+// Read counts the requests for objects and lists of them.
+func (s *Statuses) Read() uint64 { return s.read.Load() }
+
+// Run writes statuses until ctx ends; then it has stopped. It may be called
+// again, by who has become the leader again, and never twice at once.
+func (s *Statuses) Run(ctx context.Context) {
+	ctx = klog.NewContext(ctx, logr.Discard())
+	s.mu.Lock()
+	s.muted = map[resource.GroupKind]string{}
+	s.mu.Unlock()
+	s.objects = workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[resource.Key](500*time.Millisecond, time.Minute))
+	s.lists = workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[resource.GroupKind](time.Second, 5*time.Minute))
+	var work sync.WaitGroup
+	for range writers {
+		work.Go(func() { each(ctx, s.objects, s.write) })
+	}
+	work.Go(func() { each(ctx, s.lists, s.compare) })
+	s.follow(ctx)
+	s.objects.ShutDown()
+	s.lists.ShutDown()
+	work.Wait()
+}
+
+// each does what is queued; what fails comes again, later each time.
+func each[K comparable](ctx context.Context, q workqueue.TypedRateLimitingInterface[K], do func(context.Context, K) error) {
+	for {
+		k, end := q.Get()
+		if end {
+			return
+		}
+		if err := do(ctx, k); err == nil || ctx.Err() != nil {
+			q.Forget(k)
+		} else {
+			q.AddRateLimited(k)
+		}
+		q.Done(k)
+	}
+}
+
+// follow queues what a report changes, and everything at the start and now and
+// then.
+func (s *Statuses) follow(ctx context.Context) {
+	resync := time.NewTicker(s.cfg.Resync)
+	defer resync.Stop()
+	var seen *state
+	for {
+		now := s.latest.Load()
+		switch {
+		case now == nil || now == seen:
+		case seen == nil:
+			s.all(now)
+		default:
+			s.queue(differing(seen, now, s.kinds))
+		}
+		seen = now
+		select {
+		case <-ctx.Done():
+			return
+		case <-resync.C:
+			seen = nil
+		case <-s.news:
+			if !pause(ctx, settle) {
+				return
+			}
+		}
+	}
+}
+
+// all queues every kind of which there is an object.
+func (s *Statuses) all(now *state) {
+	for gk := range s.kinds {
+		if len(now.set.All(gk)) > 0 {
+			s.lists.Add(gk)
+		}
+	}
+}
+
+// queue queues objects one by one, and kinds of which there are many at once.
+func (s *Statuses) queue(due map[resource.Key]bool) {
+	byKind := map[resource.GroupKind][]resource.Key{}
+	for k := range due {
+		byKind[k.GroupKind] = append(byKind[k.GroupKind], k)
+	}
+	for gk, keys := range byKind {
+		if len(keys) > many {
+			s.lists.Add(gk)
+			continue
+		}
+		for _, k := range keys {
+			s.objects.Add(k)
+		}
+	}
+}
+
+// errMuted says that a kind's statuses cannot be written now.
+var errMuted = errors.New("statuses of the kind cannot be written")
+
+// mute takes note that a kind cannot be written, and tells it once.
+func (s *Statuses) mute(gk resource.GroupKind, why string, err error) error {
+	s.mu.Lock()
+	before := s.muted[gk]
+	s.muted[gk] = why
+	s.mu.Unlock()
+	if before != why {
+		s.cfg.Log.Warn("statuses are not written", "kind", gk.String(), "because", why, "error", err)
+		s.lists.AddRateLimited(gk)
+	}
+	return errMuted
+}
+
+func (s *Statuses) isMuted(gk resource.GroupKind) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.muted[gk] != ""
+}
+
+// unmute takes note that a kind was written.
+func (s *Statuses) unmute(gk resource.GroupKind) {
+	s.mu.Lock()
+	before := s.muted[gk]
+	delete(s.muted, gk)
+	s.mu.Unlock()
+	if before != "" {
+		s.cfg.Log.Info("statuses are written again", "kind", gk.String())
+	}
+}
+
+// Kinds returns the kinds whose statuses are written, in order.
+func (s *Statuses) Kinds() []string {
+	var out []string
+	for gk := range maps.Keys(s.kinds) {
+		out = append(out, gk.String())
+	}
+	slices.Sort(out)
+	return out
+}
+
+// pause waits, and reports whether ctx still goes on.
+func pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

@@ -1,0 +1,220 @@
+package deploy
+
+import (
+	"context"
+	"testing"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/client-go/dynamic"
+
+	"github.com/postern-gateway/postern/test/cluster"
+)
+
+// spaces are namespaces that exist in TestRights, each with a Secret: of the
+// release, of a fixed gateway, and of somebody else.
+var spaces = []string{"postern-system", "istio-system", "apps", "kube-system"}
+
+// TestRights takes the tokens of the chart's accounts and tries what they may
+// do: Secrets of the release's namespace and of its gateways', and no others;
+// statuses of the families that are read, by the controller alone.
+func TestRights(t *testing.T) {
+	newHelm(t, "")
+	c := cluster.ForTest(t, cluster.Options{})
+	h := newHelm(t, c.Kubeconfig)
+	objects := c.Objects(t)
+	for _, n := range spaces {
+		if n != "kube-system" {
+			objects.Put("apiVersion: v1\nkind: Namespace\nmetadata: {name: " + n + "}\n")
+		}
+		objects.Put("apiVersion: v1\nkind: Secret\nmetadata: {name: key, namespace: " + n + "}\nstringData: {token: t}\n")
+	}
+	admin, cfg := client(t, c)
+	h.run("install", "postern", chart, "--namespace", "postern-system", "--set", "dialects.istio=true",
+		"--set", "gateways[0].name=egress,gateways[0].namespace=istio-system,gateways[0].ports[0].name=http,gateways[0].ports[0].port=80")
+	accounts := []struct{ name, namespace, account string }{
+		{"controller", "postern-system", "postern-controller"},
+		{"data plane", "istio-system", "postern-egress"},
+	}
+	for _, a := range accounts {
+		t.Run(a.name, func(t *testing.T) {
+			as := account(t, admin, cfg, a.namespace, a.account)
+			readsSecretsOf(t, as, "postern-system", "istio-system")
+			writesNoSecret(t, as)
+			for _, r := range []right{
+				{"list", "gateway.networking.k8s.io", "gateways", "", "", ""},
+				{"watch", "networking.istio.io", "virtualservices", "", "apps", ""},
+				{"list", "", "services", "", "apps", ""},
+				{"watch", "apiextensions.k8s.io", "customresourcedefinitions", "", "", ""},
+			} {
+				if !may(t, as, r) {
+					t.Errorf("may not %+v", r)
+				}
+			}
+			for _, r := range []right{
+				{"list", "gateway.solo.io", "virtualservices", "", "apps", ""}, // not among its families
+				{"patch", "gateway.networking.k8s.io", "gateways", "", "apps", ""},
+				{"delete", "gateway.networking.k8s.io", "httproutes", "", "apps", ""},
+				{"patch", "networking.istio.io", "virtualservices", "", "apps", ""},
+				{"patch", "gateway.solo.io", "virtualservices", "status", "apps", ""},
+				{"create", "", "pods", "", "apps", ""},
+				{"create", "", "pods", "exec", "apps", ""},
+				{"create", "", "serviceaccounts", "token", "apps", ""},
+				{"impersonate", "", "users", "", "", ""},
+				{"escalate", "rbac.authorization.k8s.io", "clusterroles", "", "", ""},
+				{"bind", "rbac.authorization.k8s.io", "clusterroles", "", "", ""},
+				{"create", "rbac.authorization.k8s.io", "clusterroles", "", "", ""},
+				{"create", "rbac.authorization.k8s.io", "roles", "", "postern-system", ""},
+				{"create", "rbac.authorization.k8s.io", "rolebindings", "", "apps", ""},
+				{"list", "coordination.k8s.io", "leases", "", "kube-system", ""},
+				{"patch", "apiextensions.k8s.io", "customresourcedefinitions", "", "", ""},
+				{"patch", "", "nodes", "", "", ""},
+			} {
+				if may(t, as, r) {
+					t.Errorf("may %+v", r)
+				}
+			}
+		})
+	}
+	t.Run("the controller writes", func(t *testing.T) {
+		controllerWrites(t, account(t, admin, cfg, "postern-system", "postern-controller"))
+	})
+	t.Run("a data plane writes nothing", func(t *testing.T) {
+		as := account(t, admin, cfg, "istio-system", "postern-egress")
+		for _, r := range writes {
+			if may(t, as, r) {
+				t.Errorf("may %+v", r)
+			}
+		}
+	})
+	t.Run("the controller passes on what it has, and no more", func(t *testing.T) { passesOn(t, account(t, admin, cfg, "postern-system", "postern-controller")) })
+	t.Run("every namespace, if that is asked for", func(t *testing.T) {
+		h.run("upgrade", "postern", chart, "--namespace", "postern-system", "--reuse-values", "--set", "secretNamespaces={*}")
+		for _, a := range accounts {
+			readsSecretsOf(t, account(t, admin, cfg, a.namespace, a.account), spaces...)
+		}
+	})
+	t.Run("some namespaces alone", func(t *testing.T) {
+		h.run("upgrade", "postern", chart, "--namespace", "postern-system", "--reuse-values", "--set", "secretNamespaces={apps},namespaces={apps}")
+		for _, a := range accounts {
+			as := account(t, admin, cfg, a.namespace, a.account)
+			readsSecretsOf(t, as, "apps")
+			for n, want := range map[string]bool{"apps": true, "istio-system": false, "": false} {
+				for _, r := range []string{"gateways", "httproutes"} {
+					if got := may(t, as, right{"list", "gateway.networking.k8s.io", r, "", n, ""}); got != want {
+						t.Errorf("%s: lists %s of %q: %v", a.name, r, n, got)
+					}
+				}
+			}
+			if may(t, as, right{"create", "apps", "deployments", "", "istio-system", ""}) {
+				t.Errorf("%s: makes Deployments where nothing is watched", a.name)
+			}
+		}
+	})
+}
+
+// writes are what the controller writes.
+var writes = []right{
+	{"patch", "gateway.networking.k8s.io", "gateways", "status", "apps", "edge"},
+	{"patch", "gateway.networking.k8s.io", "gatewayclasses", "status", "", "postern"},
+	{"patch", "networking.istio.io", "virtualservices", "status", "apps", ""},
+	{"create", "apps", "deployments", "", "apps", ""},
+	{"patch", "", "services", "", "apps", ""},
+	{"create", "", "serviceaccounts", "", "apps", ""},
+	{"create", "policy", "poddisruptionbudgets", "", "apps", ""},
+	{"create", "autoscaling", "horizontalpodautoscalers", "", "apps", ""},
+	{"create", "events.k8s.io", "events", "", "apps", ""},
+	{"update", "coordination.k8s.io", "leases", "", "postern-system", ""},
+	{"create", "rbac.authorization.k8s.io", "rolebindings", "", "istio-system", ""},
+}
+
+func controllerWrites(t *testing.T, as dynamic.Interface) {
+	for _, r := range writes {
+		if !may(t, as, r) {
+			t.Errorf("may not %+v", r)
+		}
+	}
+}
+
+// readsSecretsOf asks for Secrets in every namespace: those named answer, and
+// no others, neither one by one nor as lists.
+func readsSecretsOf(t *testing.T, as dynamic.Interface, namespaces ...string) {
+	t.Helper()
+	allowed := map[string]bool{}
+	for _, n := range namespaces {
+		allowed[n] = true
+	}
+	ctx, all := context.Background(), len(namespaces) == len(spaces)
+	for _, n := range spaces {
+		_, got := as.Resource(secrets).Namespace(n).Get(ctx, "key", metav1.GetOptions{})
+		_, listed := as.Resource(secrets).Namespace(n).List(ctx, metav1.ListOptions{})
+		for _, err := range []error{got, listed} {
+			if allowed[n] && err != nil {
+				t.Errorf("Secrets of %s: %v", n, err)
+			}
+			if !allowed[n] && !apierrors.IsForbidden(err) {
+				t.Errorf("Secrets of %s are read: %v", n, err)
+			}
+		}
+	}
+	if _, err := as.Resource(secrets).List(ctx, metav1.ListOptions{}); apierrors.IsForbidden(err) == all {
+		t.Errorf("Secrets of all namespaces: %v", err)
+	}
+}
+
+func writesNoSecret(t *testing.T, as dynamic.Interface) {
+	t.Helper()
+	ctx := context.Background()
+	for _, n := range spaces {
+		r := as.Resource(secrets).Namespace(n)
+		made := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Secret", "metadata": map[string]any{"name": "mine"}}}
+		_, created := r.Create(ctx, made, metav1.CreateOptions{})
+		_, patched := r.Patch(ctx, "key", "application/merge-patch+json", []byte(`{"metadata":{"labels":{"a":"b"}}}`), metav1.PatchOptions{})
+		deleted := r.Delete(ctx, "key", metav1.DeleteOptions{})
+		for _, err := range []error{created, patched, deleted} {
+			if !apierrors.IsForbidden(err) {
+				t.Errorf("a Secret of %s is written: %v", n, err)
+			}
+		}
+	}
+}
+
+// passesOn binds the chart's roles to the account of a data plane, as the
+// controller does, and tries to bind others.
+func passesOn(t *testing.T, as dynamic.Interface) {
+	ctx := context.Background()
+	bind := func(kind, namespace, role string) error {
+		o := &unstructured.Unstructured{Object: map[string]any{
+			"apiVersion": "rbac.authorization.k8s.io/v1", "kind": kind, "metadata": map[string]any{"name": "test-" + role},
+			"roleRef":  map[string]any{"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
+			"subjects": []any{map[string]any{"kind": "ServiceAccount", "name": "edge-postern", "namespace": "apps"}},
+		}}
+		r := as.Resource(bindings)
+		if kind == "RoleBinding" {
+			_, err := as.Resource(roleBindings).Namespace(namespace).Create(ctx, o, metav1.CreateOptions{})
+			return err
+		}
+		_, err := r.Create(ctx, o, metav1.CreateOptions{})
+		return err
+	}
+	for _, c := range []struct {
+		name, kind, namespace, role string
+		allowed                     bool
+	}{
+		{"what belongs to no namespace", "ClusterRoleBinding", "", "postern-read-cluster", true},
+		{"the resources", "ClusterRoleBinding", "", "postern-read", true},
+		{"Secrets of a namespace that is named", "RoleBinding", "istio-system", "postern-read-secrets", true},
+		{"Secrets of another", "RoleBinding", "apps", "postern-read-secrets", false},
+		{"Secrets of all", "ClusterRoleBinding", "", "postern-read-secrets", false},
+		{"everything", "ClusterRoleBinding", "", "cluster-admin", false},
+		{"what a node may, in a namespace", "RoleBinding", "istio-system", "system:node", false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			err := bind(c.kind, c.namespace, c.role)
+			if c.allowed && err != nil || !c.allowed && !apierrors.IsForbidden(err) {
+				t.Errorf("allowed should be %v: %v", c.allowed, err)
+			}
+		})
+	}
+}
