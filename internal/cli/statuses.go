@@ -83,7 +83,7 @@ func (o *statusOptions) newDuties(c builtin.KubernetesConfig, env func(string) (
 // offer hears of what is served.
 func (d *duties) offer(a *gateway.Applied) {
 	if d != nil {
-		d.statuses.Offer(a.Set, a.Report)
+		d.statuses.Offer(a.Set, a.Ledger, a.News)
 	}
 }
 

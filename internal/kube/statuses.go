@@ -39,6 +39,7 @@ type Statuses struct {
 	kinds  map[resource.GroupKind]*kind
 	latest atomic.Pointer[state]
 	news   chan struct{}
+	due    due // under mu
 
 	// Of one Run.
 	objects workqueue.TypedRateLimitingInterface[resource.Key]
@@ -70,17 +71,40 @@ func New(cfg Config) (*Statuses, error) {
 	}, nil
 }
 
-// Offer makes a sorted report of a Set the one whose statuses are written, in
-// place of the one before. Neither may be changed afterwards. It takes no time.
-func (s *Statuses) Offer(set *resource.Set, report status.Report) {
+// Offer makes a Set, and what the ledger says of it, what statuses are written
+// of; news are what is new in the ledger. It takes time for these alone, and is
+// for one goroutine.
+func (s *Statuses) Offer(set *resource.Set, ledger *status.Ledger, news status.News) {
 	if set == nil {
 		return
 	}
-	s.latest.Store(&state{set: set, report: report})
+	before := s.latest.Load()
+	now := &state{set: set, ledger: ledger}
+	if before == nil || len(news.Moved) > 0 {
+		now.attached, now.addresses = ledger.Gateways()
+	} else {
+		now.attached, now.addresses = before.attached, before.addresses
+	}
+	s.mu.Lock()
+	if s.due == nil {
+		s.due = due{}
+	}
+	s.due.add(before, now, news)
+	s.latest.Store(now)
+	s.mu.Unlock()
 	select {
 	case s.news <- struct{}{}:
 	default:
 	}
+}
+
+// take returns the latest state, and what is due since it was last called.
+func (s *Statuses) take() (*state, due) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	due := s.due
+	s.due = nil
+	return s.latest.Load(), due
 }
 
 // Written counts the statuses that were written, and Read the requests for
@@ -131,22 +155,22 @@ func each[K comparable](ctx context.Context, q workqueue.TypedRateLimitingInterf
 func (s *Statuses) follow(ctx context.Context) {
 	resync := time.NewTicker(s.cfg.Resync)
 	defer resync.Stop()
-	var seen *state
+	whole := true
 	for {
-		now := s.latest.Load()
+		now, due := s.take()
 		switch {
-		case now == nil || now == seen:
-		case seen == nil:
+		case now == nil:
+		case whole:
 			s.all(now)
+			whole = false
 		default:
-			s.queue(differing(seen, now, s.kinds))
+			s.queue(due.of(now, s.kinds))
 		}
-		seen = now
 		select {
 		case <-ctx.Done():
 			return
 		case <-resync.C:
-			seen = nil
+			whole = true
 		case <-s.news:
 			if !pause(ctx, settle) {
 				return

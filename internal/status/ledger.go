@@ -26,13 +26,16 @@ const (
 //
 // The zero Ledger is empty and ready, for any number of goroutines.
 type Ledger struct {
-	mu       sync.Mutex
-	parts    map[any]*part
-	objects  map[Object][]*part // who speaks of an object
-	problems map[Problem]int    // how many parts tell of it
-	unbound  map[Object]int     // how many outcomes say so
-	totals   Totals
-	news     news
+	whole     sync.RWMutex // held while several parts are changed
+	mu        sync.Mutex
+	parts     map[any]*part
+	objects   map[Object][]*part // who speaks of an object
+	problems  map[Problem]int    // how many parts tell of it
+	unbound   map[Object]int     // how many outcomes say so
+	attached  map[string]int
+	addresses map[string][]Address
+	totals    Totals
+	news      news
 }
 
 // part is immutable.
@@ -53,17 +56,25 @@ type Totals struct {
 type News struct {
 	// Problems that were not there before, sorted.
 	Problems []Problem
-	// Objects of which something else may be said than before, and Listeners
-	// to which perhaps another number of routes is attached; in no order.
-	Objects   []Object
-	Listeners []string
+	// Objects of which something else may be said than before, in no order.
+	Objects []Object
+	// Moved are names among Report.Attached and Report.Addresses of which
+	// something else may be said, in no order.
+	Moved []string
 }
 
 // news are gathered until someone takes them.
 type news struct {
-	problems  map[Problem]int // how many parts told of it before
-	objects   map[Object]struct{}
-	listeners map[string]struct{}
+	problems map[Problem]int // how many parts told of it before
+	objects  map[Object]struct{}
+	moved    map[string]struct{}
+}
+
+// Hold keeps readers waiting until release is called, so that they see nothing
+// of a change that is only half put in.
+func (l *Ledger) Hold() (release func()) {
+	l.whole.Lock()
+	return l.whole.Unlock
 }
 
 // Put makes r what a pass says of a thing, in place of what it said before. An
@@ -74,55 +85,61 @@ func (l *Ledger) Put(pass Pass, key any, r Report) {
 	if l.parts == nil {
 		l.parts, l.objects = map[any]*part{}, map[Object][]*part{}
 		l.problems, l.unbound = map[Problem]int{}, map[Object]int{}
+		l.attached, l.addresses = map[string]int{}, map[string][]Address{}
 	}
 	old := l.parts[key]
 	if old != nil && old.report.equal(r) {
 		return
 	}
-	if !r.empty() {
-		p := &part{pass, r}
-		l.parts[key] = p
-		l.addLocked(p)
-	} else {
-		delete(l.parts, key)
+	if r.empty() && old == nil {
+		return
 	}
 	if old != nil {
-		l.removeLocked(old)
+		l.countLocked(old, -1)
+	}
+	if delete(l.parts, key); !r.empty() {
+		p := &part{pass, r}
+		l.parts[key] = p
+		l.countLocked(p, 1)
 	}
 }
 
-func (l *Ledger) addLocked(p *part) {
+// countLocked adds a part to what is known of all, or with -1 takes it away.
+func (l *Ledger) countLocked(p *part, n int) {
 	for _, problem := range p.report.Problems {
-		l.countLocked(problem, 1)
+		l.countProblemLocked(problem, n)
 	}
 	for i, o := range p.report.Outcomes {
-		l.touchLocked(o, 1)
-		if !slices.ContainsFunc(p.report.Outcomes[:i], func(e Outcome) bool { return e.Object == o.Object }) {
-			l.objects[o.Object] = append(l.objects[o.Object], p)
+		l.countOutcomeLocked(o, n)
+		if slices.ContainsFunc(p.report.Outcomes[:i], func(e Outcome) bool { return e.Object == o.Object }) {
+			continue
 		}
-	}
-	l.tellListenersLocked(p)
-}
-
-func (l *Ledger) removeLocked(p *part) {
-	for _, problem := range p.report.Problems {
-		l.countLocked(problem, -1)
-	}
-	for _, o := range p.report.Outcomes {
-		l.touchLocked(o, -1)
 		list := l.objects[o.Object]
-		if i := slices.Index(list, p); i >= 0 {
+		if n > 0 {
+			list = append(list, p)
+		} else if i := slices.Index(list, p); i >= 0 {
 			list = slices.Delete(list, i, i+1)
 		}
 		if l.objects[o.Object] = list; len(list) == 0 {
 			delete(l.objects, o.Object)
 		}
 	}
-	l.tellListenersLocked(p)
+	for name, count := range p.report.Attached {
+		if l.attached[name] += n * count; l.attached[name] == 0 {
+			delete(l.attached, name)
+		}
+		l.moved(name)
+	}
+	for name, list := range p.report.Addresses {
+		if l.addresses[name] = list; n < 0 {
+			delete(l.addresses, name)
+		}
+		l.moved(name)
+	}
 }
 
-// countLocked counts a part that tells of a problem, or does no more.
-func (l *Ledger) countLocked(p Problem, n int) {
+// countProblemLocked counts a part that tells of a problem, or does no more.
+func (l *Ledger) countProblemLocked(p Problem, n int) {
 	before := l.problems[p]
 	now := before + n
 	if l.problems[p] = now; now == 0 {
@@ -147,8 +164,8 @@ func (l *Ledger) countLocked(p Problem, n int) {
 	}
 }
 
-// touchLocked takes note of an outcome that has come, or gone.
-func (l *Ledger) touchLocked(o Outcome, n int) {
+// countOutcomeLocked takes note of an outcome that has come, or gone.
+func (l *Ledger) countOutcomeLocked(o Outcome, n int) {
 	if l.news.objects == nil {
 		l.news.objects = map[Object]struct{}{}
 	}
@@ -162,13 +179,12 @@ func (l *Ledger) touchLocked(o Outcome, n int) {
 	l.totals.Unbound = len(l.unbound)
 }
 
-func (l *Ledger) tellListenersLocked(p *part) {
-	if l.news.listeners == nil {
-		l.news.listeners = map[string]struct{}{}
+// moved takes note of another count or address.
+func (l *Ledger) moved(name string) {
+	if l.news.moved == nil {
+		l.news.moved = map[string]struct{}{}
 	}
-	for name := range p.report.Attached {
-		l.news.listeners[name] = struct{}{}
-	}
+	l.news.moved[name] = struct{}{}
 }
 
 // Totals returns the counts.
@@ -191,7 +207,7 @@ func (l *Ledger) Take() News {
 	fresh.Sort()
 	out := News{
 		Problems: fresh.Problems,
-		Objects:  slices.Collect(maps.Keys(l.news.objects)), Listeners: slices.Collect(maps.Keys(l.news.listeners)),
+		Objects:  slices.Collect(maps.Keys(l.news.objects)), Moved: slices.Collect(maps.Keys(l.news.moved)),
 	}
 	l.news = news{}
 	return out
@@ -199,6 +215,8 @@ func (l *Ledger) Take() News {
 
 // Outcomes returns what became of an object, sorted as by Report.Sort.
 func (l *Ledger) Outcomes(o Object) []Outcome {
+	l.whole.RLock()
+	defer l.whole.RUnlock()
 	l.mu.Lock()
 	parts := slices.Clone(l.objects[o])
 	l.mu.Unlock()
@@ -207,16 +225,36 @@ func (l *Ledger) Outcomes(o Object) []Outcome {
 
 // Report returns everything, sorted.
 func (l *Ledger) Report() Report {
-	l.mu.Lock()
-	parts := slices.Collect(maps.Values(l.parts))
-	l.mu.Unlock()
-	var out Report
-	for _, p := range parts {
-		out.Join(Report{Problems: p.report.Problems, Attached: p.report.Attached, Addresses: p.report.Addresses})
-	}
+	parts, problems := l.everything()
+	out := Report{Problems: problems}
+	out.Attached, out.Addresses = l.Gateways()
 	out.Sort()
 	out.Outcomes = outcomesOf(parts, func(Outcome) bool { return true })
 	return out
+}
+
+func (l *Ledger) everything() ([]*part, []Problem) {
+	l.whole.RLock()
+	defer l.whole.RUnlock()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Collect(maps.Values(l.parts)), slices.Collect(maps.Keys(l.problems))
+}
+
+// Gateways returns how many routes are attached to each listener, and where
+// each Gateway is reached, as a Report has them; nil: none.
+func (l *Ledger) Gateways() (attached map[string]int, addresses map[string][]Address) {
+	l.whole.RLock()
+	defer l.whole.RUnlock()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.attached) > 0 {
+		attached = maps.Clone(l.attached)
+	}
+	if len(l.addresses) > 0 {
+		addresses = maps.Clone(l.addresses)
+	}
+	return attached, addresses
 }
 
 // outcomesOf joins the outcomes of parts that are asked for: of several in one
