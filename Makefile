@@ -4,7 +4,7 @@ GO      ?= go
 FUZZ    ?= 10000x
 PROCS   := $(shell nproc)
 
-.PHONY: all build test lint cluster helm unit compiler fuzz readme curl bench soak clean deploy
+.PHONY: all build test lint cluster conformance helm unit compiler fuzz readme curl bench soak clean deploy sbom image
 
 all: build
 
@@ -24,9 +24,26 @@ lint:
 cluster:
 	@GO="$(GO)" sh test/cluster/build.sh >/dev/null
 
-# What renders and installs the chart in tests, kept in the same way.
+# The Gateway API's conformance suite, with its own time-outs; some minutes, and
+# root for its pods. ARGS goes to the suite: -run-test NAME; LOGS is a folder to
+# leave its log and the gateway's in; CHANNEL, standard or experimental, says which
+# definitions of the Gateway API are installed.
+conformance: cluster
+	POSTERN_CONFORMANCE=1 POSTERN_CONFORMANCE_CHANNEL="$(CHANNEL)" POSTERN_CONFORMANCE_ARGS="$(ARGS)" POSTERN_CONFORMANCE_LOGS="$(LOGS)" \
+	  $(GO) test -count 1 -timeout 60m -v -run TestConformance ./test/conformance
+
+# What renders and installs the chart, and lists materials, kept in the same way.
 helm:
 	@GO="$(GO)" sh deploy/tools/build.sh helm >/dev/null
+	@GO="$(GO)" sh deploy/tools/build.sh sbom >/dev/null
+
+# What the program is made of, as CycloneDX, out of the program itself.
+sbom: build helm
+	"$$(sh deploy/tools/build.sh where sbom)" -version "$$(bin/postern version | cut -d' ' -f2)" bin/postern > bin/postern.cdx.json
+
+# The image, for every platform; needs docker with buildx.
+image:
+	docker buildx build -f deploy/Dockerfile --platform linux/amd64,linux/arm64 -t ghcr.io/postern-gateway/postern .
 
 # What in deploy/ is made from something else: the definitions of kinds and the
 # lists of the chart's roles from the dialects, the plain manifests from the chart.

@@ -15,5 +15,5 @@ kind: Namespace
 metadata:
   name: postern-system
 END
-"$(sh tools/build.sh where)" template postern chart/postern --namespace postern-system |
+"$(sh tools/build.sh where helm)" template postern chart/postern --namespace postern-system |
   sed -e '/^# Source: /d' -e '/helm\.sh\/chart: /d' -e 's/managed-by: Helm/managed-by: kubectl/'

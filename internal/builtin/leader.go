@@ -40,6 +40,15 @@ func NewStatuses(c KubernetesConfig, reporter string) (Statuses, error) {
 	})
 }
 
+// NewAccounts returns what keeps a ServiceAccount for each Gateway.
+func NewAccounts(c KubernetesConfig) (Statuses, error) {
+	client, err := c.client()
+	if err != nil {
+		return nil, err
+	}
+	return kube.NewAccounts(kube.Config{Client: client, Namespaces: c.Namespaces, Log: c.Log})
+}
+
 // Lead has lead run while this process is the leader of those that share the
 // Lease in a namespace, until ctx ends; it returns when lead has.
 func Lead(ctx context.Context, c KubernetesConfig, namespace string, lead func(context.Context)) error {

@@ -76,7 +76,7 @@ func newRoot(std Streams) *cobra.Command {
 		return usageError{fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())}
 	})
 	root.AddCommand(
-		newRun(std), newCheck(std), newExplain(std), newTest(std), newTranslate(std), newDemo(std),
+		newRun(std), newController(std), newCheck(std), newExplain(std), newTest(std), newTranslate(std), newDemo(std),
 		newSimulate(std), newToken(std), newVersion(std),
 	)
 	for _, c := range root.Commands() {

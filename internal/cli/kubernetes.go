@@ -123,6 +123,14 @@ func (o *runOptions) openCluster(log *slog.Logger, env func(string) (string, boo
 		return nil, err
 	}
 	r.source = r.cluster
-	r.duties, err = o.statuses.newDuties(c, env)
+	if r.duties, err = o.statuses.newDuties(c, env); err != nil {
+		return nil, err
+	}
+	switch {
+	case o.deploys != nil:
+		err = o.deploys.begin(r.duties, c, "--dialects="+strings.Join(o.dialects, ","), "--exposed="+o.exposed)
+	case o.addresses != "":
+		err = r.duties.keepAccounts()
+	}
 	return r, err
 }

@@ -36,10 +36,15 @@ type resourceOptions struct {
 
 func (o *resourceOptions) flags(f *pflag.FlagSet) {
 	f.StringArrayVarP(&o.paths, "file", "f", nil, "`PATH` of resources: a file, a folder and all below it, or - for standard input; repeatable")
-	f.StringSliceVar(&o.dialects, "dialects", nil, "`LIST` of the families of resources to read: "+strings.Join(builtin.Names(), ",")+" (default all)")
 	f.StringVar(&o.gateway, "gateway", "", "serve this Gateway only: `NAMESPACE/NAME`")
-	f.StringVar(&o.exposed, "exposed", "warn", "`ACTION` where a route carries a provider credential and asks nobody who they are: warn, or deny, which closes it")
+	o.familyFlags(f)
 	o.workload.flags(f)
+}
+
+// familyFlags are those that every program has that understands resources.
+func (o *resourceOptions) familyFlags(f *pflag.FlagSet) {
+	f.StringSliceVar(&o.dialects, "dialects", nil, "`LIST` of the families of resources to read: "+strings.Join(builtin.Names(), ",")+" (default all)")
+	f.StringVar(&o.exposed, "exposed", "warn", "`ACTION` where a route carries a provider credential and asks nobody who they are: warn, or deny, which closes it")
 }
 
 // selected returns the dialects that the flags ask for.

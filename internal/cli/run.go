@@ -25,7 +25,10 @@ type runOptions struct {
 	admin      string
 	health     string
 	accessLog  string
+	behind     bool
+	deploys    *controllerOptions // nil: what serves
 	drain      time.Duration
+	drainDelay time.Duration
 	bodyBudget int64
 }
 
@@ -83,11 +86,18 @@ func (o *runOptions) serveFlags(f *pflag.FlagSet) {
 	f.StringVar(&o.upstreamCA, "upstream-ca", "", "`FILE` of further roots for upstream TLS, as PEM")
 	o.identity.flags(f)
 	o.meshSide.flags(f)
-	f.StringVar(&o.admin, "admin", "127.0.0.1:9901", "`ADDR` of the admin listener; empty for none")
-	f.StringVar(&o.health, "health", "", "`ADDR` of a listener for /livez, /readyz and /metrics alone (default none)")
+	o.adminFlags(f)
 	f.StringVar(&o.accessLog, "access-log", "-", "`FILE` of the access log; - is standard output, empty for none")
+	f.BoolVar(&o.behind, "behind-service", false, "be reached through a Service: a port below 1024 is bound shifted by 10000 unless --port names it, and with --gateway the addresses of the Gateway are the Service's")
+	f.DurationVar(&o.drainDelay, "drain-delay", 0, "`TIME` after the end was asked for in which requests are still taken, /readyz is 503 and clients are asked to leave; --drain counts from then on")
 	f.DurationVar(&o.drain, "drain", 30*time.Second, "`TIME` that requests may go on for after the end was asked for")
 	f.Int64Var(&o.bodyBudget, "body-budget", 256<<20, "`BYTES` of request bodies held in memory at once, of all requests together")
+}
+
+// adminFlags are those of the listeners that are no resource's.
+func (o *runOptions) adminFlags(f *pflag.FlagSet) {
+	f.StringVar(&o.admin, "admin", "127.0.0.1:9901", "`ADDR` of the admin listener; empty for none")
+	f.StringVar(&o.health, "health", "", "`ADDR` of a listener for /livez, /readyz and /metrics alone (default none)")
 }
 
 func (o *runOptions) run(ctx context.Context, std Streams) error {

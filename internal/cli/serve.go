@@ -42,6 +42,7 @@ type serving struct {
 	closers []io.Closer
 	servers []*http.Server
 	quiet   bool   // says nothing at the start
+	serves  bool   // otherwise it only follows and reports
 	admin   string // address of the admin listener; empty: there is none
 }
 
@@ -60,7 +61,7 @@ func (o *runOptions) assemble(ctx context.Context, std Streams) (*serving, error
 	if r.fatal != nil {
 		return nil, r.refuse(std.Err)
 	}
-	s := &serving{std: std, metrics: telemetry.NewMetrics(), kept: new(keep.Keep), log: log, cluster: r.cluster, duties: r.duties}
+	s := &serving{std: std, metrics: telemetry.NewMetrics(), kept: new(keep.Keep), log: log, cluster: r.cluster, duties: r.duties, serves: o.deploys == nil}
 	if text := exposedMesh(o.mesh); text != "" {
 		s.log.Warn(text)
 	}
@@ -79,16 +80,17 @@ func (o *runOptions) assemble(ctx context.Context, std Streams) (*serving, error
 	if err != nil {
 		return nil, usageError{err}
 	}
+	ports.Shift = o.behind
 	client := keyClient(dialer, roots)
 	upgrades, tokens := new(forward.Upgrades), authn.NewTokenCache(tokenCacheEntries)
-	pipeline, err := o.pipeline(compile.Deps{
+	pipeline, err := o.pipeline(o.serves(compile.Deps{
 		Store: r.store, Keep: s.kept, Tokens: tokens, Clock: time.Now, Log: s.log,
 		KeyClient: client, Identity: o.identity.given(),
 		Forward: forward.Deps{
 			Store: r.store, Clock: time.Now, Log: s.log, Dial: dialer.Dial, Roots: roots, Upgrades: upgrades,
 			Client: client, Env: std.Env, Machine: keyClient(&gateway.Dialer{ConnectTo: dialer.ConnectTo}, roots),
 		},
-	})
+	}))
 	if err != nil {
 		return nil, err
 	}
@@ -100,15 +102,30 @@ func (o *runOptions) assemble(ctx context.Context, std Streams) (*serving, error
 	}
 	s.gateway = gateway.New(gateway.Config{
 		Source: r.source, Store: r.store, Pipeline: pipeline, Ports: ports,
-		Recorder: s.recorders(), BodyBudget: o.bodyBudget, DrainLimit: o.drain,
-		Upgraded: upgrades, Reloaded: s.reloaded, Problems: s.ownProblems, Clock: time.Now, Log: s.log,
+		Recorder: s.recorders(), BodyBudget: o.bodyBudget, DrainLimit: o.drain, DrainDelay: o.drainDelay,
+		Upgraded: upgrades, Reloaded: s.reloaded, Problems: s.ownProblems, Beside: s.duties.made, Clock: time.Now, Log: s.log,
+		Deaf: o.deploys != nil,
 	})
+	if o.deploys != nil {
+		o.deploys.refresh = s.gateway.Refresh
+	}
 	if s.own, err = o.identity.start(std, r.store, s.log, s.gateway.Refresh); err != nil {
 		s.close()
 		return nil, err
 	}
 	s.observe(tokens)
 	return s, s.listen(o.admin, o.health)
+}
+
+// serves returns what is compiled with: where nothing is served, nothing is
+// dialled, and no key set is fetched.
+func (o *runOptions) serves(deps compile.Deps) compile.Deps {
+	if o.deploys == nil {
+		return deps
+	}
+	out := offline(deps.Store)
+	out.Keep, out.Log = deps.Keep, deps.Log
+	return out
 }
 
 // open returns the resources: those of files are read once.
@@ -119,10 +136,15 @@ func (o *runOptions) open(ctx context.Context, std Streams, log *slog.Logger) (*
 	return o.load(ctx, std, false)
 }
 
-// giveAddresses makes each Gateway have an address of its own, if that was
-// asked for.
+// giveAddresses makes each Gateway have an address of its own, or that of a
+// Service, if that was asked for.
 func (o *runOptions) giveAddresses(p *gateway.Pipeline) error {
 	switch {
+	case o.addresses != "" && o.behind:
+		return errors.New("--gateway-addresses and --behind-service: addresses are ours, or a Service's")
+	case o.deploys != nil, o.behind && o.gateway != "":
+		p.BehindServices()
+		return nil
 	case o.addresses == "":
 		return nil
 	case o.mesh != nil:
@@ -310,7 +332,7 @@ func (s *serving) reloaded(a *gateway.Applied) {
 	if a.First && s.quiet {
 		return
 	}
-	if a.First {
+	if a.First && s.serves {
 		printBanner(s.std.Err, a.Config, s.gateway.Listeners())
 	}
 	printProblems(s.std.Err, a.News.Problems)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/postern-gateway/postern/internal/builtin"
 	"github.com/postern-gateway/postern/internal/gateway"
+	"github.com/postern-gateway/postern/internal/status"
 )
 
 // otherwiseNamespace is where the Lease is, for who runs in no pod.
@@ -64,6 +65,8 @@ func (o *statusOptions) home(env func(string) (string, bool)) string {
 // if one is elected.
 type duties struct {
 	statuses builtin.Statuses
+	deployer builtin.Deployer // nil: nothing is made for Gateways
+	accounts builtin.Statuses // nil: none are kept
 	cluster  builtin.KubernetesConfig
 	elect    bool
 	home     string
@@ -82,9 +85,40 @@ func (o *statusOptions) newDuties(c builtin.KubernetesConfig, env func(string) (
 
 // offer hears of what is served.
 func (d *duties) offer(a *gateway.Applied) {
-	if d != nil {
-		d.statuses.Offer(a.Set, a.Ledger, a.News)
+	if d == nil {
+		return
 	}
+	d.statuses.Offer(a.Set, a.Ledger, a.News)
+	if d.accounts != nil {
+		d.accounts.Offer(a.Set, a.Ledger, a.News)
+	}
+	if d.deployer != nil {
+		d.deployer.Update(a.Set, a.Config)
+	}
+}
+
+// keepAccounts adds the accounts of Gateways to the duties, for who serves
+// each at an address of its own.
+func (d *duties) keepAccounts() error {
+	if d == nil {
+		return nil
+	}
+	var err error
+	d.accounts, err = builtin.NewAccounts(d.cluster)
+	return err
+}
+
+// run does all of the duties until ctx ends.
+func (d *duties) run(ctx context.Context) {
+	var work sync.WaitGroup
+	work.Go(func() { d.statuses.Run(ctx) })
+	if d.accounts != nil {
+		work.Go(func() { d.accounts.Run(ctx) })
+	}
+	if d.deployer != nil {
+		work.Go(func() { d.deployer.Lead(ctx) })
+	}
+	work.Wait()
 }
 
 // begin does the duties until ctx ends. wait returns when they have ended.
@@ -93,11 +127,22 @@ func (d *duties) begin(ctx context.Context) (wait func()) {
 	if d != nil {
 		work.Go(func() {
 			if !d.elect {
-				d.statuses.Run(ctx)
-			} else if err := builtin.Lead(ctx, d.cluster, d.home, d.statuses.Run); err != nil {
-				d.cluster.Log.Error("no status is written", "error", err)
+				d.run(ctx)
+			} else if err := builtin.Lead(ctx, d.cluster, d.home, d.run); err != nil {
+				d.cluster.Log.Error("nothing is written to the API server", "error", err)
 			}
 		})
+		if d.deployer != nil {
+			work.Go(func() { d.deployer.Run(ctx) })
+		}
 	}
 	return work.Wait
+}
+
+// made returns what is known of what Gateways run on.
+func (d *duties) made() status.Report {
+	if d == nil || d.deployer == nil {
+		return status.Report{}
+	}
+	return d.deployer.Report()
 }

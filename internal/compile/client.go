@@ -25,6 +25,7 @@ import (
 type clients struct {
 	trust    *secret.Derived[*authorities]
 	optional bool
+	lenient  bool // a certificate that is not good counts as none
 	strict   bool // it must prove an identity
 	names    []string
 	// keys and hashes are pins; both empty: none.
@@ -35,7 +36,7 @@ var _ dataplane.Clients = (*clients)(nil)
 
 // newClients returns the rules of t, which asks for client certificates.
 func newClients(store *secret.Store, t *ir.ServerTLS) (*clients, error) {
-	c := &clients{optional: t.ClientOptional, strict: t.ClientIdentity || t.Identity, names: t.ClientNames}
+	c := &clients{optional: t.ClientOptional, lenient: t.ClientOptional && t.ClientUnverified, strict: t.ClientIdentity || t.Identity, names: t.ClientNames}
 	bundles := t.ClientCAs
 	if len(bundles) == 0 {
 		bundles = []ir.Bytes{ir.IdentityAuthorities()}
@@ -86,15 +87,27 @@ func (c *clients) Admit(state *tls.ConnectionState, now time.Time) (dataplane.Ad
 	case err != nil:
 		return a, err
 	}
-	if a.Until, err = trust.vouch(state, now); err != nil {
+	if err := c.prove(&a, trust, state, now); err != nil {
+		if c.lenient {
+			return dataplane.Admission{By: trust}, nil
+		}
 		return a, err
+	}
+	return a, nil
+}
+
+// prove fills in what the client's certificate proves, and until when.
+func (c *clients) prove(a *dataplane.Admission, trust *authorities, state *tls.ConnectionState, now time.Time) error {
+	var err error
+	if a.Until, err = trust.vouch(state, now); err != nil {
+		return err
 	}
 	leaf := state.PeerCertificates[0]
 	if err := c.fits(leaf); err != nil {
-		return a, err
+		return err
 	}
 	a.PeerID, err = authn.SPIFFEID(leaf, c.strict)
-	return a, err
+	return err
 }
 
 // Holds reports whether an admission still stands.

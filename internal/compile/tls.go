@@ -151,7 +151,10 @@ func (r *run) clientRules(l *dataplane.Listener, cfg *ir.ServerTLS, base *tls.Co
 	base.Time = clock
 	base.SessionTicketsDisabled = true
 	base.ClientAuth = tls.RequireAndVerifyClientCert
-	if cfg.ClientOptional {
+	switch {
+	case cfg.ClientOptional && cfg.ClientUnverified:
+		base.ClientAuth = tls.RequestClientCert // rules decide what it proves
+	case cfg.ClientOptional:
 		base.ClientAuth = tls.VerifyClientCertIfGiven
 	}
 	base.VerifyConnection = func(state tls.ConnectionState) error {

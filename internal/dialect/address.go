@@ -101,7 +101,11 @@ func wishesOf(all []*Listener) []AddressWish {
 
 // tellGrant reports what a Gateway does not get.
 func (r *ruling) tellGrant(all []*Listener, w AddressWish, g AddressGrant) {
-	l := all[slices.IndexFunc(all, func(l *Listener) bool { return l.Gateway == w.Gateway })]
+	i := slices.IndexFunc(all, func(l *Listener) bool { return l.Gateway == w.Gateway && strings.HasPrefix(l.Name, w.Gateway+"/") })
+	if i < 0 { // all that is left of it was added by others
+		i = slices.IndexFunc(all, func(l *Listener) bool { return l.Gateway == w.Gateway })
+	}
+	l := all[i]
 	origin := l.Addressing.Origin
 	if origin == (ir.Origin{}) {
 		origin = l.Origin

@@ -82,6 +82,8 @@ type Listener struct {
 	Addressing Addressing
 	// Otherwise, if set, has the one route for what no route takes.
 	Otherwise *VirtualHost
+	// ClientCertificate, if set, is shown to the upstreams of its routes.
+	ClientCertificate *ClientCertificate
 	// Owner and Age decide when two objects want the same host and port.
 	Owner resource.Key
 	Age   time.Time

@@ -43,6 +43,7 @@ type Merger struct {
 	sni       map[Place][]*SNIRoute
 	carried   map[string][]*ir.SNIRoute // by listener
 	upstreams map[string]*ir.Upstream   // never changed in place
+	variants  map[string]*variant       // of upstreams, for those who show a certificate
 }
 
 // round is one Update.
@@ -61,6 +62,9 @@ type todo struct {
 	sites    map[*site]bool
 	tallies  map[*pinned]bool
 	owners   map[resource.Key]bool // of whom perhaps something else is to be told
+	variants map[string]bool       // that perhaps nobody uses any more
+	// upstreams says that there are others, in a map of this round's own.
+	upstreams bool
 	// listeners and SNI routes are few, and are done all together.
 	listeners, sni bool
 	// names says that there are others of upstreams, or of what can be
@@ -73,14 +77,14 @@ func (m *Merger) begin() *round {
 		m.supplies, m.spots = map[string]*supply{}, map[Target]*spot{}
 		m.listeners, m.sni = map[Place][]*Listener{}, map[Place][]*SNIRoute{}
 		m.sites, m.offers, m.lost, m.rivalled = map[string]*site{}, map[offerKey]*offer{}, map[*offer]bool{}, map[resource.Key]bool{}
-		m.upstreams = map[string]*ir.Upstream{}
+		m.upstreams, m.variants = map[string]*ir.Upstream{}, map[string]*variant{}
 		if m.Ledger == nil {
 			m.Ledger = new(status.Ledger)
 		}
 	}
 	return &round{m, todo{
 		supplies: map[string]bool{}, spots: map[*spot]bool{}, offers: map[*offer]bool{}, effects: map[*offer]bool{},
-		groups: map[*group]bool{}, sites: map[*site]bool{}, tallies: map[*pinned]bool{}, owners: map[resource.Key]bool{},
+		groups: map[*group]bool{}, sites: map[*site]bool{}, tallies: map[*pinned]bool{}, owners: map[resource.Key]bool{}, variants: map[string]bool{},
 	}}
 }
 
@@ -109,6 +113,7 @@ func (m *Merger) Update(changes []Change) *ir.Config {
 	for o := range r.todo.offers {
 		r.merge(o)
 	}
+	r.unshow()
 	r.separateFamilies()
 	for g := range r.todo.groups {
 		r.settle(g)

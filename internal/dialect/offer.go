@@ -22,6 +22,7 @@ type offer struct {
 	routes   []merged // as the host's
 	supplies []*supply
 	spots    []*spot
+	variants []string
 	told     status.Report
 	counts   []count
 
@@ -41,11 +42,12 @@ type merged struct {
 	route   *ir.Route
 	picked  []*Attachment
 	missing []Target
-	there   []bool // for each backend, whether its upstream exists
+	there   []bool   // for each backend, whether its upstream exists
+	shown   []string // how upstreams are called, for a listener with a certificate
 }
 
 func (a merged) sameInputs(b merged) bool {
-	return slices.Equal(a.picked, b.picked) && slices.Equal(a.missing, b.missing) && slices.Equal(a.there, b.there)
+	return slices.Equal(a.picked, b.picked) && slices.Equal(a.missing, b.missing) && slices.Equal(a.there, b.there) && slices.Equal(a.shown, b.shown)
 }
 
 // compare puts the older object's offer first.
@@ -75,6 +77,9 @@ func (r *round) merge(o *offer) {
 			m.route = old[i].route
 		} else {
 			m.route = r.build(rt, m.picked, missing)
+			if o.front.ClientCertificate != nil {
+				look.showRoute(m.route)
+			}
 		}
 		o.routes[i] = m
 		look.tellRoute(rt, missing)
@@ -88,6 +93,7 @@ func (r *round) merge(o *offer) {
 func (r *round) release(o *offer) {
 	for _, s := range o.supplies {
 		delete(s.users, o)
+		delete(s.readers, o)
 		if len(s.users)+len(s.sources) == 0 {
 			delete(r.supplies, s.name)
 		}
@@ -96,7 +102,11 @@ func (r *round) release(o *offer) {
 		delete(s.users, o)
 		r.dispose(s)
 	}
-	o.supplies, o.spots = nil, nil
+	for _, name := range o.variants {
+		delete(r.variants[name].users, o)
+		r.todo.variants[name] = true
+	}
+	o.supplies, o.spots, o.variants = nil, nil, nil
 	delete(r.lost, o)
 }
 
@@ -136,12 +146,18 @@ func (l *look) spot(t Target) *spot {
 	return s
 }
 
-func (l *look) hasUpstream(name string) bool {
+// supply returns an upstream's, at which the offer looks from now on.
+func (l *look) supply(name string) *supply {
 	s := l.r.supplyOf(name)
 	if !s.users[l.o] {
 		s.users[l.o] = true
 		l.o.supplies = append(l.o.supplies, s)
 	}
+	return s
+}
+
+func (l *look) hasUpstream(name string) bool {
+	l.supply(name)
 	return l.r.upstreams[name] != nil
 }
 
@@ -158,6 +174,7 @@ func (l *look) route(rt *Route) (m merged, missing []lost) {
 			m.there[i] = l.hasUpstream(b.Upstream)
 		}
 	}
+	m.shown = l.shownNames(&rt.Route, m.picked)
 	return m, missing
 }
 

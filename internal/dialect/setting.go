@@ -62,6 +62,7 @@ func overTLS(base, t *ir.ServerTLS, replace bool) *ir.ServerTLS {
 	}
 	if len(t.ClientCAs) > 0 && (replace || len(out.ClientCAs) == 0) {
 		out.ClientCAs, out.ClientOptional, out.ClientIdentity = t.ClientCAs, t.ClientOptional, t.ClientIdentity
+		out.ClientUnverified = t.ClientUnverified
 		out.ClientNames, out.ClientKeys, out.ClientHashes, out.ClientCRLs = t.ClientNames, t.ClientKeys, t.ClientHashes, t.ClientCRLs
 	}
 	return &out

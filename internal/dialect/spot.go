@@ -121,6 +121,10 @@ func (a *Attachment) bearers() string {
 	return "routes"
 }
 
+// NoRouteYet is the message of an Attached outcome where nothing is served that
+// the attachment could hold for.
+const NoRouteYet = "no route there yet"
+
 // tellAttachment reports where an attachment won or who shadowed it; one that
 // never won is a warning.
 func (r *round) tellAttachment(a *pinned) {
@@ -136,7 +140,7 @@ func (r *round) tellAttachment(a *pinned) {
 			report.Add(status.Warningf(a.Origin, "it has no effect: the same field of %s comes first", by).
 				Fix("remove one of the two"))
 		default:
-			o.Message = "no route there yet"
+			o.Message = NoRouteYet
 		}
 		report.Outcome(o)
 	}

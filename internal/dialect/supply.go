@@ -14,6 +14,7 @@ type supply struct {
 	name    string
 	sources []supplied
 	users   map[*offer]bool
+	readers map[*offer]bool // those of users that look into the upstream
 }
 
 type supplied struct {
@@ -26,7 +27,7 @@ type supplied struct {
 func (m *Merger) supplyOf(name string) *supply {
 	s := m.supplies[name]
 	if s == nil {
-		s = &supply{name: name, users: map[*offer]bool{}}
+		s = &supply{name: name, users: map[*offer]bool{}, readers: map[*offer]bool{}}
 		m.supplies[name] = s
 	}
 	return s
@@ -69,7 +70,6 @@ func (r *round) withdraw(p Place, u *ir.Upstream) {
 
 // supply brings the upstreams up to date.
 func (r *round) supply() {
-	own := false
 	for name := range r.todo.supplies {
 		s := r.supplyOf(name)
 		var u *ir.Upstream
@@ -77,14 +77,9 @@ func (r *round) supply() {
 			u = s.sources[0].Upstream
 		}
 		was := r.upstreams[s.name]
-		if u != was && !own { // a configuration that is served has the other
-			r.upstreams, own = maps.Clone(r.upstreams), true
-		}
-		if u != nil && u != was {
-			r.upstreams[s.name] = u
-		}
-		if u == nil && was != nil {
-			delete(r.upstreams, s.name)
+		if u != was {
+			r.setUpstream(s.name, u)
+			r.dirty(s.readers)
 		}
 		if (u == nil) != (was == nil) {
 			r.todo.names = true
@@ -93,5 +88,17 @@ func (r *round) supply() {
 		if u == nil && len(s.users) == 0 {
 			delete(r.supplies, s.name)
 		}
+	}
+}
+
+// setUpstream puts an upstream into the configuration, or takes it out.
+func (r *round) setUpstream(name string, u *ir.Upstream) {
+	if !r.todo.upstreams { // a configuration that is served has the others
+		r.upstreams, r.todo.upstreams = maps.Clone(r.upstreams), true
+	}
+	if u == nil {
+		delete(r.upstreams, name)
+	} else {
+		r.upstreams[name] = u
 	}
 }

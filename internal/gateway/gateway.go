@@ -27,14 +27,23 @@ type Config struct {
 	BodyBudget int64
 	// DrainLimit is how long requests may go on after the end was asked for.
 	DrainLimit time.Duration
+	// DrainDelay is how long connections and requests are still taken before
+	// that, while clients are asked to leave and Check says that it drains: so
+	// long others may take until they send nobody here.
+	DrainDelay time.Duration
+	// Deaf says that no port is bound: resources are followed and reported on,
+	// and nothing is served.
+	Deaf bool
 	// Upgraded ends the connections that were upgraded, when draining.
 	Upgraded interface{ Close() }
 	// Reloaded hears of each update that is served, and of each Refresh.
 	Reloaded func(*Applied)
 	// Problems are those of what is no resource; nil: there are none.
 	Problems func() []status.Problem
-	Clock    func() time.Time
-	Log      *slog.Logger
+	// Beside is what else is known of the resources; nil: nothing.
+	Beside func() status.Report
+	Clock  func() time.Time
+	Log    *slog.Logger
 }
 
 // Applied is an update that is served.
@@ -76,8 +85,10 @@ func New(cfg Config) *Gateway {
 // Run serves until ctx ends, then drains. It returns the source's error if
 // that ends first, and an error if at the start no port at all can be bound.
 func (g *Gateway) Run(ctx context.Context) error {
-	ctx, stop := context.WithCancel(ctx)
+	asked := ctx
+	ctx, stop := context.WithCancel(context.WithoutCancel(asked))
 	defer stop()
+	defer context.AfterFunc(asked, func() { g.part(ctx, stop) })()
 	connections, cut := context.WithCancel(context.WithoutCancel(ctx))
 	defer cut()
 	var refused error
@@ -96,6 +107,23 @@ func (g *Gateway) Run(ctx context.Context) error {
 	return err
 }
 
+// part goes on for DrainDelay after the end was asked for, and asks clients to
+// leave: what is revoked meanwhile is revoked here, too.
+func (g *Gateway) part(ctx context.Context, stop func()) {
+	defer stop()
+	if g.cfg.DrainDelay <= 0 {
+		return
+	}
+	g.draining.Store(true)
+	g.listeners.Part()
+	t := time.NewTimer(g.cfg.DrainDelay)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
+
 // apply makes an update what is served: build, swap, then let go of the old.
 // The first of them must have a port to be served on, if it names any.
 func (g *Gateway) apply(ctx context.Context, u source.Update) error {
@@ -106,7 +134,7 @@ func (g *Gateway) apply(ctx context.Context, u source.Update) error {
 	result := g.cfg.Pipeline.Apply(u)
 	a := &Applied{Result: result, First: old == nil, Changed: old == nil || old.Compiled != result.Compiled}
 	var unbound []Unbound
-	if a.Changed {
+	if a.Changed && !g.cfg.Deaf {
 		unbound = g.listeners.Apply(ctx, result.Compiled.Snapshot)
 		result.bound(unbound, g.listeners.Reached())
 	}
@@ -130,12 +158,16 @@ func (g *Gateway) apply(ctx context.Context, u source.Update) error {
 // review looks again at what is wrong, and fills in what is known of it.
 func (g *Gateway) review(a *Applied) {
 	var own []status.Problem
+	var beside status.Report
 	if g.cfg.Problems != nil {
 		own = g.cfg.Problems()
 	}
+	if g.cfg.Beside != nil {
+		beside = g.cfg.Beside()
+	}
 	a.Ledger = a.pipeline.ledger
 	release := a.Ledger.Hold()
-	a.Result.review(own)
+	a.Result.review(own, beside)
 	release()
 	a.News, a.Totals = a.Ledger.Take(), a.Ledger.Totals()
 }

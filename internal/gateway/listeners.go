@@ -17,6 +17,7 @@ type Listeners struct {
 
 	mu       sync.Mutex
 	sockets  map[socketKey]*socket
+	parting  bool // clients are asked to leave
 	draining sync.WaitGroup
 	tally    tally
 }
@@ -67,7 +68,11 @@ func (l *Listeners) serve(next *dataplane.Socket) error {
 	if err != nil {
 		return err
 	}
-	l.sockets[key] = newSocket(ln, l.handler(), newHandshakes(l.log, ln.Addr(), &l.tally), next)
+	s := newSocket(ln, l.handler(), newHandshakes(l.log, ln.Addr(), &l.tally), next)
+	if l.parting {
+		s.part()
+	}
+	l.sockets[key] = s
 	return nil
 }
 
@@ -109,6 +114,17 @@ func (l *Listeners) Addr(address string, port int) net.Addr {
 // nothing.
 func (l *Listeners) Handshakes() (made, refused uint64) {
 	return l.tally.made.Load(), l.tally.refused.Load()
+}
+
+// Part asks every client to leave: each answer from now on is its
+// connection's last. New connections are taken as before.
+func (l *Listeners) Part() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.parting = true
+	for _, s := range l.sockets {
+		s.part()
+	}
 }
 
 // Drain stops accepting on every port, and returns when all requests have

@@ -148,6 +148,29 @@ func TestOptionalClients(t *testing.T) {
 	}
 }
 
+// TestUnverifiedClients lets in clients whose certificate proves nothing, as
+// nobody.
+func TestUnverifiedClients(t *testing.T) {
+	ca := newCA(t)
+	n := identified(t, ca, func(c *ir.ServerTLS) { c.ClientOptional, c.ClientUnverified = true, true })
+	for _, tc := range []struct {
+		name string
+		cert *tls.Certificate
+		peer string
+	}{
+		{"nobody", nil, ""},
+		{"somebody", workload(t, ca, callerID), callerID},
+		{"another CA's", workload(t, newCA(t), callerID), ""},
+		{"expired", issue(t, ca, simulate.Workload{URIs: []string{callerID}, NotAfter: time.Now().Add(-time.Minute)}), ""},
+		{"two identities", issue(t, ca, simulate.Workload{URIs: []string{callerID, egressID}}), ""},
+	} {
+		status, text := get(client(t, dials(t, tc.cert, ca)), "https://"+n.addr()+"/x")
+		if status != 200 || n.seen.last().Peer != tc.peer {
+			t.Errorf("%s: %d %s, as %q, want %q", tc.name, status, text, n.seen.last().Peer, tc.peer)
+		}
+	}
+}
+
 // TestWithoutIdentity refuses every handshake as long as there is no workload
 // certificate, says so in the report, and serves as soon as there is one.
 func TestWithoutIdentity(t *testing.T) {

@@ -30,7 +30,9 @@ type Pipeline struct {
 	translator *dialect.Translator
 	merger     dialect.Merger
 	compiler   *compile.Compiler
-	only       string // serve this Gateway alone
+	only       string                        // serve this Gateway alone
+	behind     bool                          // each Gateway has a Service of its own
+	bare       map[*ir.Listener]*ir.Listener // those served behind one, without its addresses
 	ledger     *status.Ledger
 
 	last *Result
@@ -75,6 +77,7 @@ func (p *Pipeline) Translate(set *resource.Set) (*ir.Config, status.Report, int)
 type (
 	readKey    struct{} // of the source
 	ownKey     struct{} // of what is no resource
+	besideKey  struct{} // of what else is known
 	onlyKey    struct{} // of --gateway
 	boundKey   struct{} // of ports and certificates
 	reachedKey struct{} // of addresses
@@ -97,7 +100,26 @@ func (p *Pipeline) merge(changes []dialect.Change) *ir.Config {
 			Fix("%s", cmp.Or(dialect.Suggest(p.only, all), "name one of "+strings.Join(all, ", "))))
 	}
 	p.ledger.Put(status.PassMerge, onlyKey{}, told)
+	if p.behind {
+		p.strip(config)
+	}
 	return config
+}
+
+// strip makes listeners those of every address of this machine. Those that are
+// as they were are the same pointers.
+func (p *Pipeline) strip(config *ir.Config) {
+	bare := make(map[*ir.Listener]*ir.Listener, len(config.Listeners))
+	for i, l := range config.Listeners {
+		b := p.bare[l]
+		if b == nil {
+			n := *l
+			n.Addresses = nil
+			b = &n
+		}
+		bare[l], config.Listeners[i] = b, b
+	}
+	p.bare = bare
 }
 
 // gatewayNames returns the Gateways that have a listener.
@@ -161,7 +183,7 @@ func (r *Result) bound(unbound []Unbound, reached map[string][]status.Address) {
 
 // review looks again at what changes with bytes and ports, and at problems of
 // what is no resource.
-func (r *Result) review(own []status.Problem) {
+func (r *Result) review(own []status.Problem, beside status.Report) {
 	r.Compiled.LookAtSecrets()
 	var told status.Report
 	var refusals []dialect.Refusal
@@ -179,10 +201,11 @@ func (r *Result) review(own []status.Problem) {
 	}
 	r.pipeline.ledger.Put(status.PassServe, boundKey{}, told)
 	r.pipeline.ledger.Put(status.PassServe, ownKey{}, status.Report{Problems: own})
+	r.pipeline.ledger.Put(status.PassServe, besideKey{}, beside)
 }
 
 // Report returns everything that is known of the resources now, sorted.
 func (r *Result) Report() status.Report {
-	r.review(nil)
+	r.review(nil, status.Report{})
 	return r.pipeline.ledger.Report()
 }

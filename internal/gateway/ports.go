@@ -21,6 +21,9 @@ type Ports struct {
 	// Map holds the --port flags: from a port, or "namespace/name:port", to
 	// "port" or "address:port".
 	Map map[string]string
+	// Shift says that every port below 1024 is shifted by 10000 unless Map
+	// names it, also where it could be bound: somebody else counts on it.
+	Shift bool
 }
 
 // ParsePorts reads --bind, and --port values: LISTENER=BIND.
@@ -59,7 +62,10 @@ func (p Ports) address(host string, port int, gateways []string) (addr string, f
 			to, ok = t, true
 		}
 	}
-	if !ok {
+	switch {
+	case !ok && p.Shift && port < privileged:
+		return net.JoinHostPort(host, strconv.Itoa(port+shift)), true
+	case !ok:
 		return net.JoinHostPort(host, number), false
 	}
 	if i := strings.LastIndexByte(to, ':'); i >= 0 {

@@ -27,6 +27,7 @@ type socket struct {
 	server  *server
 	limits  dataplane.Limits
 	secure  bool
+	parting bool             // every answer is its connection's last
 	retired map[*server]bool // servers that drain
 }
 
@@ -56,6 +57,7 @@ func (s *socket) apply(next *dataplane.Socket) {
 		patience = 0
 	}
 	s.server, s.limits, s.secure = s.newServer(next.Limits, secure), next.Limits, secure
+	s.server.retired.Store(s.parting)
 	if old != nil {
 		s.retired[old] = true
 		go func() { // drain waits for it, by way of retired
@@ -64,6 +66,16 @@ func (s *socket) apply(next *dataplane.Socket) {
 			defer s.mu.Unlock()
 			delete(s.retired, old)
 		}()
+	}
+}
+
+// part makes every answer its connection's last.
+func (s *socket) part() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.parting = true
+	if s.server != nil {
+		s.server.retired.Store(true)
 	}
 }
 

@@ -128,6 +128,9 @@ type CORS struct {
 	AllowCredentials bool     `json:"allowCredentials,omitempty"`
 	// MaxAgeSeconds of a preflight; nil: the header is not sent.
 	MaxAgeSeconds *int `json:"maxAgeSeconds,omitempty"`
+	// AnswerOthers answers a preflight of an origin that is not allowed, too,
+	// allowing nothing; otherwise the upstream gets it.
+	AnswerOthers bool `json:"answerOthers,omitempty"`
 }
 
 // Mirror sends a copy of the request elsewhere and drops the answer. No

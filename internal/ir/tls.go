@@ -26,6 +26,9 @@ type ServerTLS struct {
 	// is verified; it is demanded unless ClientOptional.
 	ClientCAs      []Bytes `json:"clientCAs,omitempty"`
 	ClientOptional bool    `json:"clientOptional,omitempty"`
+	// ClientUnverified, beside ClientOptional, lets in a client whose
+	// certificate does not verify, or does not fit, as if it had shown none.
+	ClientUnverified bool `json:"clientUnverified,omitempty"`
 	// ClientIdentity demands that a client certificate holds exactly one URI
 	// SAN, and that this is a workload's SPIFFE ID. Without it, a certificate
 	// that claims no SPIFFE ID is verified and proves no identity.

@@ -123,8 +123,11 @@ func (p *place) put(text string) {
 var gvrs = map[string]schema.GroupVersionResource{
 	"GatewayClass":     {Group: "gateway.networking.k8s.io", Version: "v1", Resource: "gatewayclasses"},
 	"Gateway":          {Group: "gateway.networking.k8s.io", Version: "v1", Resource: "gateways"},
+	"ListenerSet":      {Group: "gateway.networking.k8s.io", Version: "v1", Resource: "listenersets"},
+	"GRPCRoute":        {Group: "gateway.networking.k8s.io", Version: "v1", Resource: "grpcroutes"},
 	"HTTPRoute":        {Group: "gateway.networking.k8s.io", Version: "v1", Resource: "httproutes"},
 	"BackendTLSPolicy": {Group: "gateway.networking.k8s.io", Version: "v1", Resource: "backendtlspolicies"},
+	"ServiceAccount":   {Version: "v1", Resource: "serviceaccounts"},
 	"Lease":            {Group: "coordination.k8s.io", Version: "v1", Resource: "leases"},
 	"Event":            {Group: "events.k8s.io", Version: "v1", Resource: "events"},
 }

@@ -24,7 +24,8 @@ type Leader struct {
 	// Client leads to the API server. Its rate limits are not used: a lease is
 	// renewed whatever else is under way.
 	Client *rest.Config
-	// Namespace of the Lease, which must exist, and its name; "": LeaseName.
+	// Namespace of the Lease, which is made if it is not there and may be, and
+	// its name; "": LeaseName.
 	Namespace, Name string
 	// Identity is this replica's own; "": the host's name with random digits.
 	Identity string

@@ -22,12 +22,13 @@ var leases = schema.GroupVersionResource{Group: "coordination.k8s.io", Version: 
 
 // lease is a Lease in the hands of one replica. It is for one goroutine.
 type lease struct {
-	api       dynamic.ResourceInterface
-	log       *slog.Logger
-	namespace string
-	name      string
-	identity  string
-	duration  time.Duration
+	api        dynamic.ResourceInterface
+	namespaces dynamic.ResourceInterface
+	log        *slog.Logger
+	namespace  string
+	name       string
+	identity   string
+	duration   time.Duration
 
 	seen    string    // the version that was seen last
 	changed time.Time // when that was seen first
@@ -46,7 +47,8 @@ func newLease(l Leader) (*lease, error) {
 	}
 	return &lease{
 		api: client.Resource(leases).Namespace(l.Namespace), log: l.Log,
-		namespace: l.Namespace, name: l.Name, identity: l.Identity, duration: l.Lease,
+		namespaces: client.Resource(schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}),
+		namespace:  l.Namespace, name: l.Name, identity: l.Identity, duration: l.Lease,
 	}, nil
 }
 
@@ -68,9 +70,8 @@ var errHeld = errors.New("another replica holds the lease")
 func (b *lease) try(ctx context.Context) error {
 	there, err := b.api.Get(ctx, b.name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
-		_, err = b.api.Create(ctx, b.made(nil), metav1.CreateOptions{FieldManager: userAgent})
 		b.lost = false
-		return err
+		return b.create(ctx)
 	}
 	if err != nil {
 		return err
@@ -85,6 +86,23 @@ func (b *lease) try(ctx context.Context) error {
 	}
 	b.lost = false
 	_, err = b.api.Update(ctx, b.made(there), metav1.UpdateOptions{FieldManager: userAgent})
+	return err
+}
+
+// create makes the lease, and its namespace too where that is missing and we
+// may: whoever runs one gateway by hand has installed nothing.
+func (b *lease) create(ctx context.Context) error {
+	_, err := b.api.Create(ctx, b.made(nil), metav1.CreateOptions{FieldManager: userAgent})
+	if !apierrors.IsNotFound(err) {
+		return err
+	}
+	place := &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "v1", "kind": "Namespace", "metadata": map[string]any{"name": b.namespace},
+	}}
+	if _, failed := b.namespaces.Create(ctx, place, metav1.CreateOptions{FieldManager: userAgent}); failed != nil {
+		return err // which tells what is missing
+	}
+	_, err = b.api.Create(ctx, b.made(nil), metav1.CreateOptions{FieldManager: userAgent})
 	return err
 }
 

@@ -141,3 +141,25 @@ func (o *Object) Older(p *Object) bool {
 // Same reports whether o and p say the same at the same place, their secrets'
 // bytes apart, so that one may stand for the other.
 func (o *Object) Same(p *Object) bool { return reflect.DeepEqual(o, p) }
+
+// Says reports whether o and p say the same, so that nothing need be
+// translated anew: their versions may differ, which in an API server change
+// with the status and with fields that are kept apart.
+func (o *Object) Says(p *Object) bool {
+	c := *o
+	c.ResourceVersion, c.Generation, c.Reached = p.ResourceVersion, p.Generation, p.Reached
+	return c.Same(p)
+}
+
+// Renewed returns o as p is, of which Says holds: with p's versions. Between
+// the two Diff finds no difference.
+func (o *Object) Renewed(p *Object) *Object {
+	c := *o
+	c.ResourceVersion, c.Generation = p.ResourceVersion, p.Generation
+	return &c
+}
+
+// renews reports whether one of o and p is the other, Renewed.
+func (o *Object) renews(p *Object) bool {
+	return o.Generation != p.Generation && o.Spec == p.Spec && o.Says(p)
+}

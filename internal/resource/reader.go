@@ -79,6 +79,16 @@ func (v *View) Reads() Reads {
 	return out
 }
 
+// TouchedBy reports whether one of the changes can alter what was read.
+func (r Reads) TouchedBy(c Changes) bool {
+	for _, s := range r {
+		if _, ok := c.subjects[s]; ok {
+			return true
+		}
+	}
+	return false
+}
+
 // Readers knows who has read what, so that those whom a change concerns are
 // found without asking the others. The zero Readers are none.
 type Readers[T comparable] struct {

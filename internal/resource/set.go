@@ -169,20 +169,29 @@ func (s *Set) In(gk GroupKind, namespace string) []*Object { return s.byKind[gk]
 func (s *Set) Knows(gk GroupKind) bool { return s.known[gk] }
 
 // Diff returns, in their order, the keys whose object differs between two
-// sets, the added and the removed ones included.
+// sets, the added and the removed ones included. What was only Renewed does
+// not differ.
 func Diff(a, b *Set) []Key {
+	keys := slices.DeleteFunc(Touched(a, b), func(k Key) bool {
+		x, y := a.Get(k), b.Get(k)
+		return x != nil && y != nil && x.renews(y)
+	})
+	return diffAccess(a, b, keys)
+}
+
+// Touched is Diff of objects alone, with those that were Renewed.
+func Touched(a, b *Set) []Key {
 	var out []Key
-	differs := func(k Key) bool { return a.Get(k) != b.Get(k) }
 	if b.base.Value() == a { // what With did not touch is the same
 		for _, k := range b.changed {
-			if differs(k) {
+			if a.Get(k) != b.Get(k) {
 				out = append(out, k)
 			}
 		}
-		return diffAccess(a, b, out)
+		return out
 	}
 	for o := range a.objects.all() {
-		if differs(o.Key) {
+		if b.Get(o.Key) != o {
 			out = append(out, o.Key)
 		}
 	}
@@ -192,7 +201,7 @@ func Diff(a, b *Set) []Key {
 		}
 	}
 	slices.SortFunc(out, Key.Compare)
-	return diffAccess(a, b, out)
+	return out
 }
 
 // diffAccess adds to the keys that differ the one that stands for Access.

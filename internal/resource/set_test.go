@@ -185,3 +185,27 @@ func TestOlder(t *testing.T) {
 		t.Error("the earlier creation decides")
 	}
 }
+
+// TestRenewedIsNoDifference holds that another generation that says the same is
+// in the set, and nothing to be translated anew; one that says something else
+// is.
+func TestRenewedIsNoDifference(t *testing.T) {
+	gk := GroupKind{Group: "g.example.com", Kind: "A"}
+	was := &Object{Key: key(gk, "n", "1"), Generation: 1, ResourceVersion: "5", Labels: map[string]string{"a": "b"}, Spec: new(widget)}
+	a := NewSet([]*Object{was}, nil)
+	next := &Object{Key: was.Key, Generation: 2, ResourceVersion: "6", Labels: map[string]string{"a": "b"}, Spec: new(widget)}
+	if !next.Says(was) {
+		t.Fatal("it says something else")
+	}
+	b := a.With([]*Object{was.Renewed(next)}, nil)
+	if d := Diff(a, b); len(d) > 0 {
+		t.Errorf("differs: %v", d)
+	}
+	if o := b.Get(was.Key); o.Generation != 2 || o.ResourceVersion != "6" || o.Spec != was.Spec {
+		t.Errorf("the set has %+v", o)
+	}
+	next.Labels = map[string]string{"a": "c"}
+	if next.Says(was) || len(Diff(b, b.With([]*Object{next}, nil))) != 1 {
+		t.Error("another label is no difference")
+	}
+}

@@ -29,9 +29,10 @@ type Ledger struct {
 	whole     sync.RWMutex // held while several parts are changed
 	mu        sync.Mutex
 	parts     map[any]*part
-	objects   map[Object][]*part // who speaks of an object
-	problems  map[Problem]int    // how many parts tell of it
-	unbound   map[Object]int     // how many outcomes say so
+	objects   map[Object][]*part          // who speaks of an object
+	problems  map[Problem]int             // how many parts tell of it
+	blamed    map[Object]map[Problem]bool // problems by origin, without a group
+	unbound   map[Object]int              // how many outcomes say so
 	attached  map[string]int
 	addresses map[string][]Address
 	totals    Totals
@@ -58,6 +59,9 @@ type News struct {
 	Problems []Problem
 	// Objects of which something else may be said than before, in no order.
 	Objects []Object
+	// Blamed are objects of which perhaps other problems are told, as an origin
+	// names them: without a group.
+	Blamed []Object
 	// Moved are names among Report.Attached and Report.Addresses of which
 	// something else may be said, in no order.
 	Moved []string
@@ -67,6 +71,7 @@ type News struct {
 type news struct {
 	problems map[Problem]int // how many parts told of it before
 	objects  map[Object]struct{}
+	blamed   map[Object]struct{}
 	moved    map[string]struct{}
 }
 
@@ -85,6 +90,7 @@ func (l *Ledger) Put(pass Pass, key any, r Report) {
 	if l.parts == nil {
 		l.parts, l.objects = map[any]*part{}, map[Object][]*part{}
 		l.problems, l.unbound = map[Problem]int{}, map[Object]int{}
+		l.blamed = map[Object]map[Problem]bool{}
 		l.attached, l.addresses = map[string]int{}, map[string][]Address{}
 	}
 	old := l.parts[key]
@@ -145,6 +151,9 @@ func (l *Ledger) countProblemLocked(p Problem, n int) {
 	if l.problems[p] = now; now == 0 {
 		delete(l.problems, p)
 	}
+	if (before == 0) != (now == 0) {
+		l.blameLocked(p, now > 0)
+	}
 	total := &l.totals.Warnings
 	if p.Severity == Error {
 		total = &l.totals.Errors
@@ -162,6 +171,23 @@ func (l *Ledger) countProblemLocked(p Problem, n int) {
 	if _, ok := l.news.problems[p]; !ok {
 		l.news.problems[p] = before
 	}
+}
+
+// blameLocked files a problem under the object that it is told of.
+func (l *Ledger) blameLocked(p Problem, there bool) {
+	o := Object{Kind: p.Origin.Kind, Namespace: p.Origin.Namespace, Name: p.Origin.Name}
+	if l.blamed[o] == nil {
+		l.blamed[o] = map[Problem]bool{}
+	}
+	if l.blamed[o][p] = true; !there {
+		if delete(l.blamed[o], p); len(l.blamed[o]) == 0 {
+			delete(l.blamed, o)
+		}
+	}
+	if l.news.blamed == nil {
+		l.news.blamed = map[Object]struct{}{}
+	}
+	l.news.blamed[o] = struct{}{}
 }
 
 // countOutcomeLocked takes note of an outcome that has come, or gone.
@@ -207,7 +233,8 @@ func (l *Ledger) Take() News {
 	fresh.Sort()
 	out := News{
 		Problems: fresh.Problems,
-		Objects:  slices.Collect(maps.Keys(l.news.objects)), Moved: slices.Collect(maps.Keys(l.news.moved)),
+		Objects:  slices.Collect(maps.Keys(l.news.objects)), Blamed: slices.Collect(maps.Keys(l.news.blamed)),
+		Moved: slices.Collect(maps.Keys(l.news.moved)),
 	}
 	l.news = news{}
 	return out
@@ -221,6 +248,19 @@ func (l *Ledger) Outcomes(o Object) []Outcome {
 	parts := slices.Clone(l.objects[o])
 	l.mu.Unlock()
 	return outcomesOf(parts, func(e Outcome) bool { return e.Object == o })
+}
+
+// Problems returns what is wrong with an object, sorted. Origins name no group,
+// so that of o does not count.
+func (l *Ledger) Problems(o Object) []Problem {
+	o.Group = ""
+	l.whole.RLock()
+	defer l.whole.RUnlock()
+	l.mu.Lock()
+	out := Report{Problems: slices.Collect(maps.Keys(l.blamed[o]))}
+	l.mu.Unlock()
+	out.Sort()
+	return out.Problems
 }
 
 // Report returns everything, sorted.

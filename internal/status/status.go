@@ -71,6 +71,18 @@ func (p Problem) String() string {
 	return s
 }
 
+// Told returns the problem as it is told at its own object: "field: what (remedy)".
+func (p Problem) Told() string {
+	s := p.What
+	if p.Origin.Field != "" {
+		s = p.Origin.Field + ": " + s
+	}
+	if p.Remedy != "" {
+		s += " (" + p.Remedy + ")"
+	}
+	return s
+}
+
 // Object identifies a resource in outcomes.
 type Object struct {
 	Group     string `json:"group,omitempty"`

@@ -33,7 +33,7 @@ type Objects struct {
 func ForTest(t testing.TB, o Options) *Cluster {
 	t.Helper()
 	c, err := Start(context.Background(), t.TempDir(), o)
-	if errors.Is(err, ErrNotBuilt) {
+	if errors.Is(err, ErrNotBuilt) || errors.Is(err, ErrNoPods) {
 		t.Skip(err)
 	}
 	if err != nil {
@@ -91,7 +91,23 @@ func (o *Objects) Put(text string) []*unstructured.Unstructured {
 		o.t.Fatal(err)
 	}
 	for _, u := range list {
-		o.retry("put "+u.GetKind()+" "+u.GetName(), func(ctx context.Context) error { return o.put(ctx, u.DeepCopy()) })
+		o.PutObject(u)
+	}
+	return list
+}
+
+// PutObject is Put of one object.
+func (o *Objects) PutObject(u *unstructured.Unstructured) {
+	o.t.Helper()
+	o.retry("put "+u.GetKind()+" "+u.GetName(), func(ctx context.Context) error { return o.put(ctx, u.DeepCopy()) })
+}
+
+// Parsed is Parse of a text that is right.
+func (o *Objects) Parsed(text string) []*unstructured.Unstructured {
+	o.t.Helper()
+	list, err := Parse(text)
+	if err != nil {
+		o.t.Fatal(err)
 	}
 	return list
 }
@@ -152,7 +168,7 @@ func (o *Objects) resource(u *unstructured.Unstructured) dynamic.ResourceInterfa
 	gvk := u.GroupVersionKind()
 	plural := strings.ToLower(gvk.Kind) + "s"
 	switch {
-	case strings.HasSuffix(plural, "cys"):
+	case strings.HasSuffix(plural, "cys"), strings.HasSuffix(plural, "xys"):
 		plural = strings.TrimSuffix(plural, "ys") + "ies"
 	case strings.HasSuffix(plural, "ss"):
 		plural = strings.TrimSuffix(plural, "s") + "es"
@@ -182,4 +198,48 @@ spec:
     schema:
       openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}
 `, group, version, kind, plural, scope, strings.ToLower(kind))
+}
+
+// Reference names an object.
+type Reference struct{ Version, Kind, Namespace, Name string }
+
+// Await waits until ok holds of an object, and returns it; what says in words
+// what is waited for.
+func (o *Objects) Await(ref Reference, what string, ok func(*unstructured.Unstructured) bool) *unstructured.Unstructured {
+	o.t.Helper()
+	u := &unstructured.Unstructured{Object: map[string]any{"apiVersion": ref.Version, "kind": ref.Kind}}
+	u.SetNamespace(ref.Namespace)
+	u.SetName(ref.Name)
+	var live *unstructured.Unstructured
+	o.retry("await "+what+" of "+ref.Kind+" "+ref.Name, func(ctx context.Context) error {
+		var err error
+		if live, err = o.resource(u).Get(ctx, ref.Name, metav1.GetOptions{}); err != nil {
+			return err
+		}
+		if !ok(live) {
+			return fmt.Errorf("not yet: %v", live.Object["status"])
+		}
+		return nil
+	})
+	return live
+}
+
+// AwaitEstablished waits until the CustomResourceDefinitions among objects that
+// were put are served.
+func (o *Objects) AwaitEstablished(list []*unstructured.Unstructured) {
+	o.t.Helper()
+	for _, u := range list {
+		if u.GetKind() != "CustomResourceDefinition" {
+			continue
+		}
+		o.Await(Reference{u.GetAPIVersion(), u.GetKind(), "", u.GetName()}, "the kind", func(live *unstructured.Unstructured) bool {
+			conditions, _, _ := unstructured.NestedSlice(live.Object, "status", "conditions")
+			for _, c := range conditions {
+				if m, ok := c.(map[string]any); ok && m["type"] == "Established" && m["status"] == "True" {
+					return true
+				}
+			}
+			return false
+		})
+	}
 }

@@ -4,8 +4,7 @@
 //
 //	build.sh ─► programs in the cache folder ─► Start ─► Kubeconfig
 //
-// There is no kubelet: nothing runs a pod, unless the pod runner of the
-// conformance folder does.
+// With Options.Pods the pod runner, a small kubelet, runs the pods (pods.go).
 package cluster
 
 import (
@@ -40,8 +39,12 @@ const startTime = 60 * time.Second
 // Options change what a Cluster runs.
 type Options struct {
 	// ControllerManager runs the controllers for Deployments, ReplicaSets,
-	// EndpointSlices and namespaces, and the garbage collector.
+	// EndpointSlices, namespaces and ServiceAccounts, and the garbage collector.
 	ControllerManager bool
+	// Pods runs pods, with the controller manager. It needs root.
+	Pods bool
+	// Images say which programs stand for which images of pods.
+	Images []Image
 }
 
 // Cluster is a control plane that was started.
@@ -52,9 +55,13 @@ type Cluster struct {
 	Kubeconfig string
 	// URL and Token are the same in parts.
 	URL, Token string
+	// Node is the address of the node, on the network of the pods; empty without
+	// Options.Pods.
+	Node string
 
 	bin     string
 	servers []*server
+	place   *place // with Options.Pods
 }
 
 // server is one program of a Cluster.
@@ -62,6 +69,7 @@ type server struct {
 	name  string
 	args  []string
 	ready string // a URL that answers 200
+	path  string // of the program; empty is the name's, in the folder of programs
 	cmd   *exec.Cmd
 	ended chan struct{}
 }
@@ -96,7 +104,19 @@ func Start(ctx context.Context, dir string, o Options) (*Cluster, error) {
 	if err := c.credentials(); err != nil {
 		return nil, err
 	}
+	if o.Pods {
+		o.ControllerManager = true
+		if err := c.settle(o.Images); err != nil {
+			return nil, err
+		}
+	}
 	c.plan(ports, o)
+	if o.Pods {
+		if err := c.planPods(); err != nil {
+			c.Stop()
+			return nil, err
+		}
+	}
 	for _, s := range c.servers {
 		if err := c.start(ctx, s); err != nil {
 			c.Stop()
@@ -121,17 +141,28 @@ func (c *Cluster) plan(ports []int, o Options) {
 			"--etcd-servers", etcd, "--bind-address", "127.0.0.1", "--advertise-address", "127.0.0.1",
 			"--secure-port", fmt.Sprint(ports[2]), "--cert-dir", in("certs"), "--token-auth-file", in("tokens.csv"),
 			"--authorization-mode", "RBAC", "--endpoint-reconciler-type", "none",
-			"--service-cluster-ip-range", "10.96.0.0/16", "--allow-privileged",
+			"--allow-privileged",
 			"--service-account-issuer", "https://kubernetes.default.svc",
 			"--service-account-signing-key-file", in("sa.key"), "--service-account-key-file", in("sa.pub"),
-			"--disable-admission-plugins", "ServiceAccount", "--kubelet-preferred-address-types", "InternalIP",
+			"--kubelet-preferred-address-types", "InternalIP",
 		}},
+	}
+	api := c.servers[1]
+	if c.place != nil {
+		api.args = append(api.args, "--service-cluster-ip-range", c.place.services(),
+			"--kubelet-client-certificate", in(kubeletCert), "--kubelet-client-key", in(kubeletKey))
+	} else {
+		api.args = append(api.args, "--service-cluster-ip-range", "10.96.0.0/16", "--disable-admission-plugins", "ServiceAccount")
 	}
 	if o.ControllerManager {
 		c.servers = append(c.servers, &server{name: "kube-controller-manager", ready: fmt.Sprintf("https://127.0.0.1:%d/healthz", ports[3]), args: []string{
 			"--kubeconfig", c.Kubeconfig, "--leader-elect=false", "--bind-address", "127.0.0.1", "--secure-port", fmt.Sprint(ports[3]),
 			"--cert-dir", in("manager-certs"),
-			"--controllers", "deployment-controller,replicaset-controller,endpointslice-controller,namespace-controller,garbage-collector-controller",
+			"--root-ca-file", in("certs/apiserver.crt"), "--controllers", strings.Join([]string{
+				"deployment-controller", "replicaset-controller", "endpointslice-controller", "namespace-controller",
+				"garbage-collector-controller", "serviceaccount-controller", "root-ca-certificate-publisher-controller",
+				"disruption-controller",
+			}, ","),
 		}})
 	}
 }
@@ -170,7 +201,11 @@ func (c *Cluster) start(ctx context.Context, s *server) error {
 		return err
 	}
 	defer func() { _ = log.Close() }()
-	s.cmd = exec.Command(filepath.Join(c.bin, s.name), s.args...)
+	path := s.path
+	if path == "" {
+		path = filepath.Join(c.bin, s.name)
+	}
+	s.cmd = exec.Command(path, s.args...)
 	s.cmd.Stdout, s.cmd.Stderr = log, log
 	s.ended = make(chan struct{})
 	if err := s.cmd.Start(); err != nil {
@@ -292,6 +327,9 @@ func (c *Cluster) Stop() {
 			_ = s.cmd.Process.Kill()
 			<-s.ended
 		}
+	}
+	if c.place != nil {
+		c.place.leave()
 	}
 }
 

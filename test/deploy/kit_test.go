@@ -35,7 +35,7 @@ type helm struct {
 // newHelm returns helm, or skips the test where it is not built.
 func newHelm(t testing.TB, kubeconfig string) *helm {
 	t.Helper()
-	out, err := exec.Command("sh", root+"/deploy/tools/build.sh", "where").Output()
+	out, err := exec.Command("sh", root+"/deploy/tools/build.sh", "where", "helm").Output()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -66,7 +66,9 @@ func TestRights(t *testing.T) {
 				{"bind", "rbac.authorization.k8s.io", "clusterroles", "", "", ""},
 				{"create", "rbac.authorization.k8s.io", "clusterroles", "", "", ""},
 				{"create", "rbac.authorization.k8s.io", "roles", "", "postern-system", ""},
-				{"create", "rbac.authorization.k8s.io", "rolebindings", "", "apps", ""},
+				{"create", "rbac.authorization.k8s.io", "rolebindings", "", "istio-system", ""},
+				{"create", "rbac.authorization.k8s.io", "rolebindings", "", "apps", "postern-data-planes-read-secrets"},
+				{"delete", "rbac.authorization.k8s.io", "clusterrolebindings", "", "", "cluster-admin"},
 				{"list", "coordination.k8s.io", "leases", "", "kube-system", ""},
 				{"patch", "apiextensions.k8s.io", "customresourcedefinitions", "", "", ""},
 				{"patch", "", "nodes", "", "", ""},
@@ -126,7 +128,7 @@ var writes = []right{
 	{"create", "autoscaling", "horizontalpodautoscalers", "", "apps", ""},
 	{"create", "events.k8s.io", "events", "", "apps", ""},
 	{"update", "coordination.k8s.io", "leases", "", "postern-system", ""},
-	{"create", "rbac.authorization.k8s.io", "rolebindings", "", "istio-system", ""},
+	{"create", "rbac.authorization.k8s.io", "rolebindings", "", "istio-system", "postern-data-planes-read-secrets"},
 }
 
 func controllerWrites(t *testing.T, as dynamic.Interface) {
@@ -183,35 +185,35 @@ func writesNoSecret(t *testing.T, as dynamic.Interface) {
 // passesOn binds the chart's roles to the account of a data plane, as the
 // controller does, and tries to bind others.
 func passesOn(t *testing.T, as dynamic.Interface) {
-	ctx := context.Background()
-	bind := func(kind, namespace, role string) error {
+	bind := func(namespace, name, role string) error {
 		o := &unstructured.Unstructured{Object: map[string]any{
-			"apiVersion": "rbac.authorization.k8s.io/v1", "kind": kind, "metadata": map[string]any{"name": "test-" + role},
+			"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": map[string]any{"name": name},
 			"roleRef":  map[string]any{"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
 			"subjects": []any{map[string]any{"kind": "ServiceAccount", "name": "edge-postern", "namespace": "apps"}},
 		}}
-		r := as.Resource(bindings)
-		if kind == "RoleBinding" {
-			_, err := as.Resource(roleBindings).Namespace(namespace).Create(ctx, o, metav1.CreateOptions{})
-			return err
+		r := as.Resource(bindings).Namespace("")
+		if namespace != "" {
+			o.SetKind("RoleBinding")
+			r = as.Resource(roleBindings).Namespace(namespace)
 		}
-		_, err := r.Create(ctx, o, metav1.CreateOptions{})
+		_, err := r.Apply(context.Background(), name, o, metav1.ApplyOptions{FieldManager: "postern-controller"})
 		return err
 	}
 	for _, c := range []struct {
-		name, kind, namespace, role string
+		what, namespace, name, role string
 		allowed                     bool
 	}{
-		{"what belongs to no namespace", "ClusterRoleBinding", "", "postern-read-cluster", true},
-		{"the resources", "ClusterRoleBinding", "", "postern-read", true},
-		{"Secrets of a namespace that is named", "RoleBinding", "istio-system", "postern-read-secrets", true},
-		{"Secrets of another", "RoleBinding", "apps", "postern-read-secrets", false},
-		{"Secrets of all", "ClusterRoleBinding", "", "postern-read-secrets", false},
-		{"everything", "ClusterRoleBinding", "", "cluster-admin", false},
-		{"what a node may, in a namespace", "RoleBinding", "istio-system", "system:node", false},
+		{"what belongs to no namespace", "", "postern-data-planes-read-cluster", "postern-read-cluster", true},
+		{"the resources", "", "postern-data-planes-read", "postern-read", true},
+		{"Secrets of a namespace that is named", "istio-system", "postern-data-planes-read-secrets", "postern-read-secrets", true},
+		{"Secrets of another", "apps", "postern-data-planes-read-secrets", "postern-read-secrets", false},
+		{"Secrets of all", "", "postern-data-planes-read-secrets", "postern-read-secrets", false},
+		{"a binding of another name", "", "postern-more", "postern-read", false},
+		{"another role by a name of ours", "postern-system", "postern-data-planes-read-secrets", "system:node", false},
+		{"everything by a name of ours", "", "postern-data-planes-read-secrets", "cluster-admin", false},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			err := bind(c.kind, c.namespace, c.role)
+		t.Run(c.what, func(t *testing.T) {
+			err := bind(c.namespace, c.name, c.role)
 			if c.allowed && err != nil || !c.allowed && !apierrors.IsForbidden(err) {
 				t.Errorf("allowed should be %v: %v", c.allowed, err)
 			}

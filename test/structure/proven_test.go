@@ -139,9 +139,10 @@ func declare(f *ast.File, into map[string]bool) {
 }
 
 // TestNever08TraceIsSetOnce holds that one place alone gives an exchange a
-// Trace, and that claims are put in through it alone.
+// Trace, and another in the same file a connection, and that claims are put in
+// through the first alone.
 func TestNever08TraceIsSetOnce(t *testing.T) {
-	traces, claims := 0, 0
+	traces, ofConnections, claims := 0, 0, 0
 	for _, p := range parseAll(t) {
 		ast.Inspect(p.file, func(n ast.Node) bool {
 			switch n := n.(type) {
@@ -166,13 +167,17 @@ func TestNever08TraceIsSetOnce(t *testing.T) {
 					claims++
 					return true
 				}
+				if id.Name == "trace" && p.name == "rehearse.go" {
+					ofConnections++
+					return true
+				}
 				t.Errorf("%v: puts in %s", p.fset.Position(n.Pos()), id.Name)
 			}
 			return true
 		})
 	}
-	if traces != 1 || claims == 0 {
-		t.Errorf("a Trace is set in %d places, and claims are passed on in %d: correct this test", traces, claims)
+	if traces != 1 || ofConnections != 1 || claims == 0 {
+		t.Errorf("a Trace is set in %d places and made in %d, and claims are passed on in %d: correct this test", traces, ofConnections, claims)
 	}
 }
 

@@ -43,10 +43,19 @@ func told(conditions, typ string) []column {
 	}
 }
 
+// worded returns the columns of a status that is one word.
+func worded(state, message string) []column {
+	return []column{
+		{Name: "State", Type: "string", JSONPath: state},
+		{Name: "Message", Type: "string", JSONPath: message, Priority: 1},
+		age,
+	}
+}
+
 // columns of a group's kinds show what became of an object, in the shape in
 // which the group's product writes it.
 var columns = map[string][]column{
-	gatewaySolo: glooColumns, glooSolo: glooColumns, enterpriseSolo: glooColumns, "ratelimit.solo.io": glooColumns,
+	gatewaySolo: glooColumns, glooSolo: glooColumns, enterpriseSolo: glooColumns, "ratelimit.solo.io": worded(".status.state", ".status.message"),
 
 	meshNetworking: meshColumns, "security.policy.gloo.solo.io": meshColumns, "trafficcontrol.policy.gloo.solo.io": meshColumns,
 	"resilience.policy.gloo.solo.io": meshColumns, "admin.gloo.solo.io": meshColumns, "infrastructure.gloo.solo.io": meshColumns,
@@ -59,20 +68,12 @@ var columns = map[string][]column{
 	},
 	envoyGateway: told(".status.ancestors[0].conditions", "Accepted"),
 
-	istioNet: istioColumns, istioSecurity: istioColumns, "extensions.istio.io": istioColumns, asm: istioColumns,
+	istioNet: istioColumns, istioSecurity: istioColumns, "extensions.istio.io": istioColumns, asm: worded(".status.status", ".status.message"),
 }
 
 var (
-	glooColumns = []column{
-		{Name: "State", Type: "string", JSONPath: ".status.statuses.*.state"},
-		{Name: "Reason", Type: "string", JSONPath: ".status.statuses.*.reason", Priority: 1},
-		age,
-	}
-	meshColumns = []column{
-		{Name: "State", Type: "string", JSONPath: ".status.common.State.approval"},
-		{Name: "Message", Type: "string", JSONPath: ".status.common.State.message", Priority: 1},
-		age,
-	}
+	glooColumns  = worded(".status.statuses.*.state", ".status.statuses.*.reason")
+	meshColumns  = worded(".status.common.State.approval", ".status.common.State.message")
 	istioColumns = told(".status.conditions", "Reconciled")
 )
 
@@ -161,7 +162,7 @@ var facts = map[resource.GroupKind]fact{
 	{Group: envoyGateway, Kind: "SecurityPolicy"}:       {short: []string{"sp"}, fields: of(targets, "v1alpha1")},
 	{Group: envoyGateway, Kind: "BackendTrafficPolicy"}: {short: []string{"btp"}, fields: of(targets, "v1alpha1")},
 	{Group: envoyGateway, Kind: "ClientTrafficPolicy"}:  {short: []string{"ctp"}, fields: of(targets, "v1alpha1")},
-	{Group: envoyGateway, Kind: "HTTPRouteFilter"}:      {short: []string{"hrf"}, fields: of([]string{"spec! object"}, "v1alpha1")},
+	{Group: envoyGateway, Kind: "HTTPRouteFilter"}:      {short: []string{"hrf"}, status: []column{age}, fields: of([]string{"spec! object"}, "v1alpha1")},
 
 	{Group: istioNet, Kind: "Gateway"}: {short: []string{"gw"}, fields: of([]string{
 		"spec.servers[].hosts![] string", "spec.servers[].port! object", "spec.servers[].port.name! string",

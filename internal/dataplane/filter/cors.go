@@ -21,10 +21,10 @@ import (
 //
 // As Envoy's filter does, it answers a preflight of an allowed origin with 200
 // whatever else it asks, and leaves it to the browser to compare; and it lets
-// other origins' requests pass without a mark. It guards nothing: it tells
-// browsers what to guard.
+// other origins' requests pass without a mark, preflights only where they are
+// not to be answered here. It guards nothing: it tells browsers what to guard.
 func NewCORS(cfg *ir.CORS) (dataplane.Stage, error) {
-	c := &cors{credentials: cfg.AllowCredentials}
+	c := &cors{credentials: cfg.AllowCredentials, answerOthers: cfg.AnswerOthers}
 	for _, o := range cfg.AllowOrigins {
 		p, err := newOriginPattern(o)
 		if err != nil {
@@ -60,6 +60,7 @@ type cors struct {
 	regexes                  []*regexp.Regexp
 	methods, headers, expose nameList
 	credentials              bool
+	answerOthers             bool
 	maxAge                   string
 }
 
@@ -91,25 +92,34 @@ func (l nameList) value(asked string) string {
 
 func (c *cors) Run(_ context.Context, e *dataplane.Exchange) *dataplane.Answer {
 	origins := e.Header["Origin"]
+	asked := e.Header.Get("Access-Control-Request-Method")
+	preflight := e.Method == http.MethodOptions && asked != "" && len(origins) > 0
 	if len(origins) != 1 || !c.allows(origins[0]) {
+		if preflight && c.answerOthers {
+			return &dataplane.Answer{Status: http.StatusOK, Header: http.Header{"Vary": {preflightVary}}, Verdict: dataplane.Allowed}
+		}
 		e.OnAnswer(vary)
 		return nil
 	}
 	origin := origins[0]
-	if asked := e.Header.Get("Access-Control-Request-Method"); e.Method == http.MethodOptions && asked != "" {
+	if preflight {
 		return c.preflight(e, origin, asked)
 	}
 	e.OnAnswer(func(_ int, h http.Header) { c.mark(h, origin) })
 	return nil
 }
 
+// preflightVary tells caches what the answer to a preflight depends on.
+const preflightVary = "Origin, Access-Control-Request-Method, Access-Control-Request-Headers"
+
 func (c *cors) preflight(e *dataplane.Exchange, origin, method string) *dataplane.Answer {
 	h := http.Header{}
 	c.allow(h, origin)
-	h["Vary"] = []string{"Origin, Access-Control-Request-Method, Access-Control-Request-Headers"}
+	h["Vary"] = []string{preflightVary}
 	setUnlessEmpty(h, "Access-Control-Allow-Methods", c.methods.value(method))
 	setUnlessEmpty(h, "Access-Control-Allow-Headers", c.headers.value(e.Header.Get("Access-Control-Request-Headers")))
 	setUnlessEmpty(h, "Access-Control-Max-Age", c.maxAge)
+	c.exposes(h)
 	return &dataplane.Answer{Status: http.StatusOK, Header: h, Verdict: dataplane.Allowed}
 }
 
@@ -119,6 +129,12 @@ func (c *cors) mark(h http.Header, origin string) {
 	vary(0, h)
 	h.Del("Access-Control-Allow-Credentials")
 	c.allow(h, origin)
+	c.exposes(h)
+}
+
+// exposes names the headers that a page may read. In the answer to a preflight
+// browsers do not look for them, but Envoy sends them there, too.
+func (c *cors) exposes(h http.Header) {
 	switch {
 	case !c.expose.any:
 		setUnlessEmpty(h, "Access-Control-Expose-Headers", c.expose.text)

@@ -24,7 +24,7 @@ func TestPreflight(t *testing.T) {
 	}{
 		{"allowed", plain, []string{"Origin: https://app.test", "Access-Control-Request-Method: POST"}, map[string]string{
 			"Access-Control-Allow-Origin": "https://app.test", "Access-Control-Allow-Credentials": "true", "Access-Control-Allow-Methods": "GET, POST",
-			"Access-Control-Allow-Headers": "content-type, authorization", "Access-Control-Max-Age": "600", "Access-Control-Expose-Headers": "",
+			"Access-Control-Allow-Headers": "content-type, authorization", "Access-Control-Max-Age": "600", "Access-Control-Expose-Headers": "x-a",
 			"Vary": "Origin, Access-Control-Request-Method, Access-Control-Request-Headers",
 		}},
 		{"wildcards with credentials", wild, []string{"Origin: https://any.test", "Access-Control-Request-Method: PATCH", "Access-Control-Request-Headers: authorization,x-b"}, map[string]string{
@@ -66,6 +66,32 @@ func TestPreflightOfOthersPasses(t *testing.T) {
 	}
 	if res := g.do(t, "OPTIONS /", "Origin: https://app.test"); res.Header.Get("X-From") != "upstream" || res.Header.Get("Access-Control-Allow-Origin") == "" {
 		t.Errorf("OPTIONS that is no preflight: %v", res.Header)
+	}
+}
+
+func TestPreflightOfOthersIsAnswered(t *testing.T) {
+	stage := must(t)(NewCORS(&ir.CORS{AllowOrigins: []string{"https://app.test"}, AllowMethods: []string{"GET"}, AnswerOthers: true}))
+	g := serve(t, ir.PathMatch{}, stage)
+	for _, tc := range []struct {
+		name, method string
+		request      []string
+		from         string
+	}{
+		{"other origin", "OPTIONS /", []string{"Origin: https://evil.test", "Access-Control-Request-Method: GET"}, ""},
+		{"two origins", "OPTIONS /", []string{"Origin: https://app.test", "Origin: https://evil.test", "Access-Control-Request-Method: GET"}, ""},
+		{"no origin", "OPTIONS /", []string{"Access-Control-Request-Method: GET"}, "upstream"},
+		{"no preflight", "OPTIONS /", []string{"Origin: https://evil.test"}, "upstream"},
+		{"a request", "GET /", []string{"Origin: https://evil.test", "Access-Control-Request-Method: GET"}, "upstream"},
+	} {
+		res := g.do(t, tc.method, tc.request...)
+		if res.StatusCode != 200 || res.Header.Get("X-From") != tc.from || !strings.HasPrefix(res.Header.Get("Vary"), "Origin") {
+			t.Errorf("%s: %d %v", tc.name, res.StatusCode, res.Header)
+		}
+		for name := range res.Header {
+			if strings.HasPrefix(name, "Access-Control-") {
+				t.Errorf("%s: %s is told", tc.name, name)
+			}
+		}
 	}
 }
 

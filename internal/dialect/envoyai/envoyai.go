@@ -34,7 +34,7 @@ const name = "envoyai"
 
 // New returns the dialect.
 func New() dialect.Dialect {
-	return dialect.Dialect{Name: name, Kinds: kinds(), Roots: roots, Translate: translate}
+	return dialect.Dialect{Name: name, Kinds: kinds(), Roots: roots, Translate: translate, Status: objectStatus}
 }
 
 // roots lists every object of the dialect's own kinds.

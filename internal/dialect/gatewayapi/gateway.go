@@ -8,18 +8,29 @@ import (
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/postern-gateway/postern/internal/dialect"
+	"github.com/postern-gateway/postern/internal/dialect/infrastructure"
 	"github.com/postern-gateway/postern/internal/dialect/parent"
 	"github.com/postern-gateway/postern/internal/ir"
 	"github.com/postern-gateway/postern/internal/resource"
 	"github.com/postern-gateway/postern/internal/status"
 )
 
-// gateway is the translation of one Gateway.
+// gateway is the translation of one Gateway, or of a ListenerSet of it.
 type gateway struct {
 	v      *resource.View
 	obj    *resource.Object
 	spec   *gatewayv1.GatewaySpec
 	report status.Report
+	// shown is the client certificate for backends; noCertificate says why there
+	// is none to show, where one is asked for.
+	shown         *dialect.ClientCertificate
+	noCertificate *parent.Fault
+}
+
+func newGateway(v *resource.View, obj *resource.Object) *gateway {
+	g := &gateway{v: v, obj: obj, spec: &obj.Spec.(*parent.Gateway).Spec}
+	g.readClientCertificate()
+	return g
 }
 
 func translateGateway(v *resource.View, obj *resource.Object) (*dialect.Fragment, status.Report) {
@@ -27,17 +38,18 @@ func translateGateway(v *resource.View, obj *resource.Object) (*dialect.Fragment
 	if !parent.Ours(v, obj) {
 		return f, status.Report{}
 	}
-	g := &gateway{v: v, obj: obj, spec: &obj.Spec.(*parent.Gateway).Spec}
+	g := newGateway(v, obj)
 	f.Referable = []dialect.Target{dialect.TargetOf(obj.Key)}
 	g.unsupported()
 	addresses, anywhere, fault := g.addresses()
+	g.tellClientCertificate()
 	all := parent.Listeners(v, obj)
 	served := 0
 	for _, l := range all {
 		t := g.serverTLS(l)
 		ok := l.Attachable() && fault == nil && !slices.ContainsFunc(l.Faults, closes)
 		g.tellListener(l, ok)
-		f.Referable = append(f.Referable, g.section(l))
+		f.Referable = append(f.Referable, section(l))
 		if !ok {
 			continue
 		}
@@ -47,14 +59,29 @@ func translateGateway(v *resource.View, obj *resource.Object) (*dialect.Fragment
 		f.Listeners = append(f.Listeners, listener)
 	}
 	g.tell(fault, served, len(all))
+	g.parameters()
 	return f, g.report
+}
+
+// parameters tells what is wrong with the parameters of what the Gateway runs
+// on. That closes nothing: it goes on as it runs. Out of files nothing is made
+// for a Gateway, and the parameters may be another product's.
+func (g *gateway) parameters() {
+	if g.obj.File != "" {
+		return
+	}
+	if _, f := infrastructure.Of(g.v, g.obj); f != nil {
+		g.report.Add(f.Problem(g.obj))
+		g.report.Outcome(status.Outcome{Object: g.obj.Status(), Condition: f.Condition, Reason: f.Reason, Message: f.What})
+	}
 }
 
 // closes reports whether a listener with the fault cannot be served.
 func closes(f parent.Fault) bool { return !f.Partial }
 
-func (g *gateway) section(l *parent.Listener) dialect.Target {
-	t := dialect.TargetOf(g.obj.Key)
+// section returns what policies for the listener alone are attached to.
+func section(l *parent.Listener) dialect.Target {
+	t := dialect.TargetOf(l.Object.Key)
 	t.Section = string(l.Spec.Name)
 	return t
 }
@@ -68,13 +95,20 @@ func (g *gateway) listener(l *parent.Listener, t *ir.ServerTLS, addresses []stri
 			Port:      int(l.Spec.Port),
 			Hostname:  l.Hostname(),
 			TLS:       t,
-			Origin:    g.obj.Origin(l.Field),
+			Origin:    l.Object.Origin(l.Field),
 		},
-		Targets: []dialect.Target{g.section(l), dialect.TargetOf(g.obj.Key)},
-		Owner:   g.obj.Key,
-		Age:     g.obj.Created,
+		Targets:           []dialect.Target{section(l), dialect.TargetOf(l.Object.Key)},
+		ClientCertificate: g.shown,
+		Owner:             l.Object.Key,
+		Age:               l.Object.Created,
 	}
-	out.Closed = faulty(g.obj)
+	if out.Closed = faulty(l.Object); l.Object == g.obj {
+		return out
+	}
+	out.Targets = append(out.Targets, dialect.TargetOf(g.obj.Key))
+	if out.Closed == nil {
+		out.Closed = faulty(g.obj)
+	}
 	return out
 }
 
@@ -117,47 +151,36 @@ func (g *gateway) addresses() (named []string, anywhere bool, fault *parent.Faul
 
 // unsupported tells what the Gateway asks for that we do not have.
 func (g *gateway) unsupported() {
-	if g.spec.AllowedListeners != nil && g.spec.AllowedListeners.Namespaces != nil &&
-		parent.Or(g.spec.AllowedListeners.Namespaces.From, "None") != "None" {
-		g.report.Add(status.Warningf(g.obj.Origin("spec.allowedListeners"), "ListenerSets are not supported").
-			Fix("put the listeners into the Gateway"))
-	}
 	if g.spec.DefaultScope != "" && g.spec.DefaultScope != gatewayv1.GatewayDefaultScopeNone {
 		g.report.Add(status.Errorf(g.obj.Origin("spec.defaultScope"), "default Gateways are not supported; routes without a parent are not served").
 			Fix("give the routes parentRefs"))
-	}
-	if g.spec.TLS != nil && g.spec.TLS.Backend != nil && g.spec.TLS.Backend.ClientCertificateRef != nil {
-		g.report.Add(status.Errorf(g.obj.Origin("spec.tls.backend"), "a client certificate for backends is not supported; they are shown none").
-			Fix("remove it"))
 	}
 }
 
 // tellListener reports one listener's faults and its conditions.
 func (g *gateway) tellListener(l *parent.Listener, served bool) {
 	for _, f := range l.Faults {
-		g.report.Add(f.Problem(g.obj))
+		g.report.Add(f.Problem(l.Object))
 	}
 	about := string(l.Spec.Name)
-	for _, c := range []struct {
-		condition, reason string
-		good              bool
-	}{
-		{"Accepted", "Accepted", true},
-		{"Conflicted", "NoConflicts", false},
-		{"ResolvedRefs", "ResolvedRefs", true},
-	} {
-		o := status.Outcome{Object: g.obj.Status(), About: about, Condition: c.condition, OK: c.good, Reason: c.reason}
-		for _, f := range l.Faults {
-			if f.Condition == c.condition {
-				o.OK, o.Reason, o.Message = !c.good, f.Reason, f.What
-				break
-			}
+	tell := func(condition, reason string, good bool) *parent.Fault {
+		o := status.Outcome{Object: l.Object.Status(), About: about, Condition: condition, OK: good, Reason: reason}
+		f := l.Fault(condition)
+		if f != nil {
+			o.OK, o.Reason, o.Message = !good, f.Reason, f.What
 		}
 		g.report.Outcome(o)
+		return f
 	}
-	o := status.Outcome{Object: g.obj.Status(), About: about, Condition: "Programmed", OK: served, Reason: "Programmed"}
+	tell("Accepted", "Accepted", true)
+	conflict := tell("Conflicted", "NoConflicts", false)
+	tell("ResolvedRefs", "ResolvedRefs", true)
+	o := status.Outcome{Object: l.Object.Status(), About: about, Condition: "Programmed", OK: served, Reason: "Programmed"}
 	if !served {
 		o.Reason, o.Message = "Invalid", "the listener is not served"
+		if conflict != nil && l.Object != g.obj {
+			o.Reason = conflict.Reason
+		}
 	}
 	g.report.Outcome(o)
 }

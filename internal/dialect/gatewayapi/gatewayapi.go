@@ -1,8 +1,8 @@
 // Package gatewayapi is the dialect of the Kubernetes Gateway API
-// (https://gateway-api.sigs.k8s.io, v1.6): GatewayClass, Gateway, HTTPRoute,
-// GRPCRoute, ReferenceGrant and BackendTLSPolicy.
+// (https://gateway-api.sigs.k8s.io, v1.6): GatewayClass, Gateway,
+// ListenerSet, HTTPRoute, GRPCRoute, ReferenceGrant and BackendTLSPolicy.
 //
-//	Gateway ──────────► listeners (sections of it are targets for policies)
+//	Gateway, ListenerSet ─► listeners (sections of it are targets for policies)
 //	HTTPRoute, GRPCRoute ─parent─► virtual hosts with routes
 //	     │ filters ──► steps; ExtensionRef ──► a reference that Merger follows
 //	     ├ backends ─service─► upstreams, with TLS by BackendTLSPolicy
@@ -18,6 +18,7 @@ import (
 
 	"github.com/postern-gateway/postern/internal/dialect"
 	"github.com/postern-gateway/postern/internal/dialect/backendtls"
+	"github.com/postern-gateway/postern/internal/dialect/infrastructure"
 	"github.com/postern-gateway/postern/internal/dialect/parent"
 	"github.com/postern-gateway/postern/internal/resource"
 	"github.com/postern-gateway/postern/internal/status"
@@ -41,13 +42,14 @@ func kinds() []resource.Kind {
 		resource.Kind{GroupKind: parent.HTTPRouteKind, Versions: []string{"v1", "v1beta1"}, Plural: "httproutes", New: func() any { return new(HTTPRoute) }},
 		resource.Kind{GroupKind: parent.GRPCRouteKind, Versions: []string{"v1", "v1alpha2"}, Plural: "grpcroutes", New: func() any { return new(GRPCRoute) }},
 		backendtls.Described(),
+		infrastructure.Kind(),
 	)
 }
 
 // roots lists what is translated one by one; grants are only read.
 func roots(v *resource.View) []resource.Key {
 	var out []resource.Key
-	for _, gk := range []resource.GroupKind{parent.GatewayClassKind, parent.GatewayKind, parent.HTTPRouteKind, parent.GRPCRouteKind, backendtls.Kind} {
+	for _, gk := range []resource.GroupKind{parent.GatewayClassKind, parent.GatewayKind, parent.ListenerSetKind, parent.HTTPRouteKind, parent.GRPCRouteKind, backendtls.Kind} {
 		for _, o := range v.All(gk) {
 			out = append(out, o.Key)
 		}
@@ -69,6 +71,8 @@ func translate(v *resource.View, root resource.Key) (*dialect.Fragment, status.R
 	switch root.GroupKind {
 	case parent.GatewayKind:
 		return translateGateway(v, obj)
+	case parent.ListenerSetKind:
+		return translateListenerSet(v, obj)
 	case parent.HTTPRouteKind:
 		return translateHTTPRoute(v, obj)
 	case parent.GRPCRouteKind:
@@ -76,21 +80,25 @@ func translate(v *resource.View, root resource.Key) (*dialect.Fragment, status.R
 	case backendtls.Kind:
 		return translatePolicy(v, obj)
 	}
-	return translateClass(obj)
+	return translateClass(v, obj)
 }
 
 // translateClass accepts the classes that are ours: those that name our
 // controller, and every one out of a file.
-func translateClass(obj *resource.Object) (*dialect.Fragment, status.Report) {
+func translateClass(v *resource.View, obj *resource.Object) (*dialect.Fragment, status.Report) {
 	var report status.Report
 	spec := obj.Spec.(*parent.GatewayClass).Spec
 	ours := spec.ControllerName == parent.Controller
 	if !ours && obj.File == "" {
 		return &dialect.Fragment{}, report
 	}
-	if ours && spec.ParametersRef != nil {
-		report.Add(status.Warningf(obj.Origin("spec.parametersRef"), "parameters of a class are not read").Fix("remove parametersRef"))
+	accepted := status.Outcome{Object: obj.Status(), Condition: "Accepted", OK: true, Reason: "Accepted"}
+	if ours {
+		if f := infrastructure.OfClass(v, obj); f != nil {
+			report.Add(f.Problem(obj))
+			accepted.OK, accepted.Reason, accepted.Message = false, f.Reason, f.What
+		}
 	}
-	report.Outcome(status.Outcome{Object: obj.Status(), Condition: "Accepted", OK: true, Reason: "Accepted"})
+	report.Outcome(accepted)
 	return &dialect.Fragment{}, report
 }

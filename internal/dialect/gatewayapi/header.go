@@ -66,7 +66,7 @@ func (r *rule) cors(f *gatewayv1.HTTPCORSFilter, at string) *ir.CORS {
 	if age < 0 {
 		r.bad("UnsupportedValue", at+".maxAge", "use 1 or more", "%d is no age", age)
 	}
-	out := &ir.CORS{AllowCredentials: f.AllowCredentials != nil && *f.AllowCredentials, MaxAgeSeconds: &age}
+	out := &ir.CORS{AllowCredentials: f.AllowCredentials != nil && *f.AllowCredentials, MaxAgeSeconds: &age, AnswerOthers: true}
 	for i, o := range f.AllowOrigins {
 		if o != "*" && !corsOrigin.MatchString(string(o)) {
 			r.bad("UnsupportedValue", fmt.Sprintf("%s.allowOrigins[%d]", at, i), "write scheme://host:port", "%q is no origin", o)

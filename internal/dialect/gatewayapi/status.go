@@ -35,6 +35,8 @@ func objectStatus(live map[string]any, s dialect.Standing) map[string]any {
 		return classStatus(live, &s)
 	case parent.GatewayKind:
 		return gatewayStatus(live, &s)
+	case parent.ListenerSetKind:
+		return setStatus(live, &s)
 	case backendtls.Kind:
 		return policyStatus(live, &s)
 	}
@@ -100,6 +102,8 @@ func gatewayStatus(live map[string]any, s *dialect.Standing) map[string]any {
 		"conditions": m.Merge(live["conditions"], s.About("")),
 		"listeners":  listenerStatuses(live["listeners"], s, parent.Listeners(s.View, s.Object)),
 		"addresses":  nil,
+		// Also where there is none: it says that we look.
+		"attachedListenerSets": attachedSets(s),
 	}
 	var addresses []any
 	for _, a := range s.Addresses[s.Object.Namespace+"/"+s.Object.Name] {
@@ -109,6 +113,31 @@ func gatewayStatus(live map[string]any, s *dialect.Standing) map[string]any {
 		members["addresses"] = addresses
 	}
 	return with(live, members)
+}
+
+// attachedSets counts the ListenerSets of which the Gateway serves listeners.
+func attachedSets(s *dialect.Standing) int64 {
+	n := int64(0)
+	for _, o := range s.Outcomes {
+		if k, ok := namedIn(o.About); ok && k.GroupKind == parent.ListenerSetKind && o.Condition == "Attached" && o.OK {
+			n++
+		}
+	}
+	return n
+}
+
+// setStatus is written for the ListenerSets whose parents are Gateways of ours.
+func setStatus(live map[string]any, s *dialect.Standing) map[string]any {
+	if len(s.Outcomes) == 0 {
+		return live
+	}
+	m := merging(s)
+	m.Foreign = foreign
+	listeners := parent.SetOf(s.View, s.Object).Listeners(s.View)
+	return with(live, map[string]any{
+		"conditions": m.Merge(live["conditions"], s.About("")),
+		"listeners":  listenerStatuses(live["listeners"], s, listeners),
+	})
 }
 
 // listenerStatuses returns the listeners' part of a status.

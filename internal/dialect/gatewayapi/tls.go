@@ -25,7 +25,7 @@ func (g *gateway) serverTLS(l *parent.Listener) *ir.ServerTLS {
 	if l.Spec.Protocol != gatewayv1.HTTPSProtocolType {
 		return nil
 	}
-	t := &ir.ServerTLS{Origin: g.obj.Origin(l.Field + ".tls")}
+	t := &ir.ServerTLS{Origin: l.Object.Origin(l.Field + ".tls")}
 	if l.Spec.TLS == nil || len(l.Spec.TLS.CertificateRefs) == 0 {
 		l.Faults = append(l.Faults, parent.Fault{
 			Condition: "ResolvedRefs", Reason: "InvalidCertificateRef", Field: l.Field + ".tls.certificateRefs",
@@ -34,10 +34,10 @@ func (g *gateway) serverTLS(l *parent.Listener) *ir.ServerTLS {
 		return nil
 	}
 	if len(l.Spec.TLS.Options) > 0 {
-		g.report.Add(status.Warningf(g.obj.Origin(l.Field+".tls.options"), "TLS options are not read").Fix("remove them"))
+		g.report.Add(status.Warningf(l.Object.Origin(l.Field+".tls.options"), "TLS options are not read").Fix("remove them"))
 	}
 	for i, ref := range l.Spec.TLS.CertificateRefs {
-		pair, fault := g.keyPair(ref, fmt.Sprintf("%s.tls.certificateRefs[%d]", l.Field, i))
+		pair, fault := g.keyPair(l.Object, ref, fmt.Sprintf("%s.tls.certificateRefs[%d]", l.Field, i))
 		if fault != nil {
 			l.Faults = append(l.Faults, *fault)
 			continue
@@ -48,9 +48,9 @@ func (g *gateway) serverTLS(l *parent.Listener) *ir.ServerTLS {
 	return t
 }
 
-// keyPair resolves a certificateRef. The Secret's bytes are not here to look
+// keyPair resolves a reference of from's to a certificate. The Secret's bytes are not here to look
 // at: whether they are a certificate shows when they are used.
-func (g *gateway) keyPair(ref gatewayv1.SecretObjectReference, field string) (*ir.KeyPair, *parent.Fault) {
+func (g *gateway) keyPair(from *resource.Object, ref gatewayv1.SecretObjectReference, field string) (*ir.KeyPair, *parent.Fault) {
 	fault := func(reason, remedy, format string, args ...any) *parent.Fault {
 		return &parent.Fault{Condition: "ResolvedRefs", Reason: reason, Field: field, What: fmt.Sprintf(format, args...), Remedy: remedy}
 	}
@@ -58,9 +58,9 @@ func (g *gateway) keyPair(ref gatewayv1.SecretObjectReference, field string) (*i
 	if gk != resource.SecretKind {
 		return nil, fault("InvalidCertificateRef", "name a Secret", "a certificate in a %v is not supported", gk)
 	}
-	key := resource.Key{GroupKind: gk, Namespace: parent.Or(ref.Namespace, g.obj.Namespace), Name: string(ref.Name)}
-	if !parent.Granted(g.v, parent.GatewayKind, g.obj.Namespace, key) {
-		return nil, fault("RefNotPermitted", parent.GrantRemedy(parent.GatewayKind, g.obj.Namespace, key), "%v may not be used from %s", key, g.obj.Namespace)
+	key := resource.Key{GroupKind: gk, Namespace: parent.Or(ref.Namespace, from.Namespace), Name: string(ref.Name)}
+	if !parent.Granted(g.v, from.GroupKind, from.Namespace, key) {
+		return nil, fault("RefNotPermitted", parent.GrantRemedy(from.GroupKind, from.Namespace, key), "%v may not be used from %s", key, from.Namespace)
 	}
 	obj, shape := resource.Spec[resource.Secret](g.v, gk, key.Namespace, key.Name)
 	if shape == nil {
@@ -97,7 +97,7 @@ func (g *gateway) clientCAs(l *parent.Listener, t *ir.ServerTLS) {
 	t.ClientCAs = cas
 	if len(cas) == 0 {
 		l.Faults = append(l.Faults, parent.Fault{
-			Condition: "Accepted", Reason: "NoValidCACertificate", Field: field + ".caCertificateRefs",
+			Condition: "Accepted", Reason: "NoValidCACertificate", Object: g.obj, Field: field + ".caCertificateRefs",
 			What: "no certificate authority to verify clients by", Remedy: "name a ConfigMap with ca.crt",
 		})
 	}
@@ -105,19 +105,19 @@ func (g *gateway) clientCAs(l *parent.Listener, t *ir.ServerTLS) {
 		if f.Reason == "InvalidKind" {
 			f.Reason = "InvalidCACertificateKind"
 		}
-		f.Partial = len(cas) > 0 // the others still verify
+		f.Object, f.Partial = g.obj, len(cas) > 0 // the others still verify
 		l.Faults = append(l.Faults, f)
 	}
 	switch validation.Mode {
 	case "", gatewayv1.AllowValidOnly:
 	case gatewayv1.AllowInsecureFallback:
-		t.ClientOptional = true
-		g.report.Add(status.Warningf(g.obj.Origin(field+".mode"), "clients without a certificate are let in").
+		t.ClientOptional, t.ClientUnverified = true, true
+		g.report.Add(status.Warningf(g.obj.Origin(field+".mode"), "clients without a certificate, or with one that does not verify, are let in").
 			Fix("use AllowValidOnly, or make sure that the routes ask who calls"))
 		g.report.Outcome(status.Outcome{Object: g.obj.Status(), Condition: "InsecureFrontendValidationMode", OK: true, Reason: "ConfigurationChanged"})
 	default:
 		l.Faults = append(l.Faults, parent.Fault{
-			Condition: "Accepted", Reason: "UnsupportedValue", Field: field + ".mode",
+			Condition: "Accepted", Reason: "UnsupportedValue", Object: g.obj, Field: field + ".mode",
 			What: fmt.Sprintf("%q is no mode", validation.Mode), Remedy: "use AllowValidOnly or AllowInsecureFallback",
 		})
 	}

@@ -31,7 +31,7 @@ const name = "gloo"
 
 // New returns the dialect.
 func New() dialect.Dialect {
-	return dialect.Dialect{Name: name, Kinds: kinds(), Roots: roots, Translate: translate}
+	return dialect.Dialect{Name: name, Kinds: kinds(), Roots: roots, Translate: translate, Status: objectStatus}
 }
 
 // rooted are the kinds each of whose objects is translated by itself. A

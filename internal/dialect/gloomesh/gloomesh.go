@@ -33,7 +33,7 @@ const name = "gloomesh"
 
 // New returns the dialect.
 func New() dialect.Dialect {
-	return dialect.Dialect{Name: name, Kinds: kinds(), Roots: roots, Translate: translate}
+	return dialect.Dialect{Name: name, Kinds: kinds(), Roots: roots, Translate: translate, Status: objectStatus}
 }
 
 // roots lists every object of the dialect's kinds.

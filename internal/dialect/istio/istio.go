@@ -54,7 +54,7 @@ type Mesh struct {
 // New returns the dialect.
 func New(opts Options) dialect.Dialect {
 	d := &definition{opts: opts}
-	return dialect.Dialect{Name: name, Kinds: d.kinds(), Roots: d.roots, Translate: d.translate}
+	return dialect.Dialect{Name: name, Kinds: d.kinds(), Roots: d.roots, Translate: d.translate, Status: objectStatus}
 }
 
 // definition is what New was told.

@@ -32,7 +32,8 @@ type Route struct {
 type Parent struct {
 	// About is the reference in words, for outcomes: see About.
 	About string
-	// Gateway that it names; zero where it is none of ours.
+	// Gateway that it names, or that the ListenerSet which it names is of; zero
+	// where it is none of ours.
 	Gateway resource.Key
 	// Foreign says that another program answers for it: no outcome is due.
 	Foreign bool
@@ -111,62 +112,87 @@ func fresh(hosts []Host, served map[[2]string]bool) []Host {
 
 // attach judges one reference.
 func attach(v *resource.View, r Route, ref gatewayv1.ParentReference, field string, report *status.Report) Parent {
-	group, kind := Group, Or(ref.Kind, "Gateway")
-	if ref.Group != nil {
-		group = string(*ref.Group)
-	}
+	key := parentKey(ref, r.Object.Namespace)
 	refuse := func(reason, remedy, format string, args ...any) Parent {
 		p := status.Errorf(r.Object.Origin(field), format, args...)
 		p.Remedy = remedy
 		report.Add(p)
 		return Parent{Reason: reason, Message: p.What}
 	}
-	if (resource.GroupKind{Group: group, Kind: kind}) != GatewayKind {
-		if r.Object.File == "" || (r.OfRoutes && group == Group && kind == HTTPRouteKind.Kind) {
+	if key.GroupKind != GatewayKind && key.GroupKind != ListenerSetKind {
+		if r.Object.File == "" || (r.OfRoutes && key.GroupKind == HTTPRouteKind) {
 			return Parent{Foreign: true}
 		}
-		return refuse("NoMatchingParent", "name a Gateway", "a parent of kind %s is not supported; the route is not served there", kind)
+		return refuse("NoMatchingParent", "name a Gateway", "a parent of kind %s is not supported; the route is not served there", key.Kind)
 	}
-	ns := Or(ref.Namespace, r.Object.Namespace)
-	gw := v.Get(GatewayKind, ns, string(ref.Name))
-	if gw == nil {
-		p := refuse("NoMatchingParent", missing(v, ns, string(ref.Name)), "no Gateway %q in %s; the route is not served there", ref.Name, ns)
+	obj := v.Get(key.GroupKind, key.Namespace, key.Name)
+	if obj == nil {
+		p := refuse("NoMatchingParent", missing(v, key.GroupKind, key.Namespace, key.Name), "no %s %q in %s; the route is not served there", key.Kind, key.Name, key.Namespace)
 		p.Foreign = r.Object.File == ""
 		return p
 	}
-	if !Ours(v, gw) {
-		return Parent{Foreign: true}
+	if key.GroupKind == GatewayKind {
+		if !Ours(v, obj) {
+			return Parent{Foreign: true}
+		}
+		p := match(v, r, ref, holder{obj, Listeners(v, obj)}, refuse)
+		p.Gateway = obj.Key
+		return p
 	}
-	p := match(v, r, ref, gw, refuse)
-	p.Gateway = gw.Key
+	s := SetOf(v, obj)
+	switch {
+	case s.Foreign:
+		return Parent{Foreign: true}
+	case s.Refused != nil:
+		return refuse("NoMatchingParent", "correct it", "%v is not served: %s", obj.Key, s.Refused.What)
+	}
+	p := match(v, r, ref, holder{obj, s.Listeners(v)}, refuse)
+	p.Gateway = s.Gateway.Key
 	return p
+}
+
+// parentKey returns the object that a reference names.
+func parentKey(ref gatewayv1.ParentReference, namespace string) resource.Key {
+	group := Group
+	if ref.Group != nil {
+		group = string(*ref.Group)
+	}
+	return resource.Key{
+		GroupKind: resource.GroupKind{Group: group, Kind: Or(ref.Kind, GatewayKind.Kind)},
+		Namespace: Or(ref.Namespace, namespace), Name: string(ref.Name),
+	}
+}
+
+// holder is a Gateway or a ListenerSet, with its own listeners.
+type holder struct {
+	obj       *resource.Object
+	listeners []*Listener
 }
 
 type refusal func(reason, remedy, format string, args ...any) Parent
 
-// match finds the listeners of gw that take the route, by section and port,
-// then by kind and namespace, then by hostname; where one step leaves none,
-// its reason is the answer.
-func match(v *resource.View, r Route, ref gatewayv1.ParentReference, gw *resource.Object, refuse refusal) Parent {
-	all := Listeners(v, gw)
-	named := slices.DeleteFunc(slices.Clone(all), func(l *Listener) bool {
+// match finds the listeners of a holder that take the route, by section and
+// port, then by kind and namespace, then by hostname; where one step leaves
+// none, its reason is the answer.
+func match(v *resource.View, r Route, ref gatewayv1.ParentReference, h holder, refuse refusal) Parent {
+	named := slices.DeleteFunc(slices.Clone(h.listeners), func(l *Listener) bool {
 		return !refersTo(ref, l)
 	})
 	if len(named) == 0 {
-		return refuse("NoMatchingParent", sectionRemedy(ref, all), "Gateway %s/%s has no such listener; the route is not served there", gw.Namespace, gw.Name)
+		return refuse("NoMatchingParent", sectionRemedy(ref, h.listeners), "%v has no such listener; the route is not served there", h.obj.Key)
 	}
 	whole := slices.DeleteFunc(slices.Clone(named), func(l *Listener) bool {
 		return !l.Attachable() && len(l.Kinds) > 0
 	})
 	if len(whole) == 0 {
-		return refuse("NoMatchingParent", "correct the Gateway", "listener %q of Gateway %s/%s is not served; see there", named[0].Spec.Name, gw.Namespace, gw.Name)
+		return refuse("NoMatchingParent", "correct the "+h.obj.Kind, "listener %q of %v is not served; see there", named[0].Spec.Name, h.obj.Key)
 	}
 	allowed := slices.DeleteFunc(whole, func(l *Listener) bool {
-		return !allowsKind(l, r.Kinds) || !l.allows(v, gw, r.Object.Namespace)
+		return !allowsKind(l, r.Kinds) || !l.allows(v, r.Object.Namespace)
 	})
 	if len(allowed) == 0 {
 		return refuse("NotAllowedByListeners", "widen the listener's allowedRoutes, or move the route",
-			"Gateway %s/%s does not allow %s from %s; the route is not served there", gw.Namespace, gw.Name, names(r.Kinds[:1]), r.Object.Namespace)
+			"%v does not allow %s from %s; the route is not served there", h.obj.Key, names(r.Kinds[:1]), r.Object.Namespace)
 	}
 	var hosts []Host
 	for _, l := range allowed {
@@ -176,7 +202,7 @@ func match(v *resource.View, r Route, ref gatewayv1.ParentReference, gw *resourc
 	}
 	if len(hosts) == 0 {
 		return refuse("NoMatchingListenerHostname", "give the route a hostname within the listener's",
-			"no listener of Gateway %s/%s serves %s; the route is not served there", gw.Namespace, gw.Name, strings.Join(r.Hostnames, ", "))
+			"no listener of %v serves %s; the route is not served there", h.obj.Key, strings.Join(r.Hostnames, ", "))
 	}
 	return Parent{Accepted: true, Reason: "Accepted", Hosts: hosts}
 }
@@ -190,17 +216,6 @@ func refersTo(ref gatewayv1.ParentReference, l *Listener) bool {
 
 func allowsKind(l *Listener, kinds []resource.GroupKind) bool {
 	return slices.ContainsFunc(kinds, func(k resource.GroupKind) bool { return slices.Contains(l.Kinds, k) })
-}
-
-func missing(v *resource.View, namespace, name string) string {
-	var there []string
-	for _, o := range v.In(GatewayKind, namespace) {
-		there = append(there, o.Name)
-	}
-	if s := dialect.Suggest(name, there); s != "" {
-		return s
-	}
-	return "create it, or correct the reference"
 }
 
 func sectionRemedy(ref gatewayv1.ParentReference, all []*Listener) string {

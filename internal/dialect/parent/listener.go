@@ -11,14 +11,18 @@ import (
 	"github.com/postern-gateway/postern/internal/resource"
 )
 
-// Listener is one listener of a Gateway, judged by its specification alone;
-// what it refers to, such as certificates, is judged by who serves it.
+// Listener is one listener of a Gateway or a ListenerSet, judged by its
+// specification alone; what it refers to, such as certificates, is judged by
+// who serves it.
 type Listener struct {
-	// Name is the ir.Listener's: "namespace/gateway/section".
+	// Name is the ir.Listener's: "namespace/gateway/section", or
+	// "ListenerSet namespace/name/section".
 	Name string
-	// Field is its path in the Gateway: "spec.listeners[0]".
-	Field string
-	Spec  gatewayv1.Listener
+	// Object that it is written in, and Field its path there:
+	// "spec.listeners[0]".
+	Object *resource.Object
+	Field  string
+	Spec   gatewayv1.Listener
 	// Kinds of routes that may attach.
 	Kinds []resource.GroupKind
 	// Faults of the listener. With one of condition Accepted or Conflicted
@@ -28,6 +32,16 @@ type Listener struct {
 
 // Hostname returns the listener's hostname; "": any.
 func (l *Listener) Hostname() string { return Or(l.Spec.Hostname, "") }
+
+// Fault returns the first fault that a condition tells of, or nil.
+func (l *Listener) Fault(condition string) *Fault {
+	for i := range l.Faults {
+		if l.Faults[i].Condition == condition {
+			return &l.Faults[i]
+		}
+	}
+	return nil
+}
 
 // Attachable reports whether routes may attach at all.
 func (l *Listener) Attachable() bool {
@@ -42,9 +56,10 @@ func Listeners(v *resource.View, gw *resource.Object) []*Listener {
 	out := make([]*Listener, len(spec.Listeners))
 	for i, s := range spec.Listeners {
 		l := &Listener{
-			Name:  fmt.Sprintf("%s/%s/%s", gw.Namespace, gw.Name, s.Name),
-			Field: fmt.Sprintf("spec.listeners[%d]", i),
-			Spec:  s,
+			Name:   fmt.Sprintf("%s/%s/%s", gw.Namespace, gw.Name, s.Name),
+			Object: gw,
+			Field:  fmt.Sprintf("spec.listeners[%d]", i),
+			Spec:   s,
 		}
 		l.judge()
 		l.kinds(v)
@@ -95,13 +110,14 @@ func (l *Listener) judge() {
 }
 
 // kinds gathers the route kinds that may attach. Kinds that nothing here
-// serves are told; with no list, everything that is routed by HTTP may.
+// serves, or not by the listener's protocol, are told; with no list, everything
+// that is routed by HTTP may.
 func (l *Listener) kinds(v *resource.View) {
-	if l.Spec.Protocol != gatewayv1.HTTPProtocolType && l.Spec.Protocol != gatewayv1.HTTPSProtocolType {
-		return
-	}
+	isHTTP := l.Spec.Protocol == gatewayv1.HTTPProtocolType || l.Spec.Protocol == gatewayv1.HTTPSProtocolType
 	if l.Spec.AllowedRoutes == nil || len(l.Spec.AllowedRoutes.Kinds) == 0 {
-		l.Kinds = []resource.GroupKind{HTTPRouteKind, GRPCRouteKind}
+		if isHTTP {
+			l.Kinds = []resource.GroupKind{HTTPRouteKind, GRPCRouteKind}
+		}
 		return
 	}
 	for i, k := range l.Spec.AllowedRoutes.Kinds {
@@ -109,43 +125,66 @@ func (l *Listener) kinds(v *resource.View) {
 		if k.Group != nil {
 			gk.Group = string(*k.Group)
 		}
-		if gk == HTTPRouteKind || gk == GRPCRouteKind || (v.Knows(gk) && strings.HasSuffix(gk.Kind, "Route")) {
+		if isHTTP && (gk == HTTPRouteKind || gk == GRPCRouteKind || (v.Knows(gk) && strings.HasSuffix(gk.Kind, "Route"))) {
 			l.Kinds = append(l.Kinds, gk)
 			continue
 		}
 		l.Faults = append(l.Faults, Fault{
 			Condition: "ResolvedRefs", Reason: "InvalidRouteKinds", Field: fmt.Sprintf("%s.allowedRoutes.kinds[%d]", l.Field, i),
-			What: fmt.Sprintf("routes of kind %v are not supported", gk), Remedy: "use HTTPRoute", Partial: true,
+			What: fmt.Sprintf("routes of kind %v are not supported for protocol %s", gk, l.Spec.Protocol), Remedy: "use HTTPRoute with HTTP or HTTPS", Partial: true,
 		})
 	}
 }
 
-// rivals finds the listeners that l cannot be beside: none of them is served,
+// sameName finds a listener of the same object and name: neither is served,
 // since choosing one would be a guess.
+func (l *Listener) sameName(all []*Listener) bool {
+	for _, o := range all {
+		if o != l && o.Spec.Name == l.Spec.Name {
+			l.fault("Accepted", "UnsupportedValue", ".name", "give each a name of its own", fmt.Sprintf("two listeners are named %q", l.Spec.Name))
+			return true
+		}
+	}
+	return false
+}
+
+// rivals finds the listeners that l cannot be beside: none of them is served.
 func (l *Listener) rivals(all []*Listener) {
+	if l.sameName(all) {
+		return
+	}
 	for _, o := range all {
 		if o == l {
 			continue
 		}
-		if o.Spec.Name == l.Spec.Name {
-			l.fault("Accepted", "UnsupportedValue", ".name", "give each a name of its own", fmt.Sprintf("two listeners are named %q", l.Spec.Name))
-			return
-		}
-		if o.Spec.Port != l.Spec.Port {
-			continue
-		}
-		a, b := transport(l.Spec.Protocol), transport(o.Spec.Protocol)
-		switch {
-		case a != b && a != "UDP" && b != "UDP":
+		switch clash(l.Spec.Port, l.Spec.Protocol, l.Hostname(), o.Spec.Port, o.Spec.Protocol, o.Hostname()) {
+		case "ProtocolConflict":
 			l.fault("Conflicted", "ProtocolConflict", ".protocol", "give one of them another port",
 				fmt.Sprintf("port %d is also used by listener %q, for %s", l.Spec.Port, o.Spec.Name, o.Spec.Protocol))
 			return
-		case a == b && l.Hostname() == o.Hostname():
+		case "HostnameConflict":
 			l.fault("Conflicted", "HostnameConflict", ".hostname", "give one of them another port or hostname",
 				fmt.Sprintf("listener %q has the same port and hostname", o.Spec.Name))
 			return
 		}
 	}
+}
+
+// clash says why two listeners cannot be on one Gateway; "": they can.
+func clash(port gatewayv1.PortNumber, protocol gatewayv1.ProtocolType, hostname string,
+	otherPort gatewayv1.PortNumber, otherProtocol gatewayv1.ProtocolType, otherHostname string,
+) string {
+	if port != otherPort {
+		return ""
+	}
+	a, b := transport(protocol), transport(otherProtocol)
+	switch {
+	case a != b && a != "UDP" && b != "UDP":
+		return "ProtocolConflict"
+	case a == b && hostname == otherHostname:
+		return "HostnameConflict"
+	}
+	return ""
 }
 
 // transport groups the protocols that can share a port.
@@ -157,7 +196,7 @@ func transport(p gatewayv1.ProtocolType) gatewayv1.ProtocolType {
 }
 
 // allows reports whether routes from a namespace may attach.
-func (l *Listener) allows(v *resource.View, gateway *resource.Object, namespace string) bool {
+func (l *Listener) allows(v *resource.View, namespace string) bool {
 	from := string(gatewayv1.NamespacesFromSame)
 	var ns *gatewayv1.RouteNamespaces
 	if l.Spec.AllowedRoutes != nil && l.Spec.AllowedRoutes.Namespaces != nil {
@@ -168,7 +207,7 @@ func (l *Listener) allows(v *resource.View, gateway *resource.Object, namespace 
 	case gatewayv1.NamespacesFromAll:
 		return true
 	case gatewayv1.NamespacesFromSame:
-		return namespace == gateway.Namespace
+		return namespace == l.Object.Namespace
 	case gatewayv1.NamespacesFromSelector:
 		match, err := selector(ns)
 		return err == nil && match(namespaceLabels(v, namespace))

@@ -4,8 +4,9 @@
 // It is no dialect, imports none, and knows no route kind: whoever has one
 // hands in its references and hostnames.
 //
-//	Gateway ──Listeners──► []*Listener ─┐
-//	route's parentRefs, hostnames ──────┴─Attach──► []Parent {hosts, or why not}
+//	Gateway ──Listeners──► []*Listener ──────────────┐
+//	ListenerSet ──SetOf──► Set ──Listeners──► ... ───┤
+//	route's parentRefs, hostnames ───────────────────┴─Attach──► []Parent {hosts, or why not}
 package parent
 
 import (
@@ -56,6 +57,7 @@ func Kinds() []resource.Kind {
 		{GroupKind: GatewayClassKind, Versions: []string{"v1", "v1beta1"}, Plural: "gatewayclasses", Cluster: true, New: func() any { return new(GatewayClass) }},
 		{GroupKind: GatewayKind, Versions: []string{"v1", "v1beta1"}, Plural: "gateways", New: func() any { return new(Gateway) }},
 		Grants(),
+		{GroupKind: ListenerSetKind, Versions: []string{"v1"}, Plural: "listenersets", New: func() any { return new(ListenerSet) }},
 	}
 }
 
@@ -81,6 +83,8 @@ func Ours(v *resource.View, gw *resource.Object) bool {
 type Fault struct {
 	// Condition that the fault concerns, and the reason it gets there.
 	Condition, Reason string
+	// Object that the fault is written in; nil: the one that suffers from it.
+	Object *resource.Object
 	// Field of the object, as people write it.
 	Field        string
 	What, Remedy string
@@ -88,16 +92,24 @@ type Fault struct {
 	Partial bool
 }
 
+// origin returns where the fault is written, where o suffers from it.
+func (f Fault) origin(o *resource.Object) ir.Origin {
+	if f.Object != nil {
+		o = f.Object
+	}
+	return o.Origin(f.Field)
+}
+
 // Problem returns the fault as an error of o.
 func (f Fault) Problem(o *resource.Object) status.Problem {
-	p := status.Errorf(o.Origin(f.Field), "%s", f.What)
+	p := status.Errorf(f.origin(o), "%s", f.What)
 	p.Remedy = f.Remedy
 	return p
 }
 
 // Closed returns the fault as a reason to answer with an error.
 func (f Fault) Closed(o *resource.Object) *ir.Closed {
-	return &ir.Closed{Reason: f.What, Origin: o.Origin(f.Field)}
+	return &ir.Closed{Reason: f.What, Origin: f.origin(o)}
 }
 
 // Or returns *p, or a default where p is nil or empty.

@@ -87,8 +87,13 @@ func (s *Source) take(e *edit, k resource.Key, now *entry) {
 	case now.object == old.object:
 	case now.object == nil:
 		e.removed = append(e.removed, k)
-	case old.object != nil && says(now.object, old.object):
-		now.object = old.object
+	case old.object != nil && now.object.Says(old.object):
+		if now.object.Generation == old.object.Generation {
+			now.object = old.object
+			break
+		}
+		now.object = old.object.Renewed(now.object) // for its status
+		e.changed = append(e.changed, now.object)
 	default:
 		e.changed = append(e.changed, now.object)
 	}
@@ -136,15 +141,6 @@ func (s *Source) access() *resource.Access {
 		}
 	}
 	return a
-}
-
-// says reports whether two states of an object say the same: the version of
-// the one in the API server changes with its status, too, and its generation
-// with fields that are kept apart.
-func says(a, b *resource.Object) bool {
-	c := *a
-	c.ResourceVersion, c.Generation, c.Reached = b.ResourceVersion, b.Generation, b.Reached
-	return c.Same(b)
 }
 
 // told returns the problems of the objects, in the order of their keys.
