@@ -154,6 +154,12 @@ type Cluster interface {
 	source.Source
 	// Check returns why what is delivered may not be what is there, or nil.
 	Check() error
+	// Decode decodes an object as those are that are there, one that is not
+	// read to nothing.
+	Decode(json []byte) resource.Result
+	// Look returns the Secrets of keys that are there and may be read, without
+	// their bytes.
+	Look(ctx context.Context, keys []resource.Key) []*resource.Object
 }
 
 // KubernetesConfig is what a Kubernetes source reads.

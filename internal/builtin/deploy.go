@@ -16,8 +16,9 @@ type Deployer interface {
 	// Run follows what there is until ctx ends, and writes while Lead runs.
 	Run(ctx context.Context)
 	Lead(ctx context.Context)
-	// Report returns where each Gateway is reached, and which cannot be yet.
-	Report() status.Report
+	// Report returns where each Gateway of a set is reached, and which cannot
+	// be yet.
+	Report(set *resource.Set) status.Report
 }
 
 // DeployConfig is what a Deployer makes, and with what.

@@ -40,6 +40,26 @@ func NewStatuses(c KubernetesConfig, reporter string) (Statuses, error) {
 	})
 }
 
+// Events tells people of what they must act on.
+type Events interface {
+	// Run writes Events until ctx ends.
+	Run(ctx context.Context)
+}
+
+// NewEvents returns what writes Events of the problems that look returns and
+// that have an Alert, on the objects of its Set.
+func NewEvents(c KubernetesConfig, look func() (*resource.Set, []status.Problem)) (Events, error) {
+	client, err := c.client()
+	if err != nil {
+		return nil, err
+	}
+	id, err := kube.Identity()
+	if err != nil {
+		return nil, err
+	}
+	return kube.NewEvents(kube.Config{Client: client, Dialects: c.Dialects, Log: c.Log}, id, look)
+}
+
 // NewAccounts returns what keeps a ServiceAccount for each Gateway.
 func NewAccounts(c KubernetesConfig) (Statuses, error) {
 	client, err := c.client()

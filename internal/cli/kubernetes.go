@@ -21,6 +21,7 @@ type kubernetesOptions struct {
 	namespaces       []string
 	secretNamespaces []string
 	foreign          bool
+	webhook          webhookOptions
 }
 
 func (o *kubernetesOptions) flags(f *pflag.FlagSet) {
@@ -30,6 +31,7 @@ func (o *kubernetesOptions) flags(f *pflag.FlagSet) {
 	f.StringSliceVar(&o.namespaces, "namespaces", nil, "`NAMESPACES` of the cluster to watch, separated by commas (default all)")
 	f.StringSliceVar(&o.secretNamespaces, "secret-namespaces", nil, "`NAMESPACES` of the cluster whose Secrets are read; '*' is all (default those of --namespaces or the kubeconfig's own, with --in-cluster the pod's; and with --gateway the Gateway's)")
 	f.BoolVar(&o.foreign, "cross-namespace-credentials", false, "let resources of the cluster use Secrets of other namespaces without a ReferenceGrant")
+	o.webhook.flags(f)
 }
 
 // secretScope returns the namespaces whose Secrets are read: by default those
@@ -68,7 +70,7 @@ func (o *kubernetesOptions) check(paths []string) error {
 	case !o.given() && (o.exec || o.foreign || len(o.namespaces)+len(o.secretNamespaces) > 0):
 		return usageError{errors.New("--namespaces, --secret-namespaces, --cross-namespace-credentials and --kubeconfig-exec need --kubeconfig or --in-cluster")}
 	}
-	return nil
+	return o.webhook.check(o.given())
 }
 
 // prepare puts in what holds in a cluster unless a flag says otherwise: people
@@ -100,6 +102,16 @@ func everyAddress() string {
 	return "::"
 }
 
+// understanding returns the flags by which another process understands the
+// resources of a cluster as this one does; which namespaces, apart.
+func (o *runOptions) understanding() []string {
+	out := []string{"--dialects=" + strings.Join(o.dialects, ","), "--exposed=" + o.exposed}
+	if o.cluster.foreign {
+		out = append(out, "--cross-namespace-credentials")
+	}
+	return out
+}
+
 // openCluster returns the resources of a cluster, of which nothing is read yet.
 func (o *runOptions) openCluster(log *slog.Logger, env func(string) (string, bool)) (*read, error) {
 	if err := o.check(); err != nil {
@@ -128,7 +140,7 @@ func (o *runOptions) openCluster(log *slog.Logger, env func(string) (string, boo
 	}
 	switch {
 	case o.deploys != nil:
-		err = o.deploys.begin(r.duties, c, "--dialects="+strings.Join(o.dialects, ","), "--exposed="+o.exposed)
+		err = o.deploys.begin(r.duties, c, o.understanding()...)
 	case o.addresses != "":
 		err = r.duties.keepAccounts()
 	}

@@ -39,6 +39,7 @@ type serving struct {
 	own     *own                 // nil: no workload certificate
 	cluster builtin.Cluster      // nil: the resources are in files
 	duties  *duties              // nil: none
+	judge   *gateway.Judge       // nil: there is no webhook
 	closers []io.Closer
 	servers []*http.Server
 	quiet   bool   // says nothing at the start
@@ -114,6 +115,10 @@ func (o *runOptions) assemble(ctx context.Context, std Streams) (*serving, error
 		return nil, err
 	}
 	s.observe(tokens)
+	if err := o.openWebhook(s); err != nil {
+		s.close()
+		return nil, err
+	}
 	return s, s.listen(o.admin, o.health)
 }
 
@@ -294,7 +299,7 @@ func (s *serving) listen(adminAddr, healthAddr string) error {
 // serve runs the gateway until ctx ends.
 func (s *serving) serve(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
-	wait := s.duties.begin(ctx)
+	wait := s.duties.begin(ctx, s.gateway)
 	defer wait()
 	defer stop()
 	if err := s.gateway.Run(ctx); err != nil {
@@ -324,6 +329,7 @@ func (s *serving) close() {
 // the problems that are new.
 func (s *serving) reloaded(a *gateway.Applied) {
 	s.duties.offer(a)
+	s.offerJudge(a.Set)
 	s.metrics.Loaded(telemetry.Load{
 		OK: true, At: time.Now(), Took: a.Took, Errors: a.Totals.Errors, Warnings: a.Totals.Warnings,
 		Exposed: a.Compiled.Exposed, Unbound: a.Totals.Unbound,

@@ -12,6 +12,7 @@ import (
 
 	"github.com/postern-gateway/postern/internal/builtin"
 	"github.com/postern-gateway/postern/internal/gateway"
+	"github.com/postern-gateway/postern/internal/resource"
 	"github.com/postern-gateway/postern/internal/status"
 )
 
@@ -65,8 +66,10 @@ func (o *statusOptions) home(env func(string) (string, bool)) string {
 // if one is elected.
 type duties struct {
 	statuses builtin.Statuses
-	deployer builtin.Deployer // nil: nothing is made for Gateways
-	accounts builtin.Statuses // nil: none are kept
+	events   builtin.Events
+	alerts   func() (*resource.Set, []status.Problem) // set before begin
+	deployer builtin.Deployer                         // nil: nothing is made for Gateways
+	accounts builtin.Statuses                         // nil: none are kept
 	cluster  builtin.KubernetesConfig
 	elect    bool
 	home     string
@@ -79,7 +82,10 @@ func (o *statusOptions) newDuties(c builtin.KubernetesConfig, env func(string) (
 	}
 	d := &duties{cluster: c, elect: o.elect, home: o.home(env)}
 	var err error
-	d.statuses, err = builtin.NewStatuses(c, d.home)
+	if d.statuses, err = builtin.NewStatuses(c, d.home); err != nil {
+		return nil, err
+	}
+	d.events, err = builtin.NewEvents(c, func() (*resource.Set, []status.Problem) { return d.alerts() })
 	return d, err
 }
 
@@ -112,6 +118,7 @@ func (d *duties) keepAccounts() error {
 func (d *duties) run(ctx context.Context) {
 	var work sync.WaitGroup
 	work.Go(func() { d.statuses.Run(ctx) })
+	work.Go(func() { d.events.Run(ctx) })
 	if d.accounts != nil {
 		work.Go(func() { d.accounts.Run(ctx) })
 	}
@@ -121,10 +128,12 @@ func (d *duties) run(ctx context.Context) {
 	work.Wait()
 }
 
-// begin does the duties until ctx ends. wait returns when they have ended.
-func (d *duties) begin(ctx context.Context) (wait func()) {
+// begin does the duties until ctx ends, with what g finds. wait returns when
+// they have ended.
+func (d *duties) begin(ctx context.Context, g *gateway.Gateway) (wait func()) {
 	var work sync.WaitGroup
 	if d != nil {
+		d.alerts = g.Alerts
 		work.Go(func() {
 			if !d.elect {
 				d.run(ctx)
@@ -139,10 +148,10 @@ func (d *duties) begin(ctx context.Context) (wait func()) {
 	return work.Wait
 }
 
-// made returns what is known of what Gateways run on.
-func (d *duties) made() status.Report {
+// made returns what is known of what the Gateways of a set run on.
+func (d *duties) made(set *resource.Set) status.Report {
 	if d == nil || d.deployer == nil {
 		return status.Report{}
 	}
-	return d.deployer.Report()
+	return d.deployer.Report(set)
 }

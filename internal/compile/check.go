@@ -143,10 +143,10 @@ func (c *Compiled) CredentialProblems() []status.Problem {
 		case !ok || s.Error == "":
 		case s.Valid:
 			out = append(out, status.Warningf(ch.origin, "%s: renewing it fails, and the present one ends at %s: %s", s.Name, s.Expires.UTC().Format(time.RFC3339), s.Error).
-				Fix("correct what is named, or make the server reachable"))
+				Fix("correct what is named, or make the server reachable").Alerting(status.CredentialNotRenewed))
 		default:
 			out = append(out, status.Errorf(ch.origin, "%s: it cannot be fetched: %s; requests that need it get 503", s.Name, s.Error).
-				Fix("correct what is named, or make the server reachable"))
+				Fix("correct what is named, or make the server reachable").Alerting(status.CredentialUnavailable))
 		}
 	}
 	return out

@@ -256,7 +256,7 @@ func (rb *routeBuilder) closedByExposure() bool {
 		p.Severity = status.Error
 		p.What += "; closed by --exposed=deny"
 	}
-	rb.b.report.Add(p.Fix("ask the callers who they are, with a JWT policy for instance"))
+	rb.b.report.Add(p.Fix("ask the callers who they are, with a JWT policy for instance").Alerting(status.ExposedCredential))
 	return rb.deps.Exposed == ExposedDeny
 }
 

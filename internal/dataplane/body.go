@@ -45,6 +45,7 @@ type boundedBody struct {
 	left  int64
 	count *int64
 	e     *Exchange
+	watch []func(p []byte, err error)
 }
 
 func (b *boundedBody) Read(p []byte) (int, error) {
@@ -66,9 +67,28 @@ func (b *boundedBody) Read(p []byte) (int, error) {
 		b.e.onRead()
 	}
 	if b.left < 0 {
-		return n - 1, ErrBodyTooLarge
+		n, err = n-1, ErrBodyTooLarge
+	}
+	for _, f := range b.watch {
+		f(p[:n], err)
 	}
 	return n, err
+}
+
+// WatchBody has f told of each piece of the body as it is read, and of the
+// error that ends it, io.EOF for one that has come whole, from whatever
+// goroutine reads. What was read ahead it is told of at once. It reports false
+// where the body cannot be watched: it is in memory, or there is none.
+func (e *Exchange) WatchBody(f func(p []byte, err error)) bool {
+	b, ok := e.Body.(*boundedBody)
+	if !ok || e.collected != nil {
+		return false
+	}
+	if len(b.ahead) > 0 {
+		f(b.ahead, nil)
+	}
+	b.watch = append(b.watch, f)
+	return true
 }
 
 // bound gives the exchange its body with the listener's limit.

@@ -127,6 +127,9 @@ func (e *Exchange) normalize(r *http.Request, socket *Socket) error {
 	if r.Method == http.MethodConnect {
 		return errConnect
 	}
+	if r.ProtoMajor > 1 && !isToken(r.Method) { // net/http looks over HTTP/1.1 alone
+		return errMethod
+	}
 	if hosts := r.Header["Host"]; len(hosts) > 1 || len(hosts) == 1 && hosts[0] != r.Host {
 		return errHostTwice
 	}

@@ -185,6 +185,9 @@ func splitTarget(r *http.Request) (path, query string, err error) {
 		return "/", "", nil
 	}
 	if !strings.HasPrefix(target, "/") {
+		if r.ProtoMajor > 1 { // where it has one form alone (RFC 9113 8.3.1)
+			return "", "", errTargetForm
+		}
 		u, err := url.ParseRequestURI(target)
 		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.User != nil {
 			return "", "", errTargetForm

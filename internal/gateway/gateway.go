@@ -11,6 +11,7 @@ import (
 
 	"github.com/postern-gateway/postern/internal/dataplane"
 	"github.com/postern-gateway/postern/internal/ir"
+	"github.com/postern-gateway/postern/internal/resource"
 	"github.com/postern-gateway/postern/internal/secret"
 	"github.com/postern-gateway/postern/internal/source"
 	"github.com/postern-gateway/postern/internal/status"
@@ -40,8 +41,8 @@ type Config struct {
 	Reloaded func(*Applied)
 	// Problems are those of what is no resource; nil: there are none.
 	Problems func() []status.Problem
-	// Beside is what else is known of the resources; nil: nothing.
-	Beside func() status.Report
+	// Beside is what else is known of resources; nil: nothing.
+	Beside func(*resource.Set) status.Report
 	Clock  func() time.Time
 	Log    *slog.Logger
 }
@@ -163,7 +164,7 @@ func (g *Gateway) review(a *Applied) {
 		own = g.cfg.Problems()
 	}
 	if g.cfg.Beside != nil {
-		beside = g.cfg.Beside()
+		beside = g.cfg.Beside(a.Set)
 	}
 	a.Ledger = a.pipeline.ledger
 	release := a.Ledger.Hold()
@@ -250,6 +251,17 @@ func (g *Gateway) Report() status.Report {
 		out.Sort()
 	}
 	return out
+}
+
+// Alerts returns the problems that a person must act on, those of credentials
+// that cannot be fetched now among them, and the objects that they are of; nil
+// before the first update.
+func (g *Gateway) Alerts() (*resource.Set, []status.Problem) {
+	a := g.now.Load()
+	if a == nil {
+		return nil, nil
+	}
+	return a.Set, append(a.Ledger.Alerts(), a.Compiled.CredentialProblems()...)
 }
 
 // IR returns the configuration that is served. It must not be changed.

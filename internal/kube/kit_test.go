@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -83,7 +84,16 @@ func open(t *testing.T) *place {
 	}
 	p := &place{t: t, config: config, client: client, objects: shared.Objects(t)}
 	p.namespace = strings.ReplaceAll(strings.ToLower(t.Name()), "/", "-")
-	installed.Do(func() { install(t, p.objects) })
+	installed.Do(func() {
+		install(t, p.objects)
+		for _, family := range []string{"gloo", "gloomesh", "envoyai", "istio"} {
+			b, err := os.ReadFile(filepath.Join("../../deploy/crds", family+".yaml"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			p.objects.Put(string(b))
+		}
+	})
 	p.put("apiVersion: v1\nkind: Namespace\nmetadata: {name: NS}\n")
 	return p
 }
@@ -116,8 +126,10 @@ func install(t *testing.T, objects *cluster.Objects) {
 // put applies YAML, in which NS stands for the namespace.
 func (p *place) put(text string) {
 	p.t.Helper()
-	p.objects.Put(strings.ReplaceAll(text, "NS", p.namespace))
+	p.objects.Put(placeholder.ReplaceAllString(text, p.namespace))
 }
+
+var placeholder = regexp.MustCompile(`\bNS\b`)
 
 // gvrs are the addresses of the kinds that tests read.
 var gvrs = map[string]schema.GroupVersionResource{
@@ -127,10 +139,27 @@ var gvrs = map[string]schema.GroupVersionResource{
 	"GRPCRoute":        {Group: "gateway.networking.k8s.io", Version: "v1", Resource: "grpcroutes"},
 	"HTTPRoute":        {Group: "gateway.networking.k8s.io", Version: "v1", Resource: "httproutes"},
 	"BackendTLSPolicy": {Group: "gateway.networking.k8s.io", Version: "v1", Resource: "backendtlspolicies"},
-	"ServiceAccount":   {Version: "v1", Resource: "serviceaccounts"},
-	"Lease":            {Group: "coordination.k8s.io", Version: "v1", Resource: "leases"},
-	"Event":            {Group: "events.k8s.io", Version: "v1", Resource: "events"},
+
+	"Gloo VirtualService":   {Group: "gateway.solo.io", Version: "v1", Resource: "virtualservices"},
+	"Upstream":              {Group: "gloo.solo.io", Version: "v1", Resource: "upstreams"},
+	"RateLimitConfig":       {Group: "ratelimit.solo.io", Version: "v1alpha1", Resource: "ratelimitconfigs"},
+	"Mesh RouteTable":       {Group: "networking.gloo.solo.io", Version: "v2", Resource: "routetables"},
+	"ExtAuthPolicy":         {Group: "security.policy.gloo.solo.io", Version: "v2", Resource: "extauthpolicies"},
+	"AIGatewayRoute":        {Group: "aigateway.envoyproxy.io", Version: "v1beta1", Resource: "aigatewayroutes"},
+	"AIServiceBackend":      {Group: "aigateway.envoyproxy.io", Version: "v1beta1", Resource: "aiservicebackends"},
+	"BackendSecurityPolicy": {Group: "aigateway.envoyproxy.io", Version: "v1beta1", Resource: "backendsecuritypolicies"},
+	"Backend":               {Group: "gateway.envoyproxy.io", Version: "v1alpha1", Resource: "backends"},
+	"SecurityPolicy":        {Group: "gateway.envoyproxy.io", Version: "v1alpha1", Resource: "securitypolicies"},
+	"Istio VirtualService":  {Group: "networking.istio.io", Version: "v1", Resource: "virtualservices"},
+	"ServiceEntry":          {Group: "networking.istio.io", Version: "v1", Resource: "serviceentries"},
+	"LLMProvider":           {Group: "istio.alibabacloud.com", Version: "v1beta1", Resource: "llmproviders"},
+
+	"ServiceAccount": {Version: "v1", Resource: "serviceaccounts"},
+	"Lease":          {Group: "coordination.k8s.io", Version: "v1", Resource: "leases"},
+	"Event":          {Group: "events.k8s.io", Version: "v1", Resource: "events"},
 }
+
+var definitions = schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
 
 func (p *place) api(kind string) dynamic.ResourceInterface {
 	r := p.client.Resource(gvrs[kind])
@@ -161,6 +190,18 @@ func (p *place) await(kind, name, what string, ok func(*unstructured.Unstructure
 		if time.Now().After(deadline) {
 			b, _ := json.MarshalIndent(u.Object, "", "  ")
 			p.t.Fatalf("%s %s: %s: not in time:\n%s", kind, name, what, b)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// awaitIdle waits until a replica has compared all that there is.
+func (p *place) awaitIdle(r *replica) {
+	p.t.Helper()
+	deadline := time.Now().Add(patience)
+	for !r.statuses.Idle() {
+		if time.Now().After(deadline) {
+			p.t.Fatal("it goes on and on")
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
@@ -266,9 +307,11 @@ func follower(dialects []dialect.Dialect, to *kube.Statuses) func(source.Update)
 		for _, c := range changes {
 			ledger.Put(status.PassTranslate, c.Place, c.Report)
 		}
+		ledger.Put(status.PassRead, "source", status.Report{Problems: u.Problems})
 		merger.Update(changes)
 		to.Offer(u.Set, ledger, ledger.Take())
 	}
+
 }
 
 // requests counts what is asked of the API server, by verb.

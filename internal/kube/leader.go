@@ -47,7 +47,7 @@ func (l Leader) Run(ctx context.Context, lead func(context.Context)) error {
 	}
 	if l.Identity == "" {
 		var err error
-		if l.Identity, err = identity(); err != nil {
+		if l.Identity, err = Identity(); err != nil {
 			return fmt.Errorf("leader election: %w", err)
 		}
 	}
@@ -116,8 +116,8 @@ func (l Leader) renew(ctx context.Context, b *lease, ended <-chan struct{}) {
 	}
 }
 
-// identity returns a name that no other replica has.
-func identity() (string, error) {
+// Identity returns a name that no other replica has.
+func Identity() (string, error) {
 	host, err := os.Hostname()
 	if err != nil {
 		return "", err

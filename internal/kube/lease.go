@@ -108,7 +108,7 @@ func (b *lease) create(ctx context.Context) error {
 
 // made returns the lease as ours, in place of what is there; nil: nothing.
 func (b *lease) made(there *unstructured.Unstructured) *unstructured.Unstructured {
-	now := time.Now().UTC().Format("2006-01-02T15:04:05.000000Z")
+	now := time.Now().UTC().Format(microTime)
 	seconds := max(int64(b.duration.Seconds()), 1)
 	if there == nil {
 		return &unstructured.Unstructured{Object: map[string]any{

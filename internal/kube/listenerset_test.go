@@ -1,6 +1,7 @@
 package kube_test
 
 import (
+	"strings"
 	"testing"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -73,6 +74,10 @@ func TestListenerSet(t *testing.T) {
 	p.await("Gateway", "edge", "counting", func(u *unstructured.Unstructured) bool {
 		n, _, _ := unstructured.NestedInt64(u.Object, "status", "attachedListenerSets")
 		return n == 1
+	})
+	p.put(strings.Replace(sets[strings.Index(sets, "apiVersion: gateway.networking.k8s.io/v1\nkind: GRPCRoute"):], "calls", "more-calls", 1))
+	p.await("ListenerSet", "more", "with another route", func(u *unstructured.Unstructured) bool {
+		return listener(u, "own")["attachedRoutes"] == int64(2)
 	})
 	p.await("GRPCRoute", "calls", "accepted", func(u *unstructured.Unstructured) bool {
 		return conditionOf(u, parents(u)[ours+"/own"], "Accepted") == "True Accepted" && conditionOf(u, parents(u)[ours+"/own"], "ResolvedRefs") == "False BackendNotFound"

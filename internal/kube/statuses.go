@@ -21,8 +21,8 @@ import (
 
 // How statuses are written.
 const (
-	// settle is how long a report waits for the next: a storm of changes is
-	// compared a few times a second, and what a change says is there within one.
+	// settle is how long a change waits for the next, so that what changes often
+	// is written a few times a second.
 	settle = 200 * time.Millisecond
 	// many objects of one kind are read as a list.
 	many = 200
@@ -47,6 +47,8 @@ type Statuses struct {
 	mu      sync.Mutex
 	muted   map[resource.GroupKind]string // kinds that cannot be written, and why
 
+	seen          atomic.Pointer[state] // what was queued
+	busy          atomic.Int64          // workers at work
 	written, read atomic.Uint64
 }
 
@@ -125,9 +127,9 @@ func (s *Statuses) Run(ctx context.Context) {
 	s.lists = workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[resource.GroupKind](time.Second, 5*time.Minute))
 	var work sync.WaitGroup
 	for range writers {
-		work.Go(func() { each(ctx, s.objects, s.write) })
+		work.Go(func() { each(ctx, s.objects, &s.busy, s.write) })
 	}
-	work.Go(func() { each(ctx, s.lists, s.compare) })
+	work.Go(func() { each(ctx, s.lists, &s.busy, s.compare) })
 	s.follow(ctx)
 	s.objects.ShutDown()
 	s.lists.ShutDown()
@@ -135,18 +137,20 @@ func (s *Statuses) Run(ctx context.Context) {
 }
 
 // each does what is queued; what fails comes again, later each time.
-func each[K comparable](ctx context.Context, q workqueue.TypedRateLimitingInterface[K], do func(context.Context, K) error) {
+func each[K comparable](ctx context.Context, q workqueue.TypedRateLimitingInterface[K], busy *atomic.Int64, do func(context.Context, K) error) {
 	for {
 		k, end := q.Get()
 		if end {
 			return
 		}
+		busy.Add(1)
 		if err := do(ctx, k); err == nil || ctx.Err() != nil {
 			q.Forget(k)
 		} else {
 			q.AddRateLimited(k)
 		}
 		q.Done(k)
+		busy.Add(-1)
 	}
 }
 
@@ -166,6 +170,7 @@ func (s *Statuses) follow(ctx context.Context) {
 		default:
 			s.queue(due.of(now, s.kinds))
 		}
+		s.seen.Store(now)
 		select {
 		case <-ctx.Done():
 			return

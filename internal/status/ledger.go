@@ -263,6 +263,22 @@ func (l *Ledger) Problems(o Object) []Problem {
 	return out.Problems
 }
 
+// Alerts returns the problems that a person must act on, sorted.
+func (l *Ledger) Alerts() []Problem {
+	l.whole.RLock()
+	defer l.whole.RUnlock()
+	l.mu.Lock()
+	var out Report
+	for p := range l.problems {
+		if p.Alert != "" {
+			out.Add(p)
+		}
+	}
+	l.mu.Unlock()
+	out.Sort()
+	return out.Problems
+}
+
 // Report returns everything, sorted.
 func (l *Ledger) Report() Report {
 	parts, problems := l.everything()

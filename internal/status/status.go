@@ -32,6 +32,9 @@ type Problem struct {
 	// What is wrong, and Remedy what to do; neither quotes a secret.
 	What   string `json:"what"`
 	Remedy string `json:"remedy,omitempty"`
+	// Alert is one word for a fault that a person must act on at once, such as
+	// ExposedCredential; empty for all others. In a cluster it is an Event.
+	Alert string `json:"alert,omitempty"`
 }
 
 // Errorf returns a Problem of severity Error without a remedy.
@@ -54,6 +57,22 @@ func (p Problem) Fix(format string, args ...any) Problem {
 	p.Remedy = fmt.Sprintf(format, args...)
 	return p
 }
+
+// Alerting returns p with an Alert.
+func (p Problem) Alerting(alert string) Problem {
+	p.Alert = alert
+	return p
+}
+
+// The Alerts.
+const (
+	// ExposedCredential: anybody may use a provider's credential.
+	ExposedCredential = "ExposedCredential"
+	// CredentialUnavailable: requests cannot be given their credential.
+	CredentialUnavailable = "CredentialUnavailable"
+	// CredentialNotRenewed: they can, until it ends.
+	CredentialNotRenewed = "CredentialNotRenewed"
+)
 
 // String returns "file:line: kind ns/name: field: what; remedy".
 func (p Problem) String() string {

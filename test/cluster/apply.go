@@ -168,7 +168,7 @@ func (o *Objects) resource(u *unstructured.Unstructured) dynamic.ResourceInterfa
 	gvk := u.GroupVersionKind()
 	plural := strings.ToLower(gvk.Kind) + "s"
 	switch {
-	case strings.HasSuffix(plural, "cys"), strings.HasSuffix(plural, "xys"):
+	case strings.HasSuffix(plural, "cys"), strings.HasSuffix(plural, "xys"), strings.HasSuffix(plural, "rys"):
 		plural = strings.TrimSuffix(plural, "ys") + "ies"
 	case strings.HasSuffix(plural, "ss"):
 		plural = strings.TrimSuffix(plural, "s") + "es"

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -58,7 +57,7 @@ func TestChart(t *testing.T) {
 
 	install := append([]string{"install", "postern", chart, "--namespace", "postern-system", "--create-namespace",
 		"--set", "secretNamespaces={postern-system,istio-system}"}, full...)
-	h.run(append(install, "--set", "serviceMonitor.enabled=false")...)
+	h.run(append(install, "--set", "serviceMonitor.enabled=false,webhook.enabled=false")...)
 	t.Run("an existing definition is left alone", func(t *testing.T) { keepsForeign(t, admin) })
 	t.Run("every definition is established", func(t *testing.T) { established(t, admin) })
 	t.Run("the class is there", func(t *testing.T) {
@@ -184,7 +183,7 @@ func parseFile(t *testing.T, name string) []*unstructured.Unstructured {
 // takesExamples creates every object of the walk-throughs, as kubectl does:
 // what the API server does not know of it is an error.
 func takesExamples(t *testing.T, admin dynamic.Interface) {
-	plurals := map[schema.GroupKind]string{}
+	plurals := map[schema.GroupKind]string{{Group: "apps", Kind: "Deployment"}: "deployments"}
 	for _, d := range crds(t) {
 		group, _, _ := unstructured.NestedString(d.Object, "spec", "group")
 		kind, _, _ := unstructured.NestedString(d.Object, "spec", "names", "kind")
@@ -195,10 +194,7 @@ func takesExamples(t *testing.T, admin dynamic.Interface) {
 	}
 	namespaces := admin.Resource(schema.GroupVersionResource{Version: "v1", Resource: "namespaces"})
 	n := 0
-	err := filepath.WalkDir(root+"/examples", func(name string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || filepath.Ext(name) != ".yaml" || d.Name() == "policytest.yaml" {
-			return err
-		}
+	take := func(name string) {
 		for _, o := range parseFile(t, name) {
 			gvk := o.GroupVersionKind()
 			plural := plurals[gvk.GroupKind()]
@@ -220,7 +216,13 @@ func takesExamples(t *testing.T, admin dynamic.Interface) {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
-		return nil
+	}
+	take(root + "/deploy/quickstart.yaml")
+	err := filepath.WalkDir(root+"/examples", func(name string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() && filepath.Ext(name) == ".yaml" && d.Name() != "policytest.yaml" {
+			take(name)
+		}
+		return err
 	})
 	if err != nil || n < 20 {
 		t.Fatalf("%d objects: %v", n, err)
@@ -230,9 +232,7 @@ func takesExamples(t *testing.T, admin dynamic.Interface) {
 // showsColumns asks for a table, as kubectl get does, of an object with a
 // status of each family's shape.
 func showsColumns(t *testing.T, c *cluster.Cluster, admin dynamic.Interface) {
-	if _, err := exec.LookPath("kubectl"); err != nil {
-		t.Skip("kubectl is not here")
-	}
+	kubectl := c.Kubectl(t)
 	condition := func(typ string) map[string]any {
 		return map[string]any{"conditions": []any{map[string]any{"type": typ, "status": "True", "reason": "AllWell", "message": "m"}}}
 	}
@@ -259,9 +259,9 @@ func showsColumns(t *testing.T, c *cluster.Cluster, admin dynamic.Interface) {
 		if _, err := r.UpdateStatus(context.Background(), made, metav1.UpdateOptions{}); err != nil {
 			t.Fatalf("%s: %v", k.kind, err)
 		}
-		out, err := exec.Command("kubectl", "--kubeconfig", c.Kubeconfig, "get", k.plural+"."+k.group, "--no-headers").CombinedOutput()
-		if got := strings.Join(strings.Fields(string(out)), " "); err != nil || !strings.HasPrefix(got, k.shows+" ") {
-			t.Errorf("%s: %v: %s", k.kind, err, got)
+		out := kubectl.Run("get", k.plural+"."+k.group, "--no-headers")
+		if got := strings.Join(strings.Fields(out), " "); !strings.HasPrefix(got, k.shows+" ") {
+			t.Errorf("%s: %s", k.kind, got)
 		}
 	}
 }
@@ -269,29 +269,18 @@ func showsColumns(t *testing.T, c *cluster.Cluster, admin dynamic.Interface) {
 // TestPlainInstall: without helm, `kubectl create` of the definitions leaves
 // alone what is there, and the plain manifests apply.
 func TestPlainInstall(t *testing.T) {
-	kubectl, err := exec.LookPath("kubectl")
-	if err != nil {
-		t.Skip("kubectl is not here")
-	}
 	c := cluster.ForTest(t, cluster.Options{})
+	kubectl := c.Kubectl(t)
 	admin, _ := client(t, c)
 	c.Objects(t).Put(foreign)
-	run := func(args ...string) (string, error) {
-		out, err := exec.Command(kubectl, append([]string{"--kubeconfig", c.Kubeconfig}, args...)...).CombinedOutput()
-		return string(out), err
-	}
-	out, err := run("create", "-f", root+"/deploy/crds")
+	out, err := kubectl.Try("create", "-f", root+"/deploy/crds")
 	if err == nil || !strings.Contains(out, `"upstreams.gloo.solo.io" already exists`) || strings.Count(out, "Error") != 1 {
 		t.Errorf("%v: %s", err, out)
 	}
 	keepsForeign(t, admin)
 	established(t, admin)
 	for range 2 { // it may be applied again
-		if out, err := run("apply", "-f", root+"/deploy/postern.yaml"); err != nil {
-			t.Errorf("%v: %s", err, out)
-		}
+		kubectl.Run("apply", "-f", root+"/deploy/postern.yaml")
 	}
-	if out, err := run("get", "gatewayclass", "postern", "-o", "name"); err != nil {
-		t.Error(err, out)
-	}
+	kubectl.Run("get", "gatewayclass", "postern")
 }

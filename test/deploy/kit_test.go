@@ -30,6 +30,7 @@ type helm struct {
 	t          testing.TB
 	program    string
 	kubeconfig string
+	dir        string // that it runs in; empty: the tests' own
 }
 
 // newHelm returns helm, or skips the test where it is not built.
@@ -43,13 +44,14 @@ func newHelm(t testing.TB, kubeconfig string) *helm {
 	if _, err := os.Stat(program); err != nil {
 		t.Skip("helm is not built: run sh deploy/tools/build.sh helm (make test does)")
 	}
-	return &helm{t, program, kubeconfig}
+	return &helm{t: t, program: program, kubeconfig: kubeconfig}
 }
 
 // try runs helm and returns what it says.
 func (h *helm) try(args ...string) (string, error) {
 	cmd := exec.Command(h.program, args...)
 	home := h.t.TempDir()
+	cmd.Dir = h.dir
 	cmd.Env = append(os.Environ(), "KUBECONFIG="+h.kubeconfig, "HELM_CACHE_HOME="+home, "HELM_CONFIG_HOME="+home, "HELM_DATA_HOME="+home)
 	out, err := cmd.CombinedOutput()
 	return string(out), err

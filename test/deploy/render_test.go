@@ -12,7 +12,7 @@ import (
 
 // full are values with every family and every part switched on.
 var full = []string{
-	"--set", "dialects.gloo=true,dialects.gloomesh=true,dialects.envoyai=true,dialects.istio=true,serviceMonitor.enabled=true",
+	"--set", "dialects.gloo=true,dialects.gloomesh=true,dialects.envoyai=true,dialects.istio=true,serviceMonitor.enabled=true,webhook.enabled=true",
 	"--set", "gateways[0].name=egress,gateways[0].namespace=istio-system,gateways[0].labels.istio=egressgateway",
 	"--set", "gateways[0].ports[0].name=http,gateways[0].ports[0].port=80",
 	"--set", "gateways[0].ports[1].name=tls,gateways[0].ports[1].port=443,gateways[0].ports[1].listener=15443",
@@ -55,6 +55,7 @@ func TestValuesRefused(t *testing.T) {
 		{"a gateway of nobody's", "gateways[0].name=a,gateways[0].ports[0].name=http,gateways[0].ports[0].port=80", "set dialects.gloo, gloomesh or istio to true"},
 		{"a gateway of a family that is not read", "gateways[0].name=a,gateways[0].ports[0].name=http,gateways[0].ports[0].port=80,gateways[0].dialects={gloo}", "set dialects.gloo=true"},
 		{"a namespace that cannot be", "secretNamespaces={Apps}", "/secretNamespaces"},
+		{"a webhook whose authority nobody knows", "webhook.enabled=true,webhook.secretName=mine", "webhook.caBundle"},
 		{"a target that needs a superuser", "dialects.istio=true,gateways[0].name=a,gateways[0].ports[0].name=http,gateways[0].ports[0].port=80,gateways[0].ports[0].target=80", "minimum"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -53,7 +53,13 @@ type managed struct {
 // and the roles of data planes.
 func manage(t *testing.T) *managed {
 	t.Helper()
-	c := cluster.ForTest(t, cluster.Options{ControllerManager: true})
+	return manageWith(t, cluster.Options{ControllerManager: true})
+}
+
+// manageWith is manage with options.
+func manageWith(t *testing.T, o cluster.Options) *managed {
+	t.Helper()
+	c := cluster.ForTest(t, o)
 	config, err := c.Config()
 	if err != nil {
 		t.Fatal(err)

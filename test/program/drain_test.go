@@ -214,7 +214,9 @@ var binary = sync.OnceValues(func() (string, error) {
 	}
 	shared.Store(&dir)
 	path := filepath.Join(dir, "postern")
-	out, err := exec.Command("go", "build", "-o", path, "github.com/postern-gateway/postern/cmd/postern").CombinedOutput()
+	cmd := exec.Command("go", "build", "-o", path, "github.com/postern-gateway/postern/cmd/postern")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0") // as its image holds it
+	out, err := cmd.CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("build: %w\n%s", err, out)
 	}

@@ -14,8 +14,9 @@ import (
 )
 
 // Bounds on copies. Those beyond maxCopies at once are left out, as are
-// requests whose body is longer than copyBody or of unknown length: a copy is
-// never worth holding the request up for.
+// requests whose body is longer than copyBody: a copy is never worth holding
+// the request up for. One whose body is of unknown length, as gRPC's are, is
+// copied when it has come whole.
 const (
 	maxCopies   = 64
 	copyBody    = 1 << 20
@@ -28,7 +29,8 @@ type mirror struct {
 	upstream    *Upstream
 	part, whole uint64
 	suffix      string
-	places      chan struct{}
+	places      chan struct{} // of copies under way
+	gathering   chan struct{} // of bodies that are gathered
 	deps        Deps
 }
 
@@ -36,7 +38,7 @@ type mirror struct {
 // carries no credential: neither the caller's, cookies included, nor any of
 // ours. Copies end with u.
 func NewMirror(cfg *ir.Mirror, u *Upstream, deps Deps) (dataplane.Stage, error) {
-	m := &mirror{upstream: u, part: 1, whole: 1, suffix: cfg.HostSuffix, places: make(chan struct{}, maxCopies), deps: deps.withDefaults()}
+	m := &mirror{upstream: u, part: 1, whole: 1, suffix: cfg.HostSuffix, places: make(chan struct{}, maxCopies), gathering: make(chan struct{}, maxCopies), deps: deps.withDefaults()}
 	if cfg.Numerator != 0 || cfg.Denominator != 0 {
 		if cfg.Numerator < 0 || cfg.Denominator <= 0 {
 			return nil, fmt.Errorf("mirror: %d of %d requests is no share", cfg.Numerator, cfg.Denominator)
@@ -51,7 +53,7 @@ func NewMirror(cfg *ir.Mirror, u *Upstream, deps Deps) (dataplane.Stage, error) 
 
 // Run sends a copy of e, if it is one of those to be copied, and goes on
 // without waiting for it.
-func (m *mirror) Run(_ context.Context, e *dataplane.Exchange) *dataplane.Answer {
+func (m *mirror) Run(ctx context.Context, e *dataplane.Exchange) *dataplane.Answer {
 	if m.part < m.whole && m.deps.Rand()%m.whole >= m.part || e.Upgrade != "" || m.upstream.cfg.Closed != nil {
 		return nil
 	}
@@ -60,7 +62,11 @@ func (m *mirror) Run(_ context.Context, e *dataplane.Exchange) *dataplane.Answer
 		return nil
 	}
 	data, held := e.Collected()
-	if !held && (e.Length < 0 || e.Length > copyBody) {
+	if !held && e.Length < 0 {
+		m.gather(ctx, e)
+		return nil
+	}
+	if !held && e.Length > copyBody {
 		return nil
 	}
 	if !held && e.Length > 0 {
@@ -69,38 +75,32 @@ func (m *mirror) Run(_ context.Context, e *dataplane.Exchange) *dataplane.Answer
 			return a
 		}
 	}
-	select {
-	case m.places <- struct{}{}:
-	default:
-		return nil
-	}
-	if !m.start(e, data) {
-		<-m.places
+	if o, ep := m.copyOf(e, data); o != nil {
+		m.start(ep, o)
 	}
 	return nil
 }
 
-// start sends the copy in a goroutine, which Upstream.Close ends and waits
-// for.
-func (m *mirror) start(e *dataplane.Exchange, data []byte) bool {
-	u := m.upstream
-	ep := u.pick(nil)
-	if ep == nil {
-		return false
+// start sends a copy in a goroutine, which Upstream.Close ends and waits for,
+// if there is a place for it.
+func (m *mirror) start(ep *endpoint, o *outgoing) {
+	select {
+	case m.places <- struct{}{}:
+	default:
+		return
 	}
-	ctx, cancel := context.WithTimeout(u.ctx, copyTimeout)
-	o, err := m.copyOf(e, ep, data)
-	if err != nil || unsendable(o) != "" || !u.beginCopy() {
-		cancel()
-		return false
+	u := m.upstream
+	if !u.beginCopy() {
+		<-m.places
+		return
 	}
 	go func() {
 		defer u.copies.Done()
 		defer func() { <-m.places }()
+		ctx, cancel := context.WithTimeout(u.ctx, copyTimeout)
 		defer cancel()
 		m.send(ctx, ep, o)
 	}()
-	return true
 }
 
 // beginCopy counts a copy in, unless u is closed.
@@ -114,8 +114,12 @@ func (u *Upstream) beginCopy() bool {
 	return true
 }
 
-// copyOf makes the copy's request.
-func (m *mirror) copyOf(e *dataplane.Exchange, ep *endpoint, data []byte) (*outgoing, error) {
+// copyOf makes the copy's request, or nil where none can be sent.
+func (m *mirror) copyOf(e *dataplane.Exchange, data []byte) (*outgoing, *endpoint) {
+	ep := m.upstream.pick(nil)
+	if ep == nil {
+		return nil, nil
+	}
 	h := e.Header.Clone()
 	e.DropConsumed(h)
 	for name := range h {
@@ -123,8 +127,11 @@ func (m *mirror) copyOf(e *dataplane.Exchange, ep *endpoint, data []byte) (*outg
 			delete(h, name)
 		}
 	}
-	for _, name := range []string{"Cookie", "Content-Length", "Transfer-Encoding", "Trailer", "Connection", "Host", "Expect", "Upgrade", "Te"} {
+	for _, name := range []string{"Cookie", "Content-Length", "Transfer-Encoding", "Trailer", "Connection", "Host", "Expect", "Upgrade"} {
 		delete(h, name)
+	}
+	if !dataplane.IsGRPC(h) {
+		delete(h, "Te")
 	}
 	for _, s := range e.Outbound.Secrets {
 		delete(h, http.CanonicalHeaderKey(s.Name))
@@ -134,8 +141,10 @@ func (m *mirror) copyOf(e *dataplane.Exchange, ep *endpoint, data []byte) (*outg
 	o.Host = withSuffix(outHost(&e.Outbound, ep, e.Authority), m.suffix)
 	o.sni = ep.serverName(o.Host)
 	var err error
-	o.URL, err = outURL(m.upstream, ep, e.OutPath(), e.OutQuery())
-	return o, err
+	if o.URL, err = outURL(m.upstream, ep, e.OutPath(), e.OutQuery()); err != nil || unsendable(o) != "" {
+		return nil, nil
+	}
+	return o, ep
 }
 
 // withSuffix appends to a host, before its port.

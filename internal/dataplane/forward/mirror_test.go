@@ -1,12 +1,18 @@
 package forward
 
 import (
+	"context"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
+	"testing/iotest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"google.golang.org/grpc"
+
 	"github.com/postern-gateway/postern/internal/ir"
 )
 
@@ -89,5 +95,81 @@ func TestMirrorShare(t *testing.T) {
 		if _, err := NewMirror(&bad, to, deps); err == nil {
 			t.Errorf("%+v is taken", bad)
 		}
+	}
+}
+
+// TestMirrorGathers copies bodies of unknown length when they have come whole,
+// and neither what is too long nor what breaks off.
+func TestMirrorGathers(t *testing.T) {
+	copies := make(chan int, 10)
+	to := upstream(t, Deps{}, nil, serve(t, func(_ http.ResponseWriter, r *http.Request) {
+		n, _ := io.Copy(io.Discard, r.Body)
+		copies <- int(n)
+	}))
+	m, err := NewMirror(&ir.Mirror{}, to, Deps{})
+	must(t, err)
+	main := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		b, _ := io.ReadAll(r.Body)
+		_, _ = w.Write(b)
+	})
+	g := newGate(t, stageTo(t, upstream(t, Deps{}, nil, main), Settings{}, Deps{}), withStages(m))
+	for _, size := range []int{3, copyBody + 1, 70_000} {
+		if _, body := g.do(g.request("POST", "/", io.MultiReader(strings.NewReader(strings.Repeat("x", size))))); len(body) != size {
+			t.Errorf("%d bytes came back of %d", len(body), size)
+		}
+	}
+	r := g.request("POST", "/", io.MultiReader(strings.NewReader("half"), iotest.ErrReader(io.ErrUnexpectedEOF)))
+	if resp, err := g.client.Do(r); err == nil {
+		_ = resp.Body.Close()
+	}
+	g.last(4)
+	sizes := []int{<-copies, <-copies}
+	slices.Sort(sizes)
+	if d := cmp.Diff([]int{3, 70_000}, sizes); d != "" {
+		t.Error(d)
+	}
+	to.Close()
+	if n := len(copies); n != 0 {
+		t.Errorf("%d further copies", n)
+	}
+	deadline := time.After(10 * time.Second)
+	for len(m.(*mirror).gathering) > 0 {
+		select {
+		case <-deadline:
+			t.Fatalf("%d bodies are still gathered", len(m.(*mirror).gathering))
+		case <-time.After(time.Millisecond):
+		}
+	}
+}
+
+// TestMirrorGRPC copies a call to a server of gRPC.
+func TestMirrorGRPC(t *testing.T) {
+	copied := make(chan string, 1)
+	shadow := grpcUpstream(t, func(method string, s grpc.ServerStream) error {
+		var m []byte
+		if err := s.RecvMsg(&m); err != nil {
+			return err
+		}
+		copied <- method + " " + string(m)
+		return nil
+	})
+	m, err := NewMirror(&ir.Mirror{}, upstream(t, Deps{}, h2c, shadow), Deps{})
+	must(t, err)
+	g := newGate(t, stageTo(t, upstream(t, Deps{}, h2c, grpcUpstream(t, echo)), Settings{}, Deps{}), withStages(m), withHTTP2)
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	s := g.grpcCall(ctx, "/t.S/Echo")
+	send(t, s, "hello")
+	must(t, s.CloseSend())
+	if got := receive(t, s); got != "hello" {
+		t.Error(got)
+	}
+	select {
+	case got := <-copied:
+		if got != "/t.S/Echo hello" {
+			t.Error(got)
+		}
+	case <-ctx.Done():
+		t.Fatal("no copy")
 	}
 }

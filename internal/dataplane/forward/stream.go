@@ -78,18 +78,24 @@ func (s *stream) leave() bool {
 	defer s.mu.Unlock()
 	s.reads = false
 	s.watch.reading.Store(false)
+	if s.closed {
+		s.finish()
+	}
 	return !s.closed
 }
 
 // interrupt ends the Read that waits for the client, if one does, and all later
-// ones. What it has read is lost, so that nothing else can be made of the body.
+// ones; then nothing more is read. What the Read has got is lost, so that
+// nothing else can be made of the body.
 func (s *stream) interrupt() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closed = true
 	if s.reads {
 		_ = s.watch.client.SetReadDeadline(past)
+		return // leave says when it has ended
 	}
+	s.finish()
 }
 
 // finish says that nothing more is read.
@@ -148,7 +154,6 @@ type streamCloser struct{ *stream }
 // the client sends more: net/http's client waits for a Read that is under way.
 func (c streamCloser) Close() error {
 	c.interrupt()
-	c.finish()
 	return nil
 }
 

@@ -58,6 +58,7 @@ func istioConditions(verdict dialect.Verdict, why string) []status.Outcome {
 		in.OK, in.Reason, in.Message = false, "errorsFound", why
 		passed.OK, passed.Reason, passed.Message = false, "errorsFound", why
 	case dialect.Warned:
+		in.Message = why
 		passed.OK, passed.Reason, passed.Message = false, "warningsFound", why
 	}
 	return []status.Outcome{in, passed}

@@ -31,6 +31,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/klog/v2"
 
+	"github.com/postern-gateway/postern/internal/dialect/parent"
 	"github.com/postern-gateway/postern/internal/ir"
 	"github.com/postern-gateway/postern/internal/resource"
 	"github.com/postern-gateway/postern/internal/status"
@@ -92,8 +93,7 @@ type Deployer struct {
 
 // state is what became of one Gateway's objects.
 type state struct {
-	object    status.Object
-	origin    ir.Origin
+	uid       string
 	fault     string // why something could not be made
 	addresses []status.Address
 	missing   outcome // why it is not programmed; empty: it is
@@ -214,20 +214,33 @@ func (d *Deployer) pass() bool {
 	return good
 }
 
-// Report returns where each Gateway is reached, and which cannot be yet.
-func (d *Deployer) Report() status.Report {
+// Report returns where each Gateway of a set is reached, and which cannot be
+// yet: one that was not looked at is at no address.
+func (d *Deployer) Report(set *resource.Set) status.Report {
+	var out status.Report
+	if set == nil {
+		return out
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	var out status.Report
-	for name, s := range d.states {
+	v := resource.NewView(set)
+	for _, o := range v.All(parent.GatewayKind) {
+		if !parent.Ours(v, o) {
+			continue
+		}
+		name := o.Namespace + "/" + o.Name
+		s := d.states[name]
+		if s == nil || s.uid != o.UID {
+			s = &state{missing: outcome{"AddressNotAssigned", "nothing was made for it yet"}}
+		}
 		if s.fault != "" {
-			out.Add(status.Errorf(s.origin, "what it runs on is not as it should be: %s", s.fault).Fix("see to it that the controller may write there"))
+			out.Add(status.Errorf(o.Origin(""), "what it runs on is not as it should be: %s", s.fault).Fix("see to it that the controller may write there"))
 		}
 		if len(s.addresses) > 0 {
 			out.Join(status.Report{Addresses: map[string][]status.Address{name: s.addresses}})
 		}
 		if s.missing != (outcome{}) {
-			out.Outcome(status.Outcome{Object: s.object, Condition: "Programmed", Reason: s.missing.reason, Message: s.missing.message})
+			out.Outcome(status.Outcome{Object: o.Status(), Condition: "Programmed", Reason: s.missing.reason, Message: s.missing.message})
 		}
 	}
 	return out

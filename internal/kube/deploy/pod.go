@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -131,10 +132,8 @@ func (p *plan) args(cfg *Config, health, admin int, drain time.Duration) []strin
 	if n := namespacesOf(cfg.Namespaces); n[0] != "" {
 		out = append(out, "--namespaces="+strings.Join(n, ","))
 	}
-	if n := namespacesOf(cfg.SecretNamespaces); n[0] != "" {
-		out = append(out, "--secret-namespaces="+strings.Join(n, ","))
-	}
-	return append(out, cfg.Args...)
+	secrets := strings.Join(namespacesOf(cfg.SecretNamespaces), ",")
+	return append(append(out, "--secret-namespaces="+cmp.Or(secrets, "*")), cfg.Args...)
 }
 
 // resources are what the parameters say, or enough for some thousand routes.

@@ -36,7 +36,7 @@ func (d *Deployer) tell(plans []*plan, errs map[string]error, leads bool) {
 
 // stateOf reads off what is there where a Gateway is reached.
 func (d *Deployer) stateOf(p *plan) *state {
-	s := &state{object: p.gateway.Status(), origin: p.gateway.Origin("")}
+	s := &state{uid: p.gateway.UID}
 	service := d.live.get(objectKey{services, p.gateway.Namespace, p.name})
 	if service != nil && belongs(service, p) {
 		s.addresses = addressesOf(service)

@@ -69,7 +69,9 @@ func (p *tenant) secretStart(t *testing.T, wanted *resource.Demand, a *asked) *s
 	return sourcetest.StartWanting(t, p.source(t, cfg), cfg.Store, wanted)
 }
 
-func there(w *sourcetest.Watch, name string) bool { return w.Store.Has(sourcetest.SecretRef(name, "k")) }
+func there(w *sourcetest.Watch, name string) bool {
+	return w.Store.Has(sourcetest.SecretRef(name, "k"))
+}
 
 func known(s sourcetest.State, name string) bool {
 	return s.Set != nil && s.Set.Get(resource.Key{GroupKind: resource.SecretKind, Namespace: "default", Name: name}) != nil

@@ -270,6 +270,19 @@ func (s *Source) arrive(u *unstructured.Unstructured) *entry {
 // decode makes an entry of an object, without what only the API server and
 // kubectl need.
 func (s *Source) decode(u *unstructured.Unstructured) *entry {
+	r := s.decoded(u)
+	e := &entry{values: r.Secrets, problems: r.Problems, broken: r.Broken, refs: make(map[secret.Ref]bool, len(r.Secrets))}
+	for ref := range r.Secrets {
+		e.refs[ref] = true
+	}
+	if len(r.Objects) == 1 {
+		e.object = r.Objects[0]
+	}
+	return e
+}
+
+// decoded decodes what is left of an object.
+func (s *Source) decoded(u *unstructured.Unstructured) resource.Result {
 	unstructured.RemoveNestedField(u.Object, "metadata", "managedFields")
 	unstructured.RemoveNestedField(u.Object, "metadata", "annotations", lastApplied)
 	if len(u.GetAnnotations()) == 0 { // as if there had never been any
@@ -279,18 +292,13 @@ func (s *Source) decode(u *unstructured.Unstructured) *entry {
 	unstructured.RemoveNestedField(u.Object, "status")
 	raw, err := u.MarshalJSON()
 	if err != nil {
-		raw = nil // decoded to nothing, and reported as what it is below
+		raw = nil // decoded to nothing, and reported as that
 	}
 	r := s.cfg.Decoder.DecodeJSON(raw)
-	e := &entry{values: r.Secrets, problems: r.Problems, broken: r.Broken, refs: make(map[secret.Ref]bool, len(r.Secrets))}
-	for ref := range r.Secrets {
-		e.refs[ref] = true
-	}
 	if len(r.Objects) == 1 {
-		e.object = r.Objects[0]
-		e.object.Reached = reached
+		r.Objects[0].Reached = reached
 	}
-	return e
+	return r
 }
 
 // addresses returns the values of status.addresses, as a Gateway has them.

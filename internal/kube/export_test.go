@@ -1,0 +1,28 @@
+package kube
+
+import (
+	"context"
+	"time"
+)
+
+// Idle reports whether all that was offered has been queued, and nothing is
+// queued or worked on. What failed and waits does not count.
+func (s *Statuses) Idle() bool {
+	for range 3 { // between the queue and the worker is a moment
+		now := s.latest.Load()
+		if now == nil || s.seen.Load() != now || s.objects.Len()+s.lists.Len() > 0 || s.busy.Load() > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// Look tells of what there is now, once.
+func (e *Events) Look(ctx context.Context) {
+	if e.told == nil {
+		e.told = map[alert]time.Time{}
+	}
+	if set, problems := e.look(); set != nil {
+		e.tell(ctx, set, problems)
+	}
+}

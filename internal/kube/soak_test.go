@@ -1,0 +1,100 @@
+package kube_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"runtime"
+	"sync"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// TestManyStatuses writes the statuses of many routes, answers one change
+// meanwhile, and writes nothing again when it starts anew. POSTERN_SOAK=1 makes
+// the routes 20,000.
+func TestManyStatuses(t *testing.T) {
+	p := open(t)
+	n := 600
+	if os.Getenv("POSTERN_SOAK") != "" {
+		n = 20_000
+	}
+	p.put(apis)
+	p.many(n)
+
+	began := time.Now()
+	r := p.replica(options{})
+	until(t, "the first statuses", func() bool { return r.statuses.Written() > uint64(n/10) })
+	first := time.Since(began)
+	changed := time.Now()
+	patch := []byte(`{"spec":{"parentRefs":[{"name":"edge","sectionName":"none"}]}}`)
+	if _, err := p.api("HTTPRoute").Patch(context.Background(), "good", types.MergePatchType, patch, metav1.PatchOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	p.await("HTTPRoute", "good", "changed", func(u *unstructured.Unstructured) bool {
+		return conditionOf(u, parents(u)[ours+"/none"], "Accepted") == "False NoMatchingParent"
+	})
+	one := time.Since(changed)
+	deadline := time.Now().Add(10 * time.Minute)
+	for r.statuses.Written() < uint64(n) || !r.statuses.Idle() {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d of %d were written", r.statuses.Written(), n)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	all := time.Since(began)
+	p.await("HTTPRoute", fmt.Sprint("many-", n-1), "accepted", acceptedOf("HTTPRoute"))
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	t.Logf("%d routes: a tenth after %v, all after %v, with %d requests to read and %d to write; a change meanwhile after %v; heap %d MiB",
+		n, first, all, r.requests.of("GET"), r.requests.of("PATCH"), one, m.HeapAlloc>>20)
+	if one > 10*time.Second {
+		t.Errorf("a change waited %v behind the others", one)
+	}
+	r.stop()
+
+	began = time.Now()
+	again := p.replica(options{})
+	p.awaitIdle(again)
+	t.Logf("compared again in %v with %d requests", time.Since(began), again.requests.of("GET"))
+	if w := again.requests.of("PATCH"); w != 0 {
+		t.Errorf("%d statuses were written again", w)
+	}
+	if g := again.requests.of("GET"); g > n/100+20 {
+		t.Errorf("%d requests to compare them", g)
+	}
+}
+
+// many makes routes, several at once.
+func (p *place) many(n int) {
+	p.t.Helper()
+	next := make(chan int)
+	var work sync.WaitGroup
+	for range 16 {
+		work.Go(func() {
+			for i := range next {
+				u := &unstructured.Unstructured{Object: map[string]any{
+					"apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute",
+					"metadata": map[string]any{"name": fmt.Sprint("many-", i), "namespace": p.namespace},
+					"spec": map[string]any{
+						"parentRefs": []any{map[string]any{"name": "edge"}}, "hostnames": []any{fmt.Sprintf("h%d.example.com", i)},
+						"rules": []any{map[string]any{"backendRefs": []any{map[string]any{"name": "backend", "port": int64(80)}}}},
+					},
+				}}
+				if _, err := p.api("HTTPRoute").Create(context.Background(), u, metav1.CreateOptions{}); err != nil {
+					p.t.Error(err)
+				}
+			}
+		})
+	}
+	for i := range n {
+		next <- i
+	}
+	close(next)
+	work.Wait()
+}

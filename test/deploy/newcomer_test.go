@@ -1,0 +1,253 @@
+package deploy
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/postern-gateway/postern/test/cluster"
+)
+
+// TestNewcomer does with an empty cluster what docs/kubernetes.md begins with:
+// one helm command and one kubectl apply, word for word. The chart's pods run,
+// the controller makes what the Gateway runs on, and its address answers.
+func TestNewcomer(t *testing.T) {
+	if err := cluster.CanRunPods(); err != nil {
+		t.Skip(err)
+	}
+	newHelm(t, "")
+	program := filepath.Join(t.TempDir(), "postern")
+	build := exec.Command("go", "build", "-trimpath", "-o", program, "./cmd/postern")
+	build.Dir, build.Env = root, append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	c := cluster.ForTest(t, cluster.Options{Pods: true, Images: []cluster.Image{
+		{Name: "ghcr.io/postern-gateway/postern", Program: program, Path: "/postern", User: 65532},
+	}})
+	kubectl := c.Kubectl(t)
+	defer func() {
+		if t.Failed() {
+			tellPods(t, c, kubectl)
+		}
+	}()
+	t.Run("the two commands", func(t *testing.T) { twoCommands(t, c) })
+	t.Run("a fixed gateway, of families that are switched on later", func(t *testing.T) { fixedGateway(t, c) })
+	t.Run("nothing was refused to anybody", func(t *testing.T) { nothingRefused(t, c) })
+}
+
+func twoCommands(t *testing.T, c *cluster.Cluster) {
+	kubectl := c.Kubectl(t)
+	commands := documented(t)
+	h := newHelm(t, c.Kubeconfig)
+	h.dir = root
+	h.run(commands.helm...)
+	kubectl.Run(append(commands.apply[:2:2], root+"/"+commands.apply[2])...)
+	kubectl.Run(commands.wait...)
+
+	if got := kubectl.Run("get", "deployment,service,serviceaccount,poddisruptionbudget", "-l", "gateway.networking.k8s.io/gateway-name=ai", "-o", "name"); strings.Count(got, "/ai-postern\n") != 4 {
+		t.Errorf("what the Gateway runs on: %s", got)
+	}
+	address := kubectl.Run("get", "gateway", "ai", "-o", "jsonpath={.status.addresses[0].value}")
+	for _, q := range []struct {
+		name, key, model string
+		status           int
+		says             string
+	}{
+		{"a caller with a key", "key-of-alice", "gpt-4o-mini", http.StatusOK, "chat.completion"},
+		{"another", "key-of-bob", "gpt-4o-mini", http.StatusOK, "chat.completion"},
+		{"nobody", "", "gpt-4o-mini", http.StatusUnauthorized, ""},
+		{"a key of nobody's", "sk-demo", "gpt-4o-mini", http.StatusUnauthorized, ""},
+		{"a model that no route names", "key-of-alice", "gpt-9", http.StatusNotFound, ""},
+	} {
+		eventually(t, q.name, func(ctx context.Context) error {
+			status, body, err := ask(ctx, "http://"+address+"/v1/chat/completions", q.key, q.model)
+			if err != nil {
+				return err
+			}
+			if status != q.status || !strings.Contains(body, q.says) {
+				return fmt.Errorf("%d: %s", status, body)
+			}
+			return nil
+		})
+	}
+}
+
+// fixed are the resources of TestNewcomer's fixed gateway: one Gateway that its
+// label chooses, one that it does not, and Gloo's own that nobody declares.
+const fixed = `apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: front, namespace: front}
+spec:
+  selector: {istio: front}
+  servers:
+  - port: {number: 80, name: http, protocol: HTTP}
+    hosts: ["*"]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: hello, namespace: front}
+spec:
+  hosts: ["*"]
+  gateways: [front]
+  http:
+  - directResponse: {status: 200, body: {string: by the label}}
+---
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: other, namespace: front}
+spec:
+  selector: {istio: somebody-else}
+  servers:
+  - port: {number: 80, name: http, protocol: HTTP}
+    hosts: [other.example]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: other, namespace: front}
+spec:
+  hosts: [other.example]
+  gateways: [other]
+  http:
+  - directResponse: {status: 200, body: {string: not ours}}
+---
+apiVersion: gateway.solo.io/v1
+kind: VirtualService
+metadata: {name: hello, namespace: front}
+spec:
+  virtualHost:
+    domains: ["*"]
+    routes:
+    - matchers: [{prefix: /}]
+      directResponseAction: {status: 200, body: by the default gateway}
+`
+
+// fixedGateway upgrades the chart to two more families and a gateway for them.
+func fixedGateway(t *testing.T, c *cluster.Cluster) {
+	kubectl := c.Kubectl(t)
+	kubectl.Run("create", "namespace", "front")
+	kubectl.Run("create", "-f", root+"/deploy/crds/istio.yaml", "-f", root+"/deploy/crds/gloo.yaml")
+	newHelm(t, c.Kubeconfig).run("upgrade", "postern", chart, "--namespace", "postern-system", "--reuse-values",
+		"--set", "dialects.istio=true,dialects.gloo=true,secretNamespaces={default,front}",
+		"--set", "gateways[0].name=front,gateways[0].namespace=front,gateways[0].labels.istio=front,gateways[0].replicas=1,gateways[0].dialects={istio,gloo}",
+		"--set", "gateways[0].ports[0].name=http,gateways[0].ports[0].port=80",
+		"--set", "gateways[0].ports[1].name=gloo,gateways[0].ports[1].port=81,gateways[0].ports[1].listener=8080")
+	kubectl.Apply(fixed)
+	kubectl.Run("-n", "front", "wait", "deployment/postern-front", "--for=condition=Available", "--timeout=60s")
+	address := kubectl.Run("-n", "front", "get", "service", "postern-front", "-o", "jsonpath={.spec.clusterIP}")
+	for _, q := range []struct{ name, url, host, says string }{
+		{"a Gateway that the label chooses", "http://" + address, "any.example", "by the label"},
+		{"a host of another's Gateway", "http://" + address, "other.example", "by the label"},
+		{"Gloo's own gateway", "http://" + address + ":81", "any.example", "by the default gateway"},
+	} {
+		eventually(t, q.name, func(ctx context.Context) error {
+			req, err := http.NewRequestWithContext(ctx, http.MethodGet, q.url, nil)
+			if err != nil {
+				return err
+			}
+			req.Host = q.host
+			if status, body, err := do(req); err != nil || status != http.StatusOK || body != q.says {
+				return fmt.Errorf("%d: %s: %v", status, body, err)
+			}
+			return nil
+		})
+	}
+	kubectl.Until("the controller tells of the new families", "Accepted", "-n", "front", "get", "virtualservices.gateway.solo.io", "hello", "-o", "jsonpath={.status.statuses.*.state}")
+}
+
+// nothingRefused looks for rights that somebody wanted and had not got.
+func nothingRefused(t *testing.T, c *cluster.Cluster) {
+	n := 0
+	for _, p := range podsOf(c.Kubectl(t)) {
+		for line := range strings.Lines(c.PodLog(p.namespace, p.name, p.container)) {
+			n++
+			if strings.Contains(strings.ToLower(line), "forbidden") {
+				t.Errorf("%s: %s", p.name, line)
+			}
+		}
+	}
+	if n == 0 {
+		t.Error("nobody said anything")
+	}
+}
+
+// shown are commands of the page.
+type shown struct{ helm, apply, wait []string }
+
+// documented returns the commands that the page begins with, word for word.
+func documented(t *testing.T) shown {
+	t.Helper()
+	text, err := os.ReadFile(root + "/docs/kubernetes.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := strings.ReplaceAll(string(text), " \\\n", " ")
+	words := func(begin string) []string {
+		line := regexp.MustCompile(`(?m)^    ` + begin + ` (.*)$`).FindStringSubmatch(page)
+		if line == nil {
+			t.Fatalf("the page has no command %q", begin)
+		}
+		return strings.Fields(line[1])
+	}
+	return shown{
+		helm:  append([]string{"install"}, words("helm install")...),
+		apply: append([]string{"apply"}, words("kubectl apply")...),
+		wait:  append([]string{"wait"}, words("kubectl wait")...),
+	}
+}
+
+// ask sends a chat request.
+func ask(ctx context.Context, url, key, model string) (int, string, error) {
+	body := fmt.Sprintf(`{"model": %q, "messages": [{"role": "user", "content": "hello"}]}`, model)
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, strings.NewReader(body))
+	if err != nil {
+		return 0, "", err
+	}
+	if key != "" {
+		req.Header.Set("x-api-key", key)
+	}
+	return do(req)
+}
+
+func do(req *http.Request) (int, string, error) {
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, "", err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	got, err := io.ReadAll(resp.Body)
+	return resp.StatusCode, string(got), err
+}
+
+// tellPods writes what there is to see when something went wrong.
+func tellPods(t *testing.T, c *cluster.Cluster, kubectl *cluster.Commands) {
+	out, _ := kubectl.Try("get", "pods,gateways,deployments,services", "-A", "-o", "wide")
+	t.Log(out)
+	for _, p := range podsOf(kubectl) {
+		said := c.PodLog(p.namespace, p.name, p.container)
+		t.Logf("%s/%s:\n%s", p.namespace, p.name, said[:min(len(said), 4000)])
+	}
+	out, _ = kubectl.Try("describe", "gateways.gateway.networking.k8s.io", "ai")
+	t.Log(out)
+}
+
+// pod is a pod, and the first of its containers.
+type pod struct{ namespace, name, container string }
+
+func podsOf(kubectl *cluster.Commands) []pod {
+	list, _ := kubectl.Try("get", "pods", "-A", "-o", `jsonpath={range .items[*]}{.metadata.namespace} {.metadata.name} {.spec.containers[0].name}{"\n"}{end}`)
+	var out []pod
+	for line := range strings.Lines(list) {
+		if w := strings.Fields(line); len(w) == 3 {
+			out = append(out, pod{w[0], w[1], w[2]})
+		}
+	}
+	return out
+}
