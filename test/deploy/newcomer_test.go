@@ -2,6 +2,7 @@ package deploy
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -40,6 +41,7 @@ func TestNewcomer(t *testing.T) {
 	}()
 	t.Run("the two commands", func(t *testing.T) { twoCommands(t, c) })
 	t.Run("a fixed gateway, of families that are switched on later", func(t *testing.T) { fixedGateway(t, c) })
+	t.Run("a webhook", func(t *testing.T) { asksFirst(t, c) })
 	t.Run("nothing was refused to anybody", func(t *testing.T) { nothingRefused(t, c) })
 }
 
@@ -160,6 +162,49 @@ func fixedGateway(t *testing.T, c *cluster.Cluster) {
 		})
 	}
 	kubectl.Until("the controller tells of the new families", "Accepted", "-n", "front", "get", "virtualservices.gateway.solo.io", "hello", "-o", "jsonpath={.status.statuses.*.state}")
+}
+
+// asksFirst switches the webhook on, with a certificate of the chart's own, and
+// two flags that data planes must hear of.
+func asksFirst(t *testing.T, c *cluster.Cluster) {
+	kubectl := c.Kubectl(t)
+	newHelm(t, c.Kubeconfig).run("upgrade", "postern", chart, "--namespace", "postern-system", "--reuse-values",
+		"--set", "webhook.enabled=true,webhook.failurePolicy=Fail,webhook.timeoutSeconds=20,exposed=deny,crossNamespaceCredentials=true")
+	kubectl.Run("-n", "postern-system", "rollout", "status", "deployment/postern-controller", "--timeout=90s")
+	const good = "apiVersion: gateway.solo.io/v1\nkind: VirtualService\nmetadata: {name: asked, namespace: front}\nspec: {virtualHost: {domains: [asked.example], routes: [{matchers: [{prefix: /}], directResponseAction: {status: 200}}]}}\n"
+	eventually(t, "a good one is taken", func(context.Context) error {
+		out, err := kubectl.Try("apply", "-f", written(t, good))
+		if err != nil {
+			return fmt.Errorf("%w: %s", err, out)
+		}
+		return nil
+	})
+	out, err := kubectl.Try("apply", "-f", written(t, strings.Replace(good, "domains:", "domain: x, domains:", 1)))
+	if err == nil || !strings.Contains(out, "check.postern.dev") || !strings.Contains(out, "spec.virtualHost.domain") {
+		t.Errorf("a wrong one: %v: %s", err, out)
+	}
+	eventually(t, "data planes hear of it", func(context.Context) error {
+		args := kubectl.Run("get", "deployment", "ai-postern", "-o", "jsonpath={.spec.template.spec.containers[0].args}")
+		if !strings.Contains(args, `"--exposed=deny"`) || !strings.Contains(args, `"--cross-namespace-credentials"`) {
+			return errors.New(args)
+		}
+		return nil
+	})
+	secret := kubectl.Run("-n", "postern-system", "get", "secret", "postern-webhook", "-o", "jsonpath={.data.tls\\.crt}")
+	newHelm(t, c.Kubeconfig).run("upgrade", "postern", chart, "--namespace", "postern-system", "--reuse-values", "--set", "controller.replicas=1")
+	if again := kubectl.Run("-n", "postern-system", "get", "secret", "postern-webhook", "-o", "jsonpath={.data.tls\\.crt}"); again != secret || secret == "" {
+		t.Error("an upgrade makes another certificate")
+	}
+}
+
+// written returns a file with a text.
+func written(t *testing.T, text string) string {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "objects.yaml")
+	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return name
 }
 
 // nothingRefused looks for rights that somebody wanted and had not got.
