@@ -28,7 +28,7 @@ func TestManyStatuses(t *testing.T) {
 
 	began := time.Now()
 	r := p.replica(options{})
-	deadline := began.Add(10 * time.Minute)
+	deadline := began.Add(20 * time.Minute)
 	soon := func(what string, ok func() bool) {
 		for !ok() {
 			if time.Now().After(deadline) {
