@@ -35,7 +35,7 @@ func TestReached(t *testing.T) {
 	}
 	before := &resource.Object{Version: "v1", ResourceVersion: "1"}
 	after := &resource.Object{Version: "v1", ResourceVersion: "2", Reached: []string{"10.0.0.1"}}
-	if !says(after, before) {
+	if !after.Says(before) {
 		t.Error("an address in the status makes it another object")
 	}
 }
