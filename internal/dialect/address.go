@@ -51,12 +51,12 @@ type AddressGrant struct {
 // place returns the listeners at the addresses that their Gateways get, and
 // reports the Gateways that do not get all that they ask for. A listener that
 // is left without an address is refused.
-func (r *merge) place(all []*Listener) []*Listener {
-	if r.addresses == nil {
+func (r *ruling) place(all []*Listener, by Addresser) []*Listener {
+	if by == nil {
 		return all
 	}
 	wishes := wishesOf(all)
-	grants := r.addresses.Assign(wishes)
+	grants := by.Assign(wishes)
 	for _, w := range wishes {
 		r.tellGrant(all, w, grants[w.Gateway])
 	}
@@ -100,7 +100,7 @@ func wishesOf(all []*Listener) []AddressWish {
 }
 
 // tellGrant reports what a Gateway does not get.
-func (r *merge) tellGrant(all []*Listener, w AddressWish, g AddressGrant) {
+func (r *ruling) tellGrant(all []*Listener, w AddressWish, g AddressGrant) {
 	i := slices.IndexFunc(all, func(l *Listener) bool { return l.Gateway == w.Gateway && strings.HasPrefix(l.Name, w.Gateway+"/") })
 	if i < 0 { // all that is left of it was added by others
 		i = slices.IndexFunc(all, func(l *Listener) bool { return l.Gateway == w.Gateway })
