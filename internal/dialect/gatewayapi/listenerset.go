@@ -34,6 +34,7 @@ func translateListenerSet(v *resource.View, obj *resource.Object) (*dialect.Frag
 		return f, report
 	}
 	all := set.Listeners(v)
+	set.Contest(v, all)
 	for _, l := range all {
 		t := g.serverTLS(l)
 		ok := l.Attachable() && !slices.ContainsFunc(l.Faults, closes)
@@ -43,7 +44,7 @@ func translateListenerSet(v *resource.View, obj *resource.Object) (*dialect.Frag
 			continue
 		}
 		listener := g.listener(l, t, addresses)
-		listener.Addressing = dialect.Addressing{Any: anywhere, Before: g.obj.Reached, Origin: g.obj.Origin("spec.addresses")}
+		listener.Addressing = g.addressing(anywhere)
 		f.Listeners = append(f.Listeners, listener)
 	}
 	g.tellSet(obj, len(f.Listeners), len(all))
