@@ -4,7 +4,7 @@ GO      ?= go
 FUZZ    ?= 10000x
 PROCS   := $(shell nproc)
 
-.PHONY: all build test lint cluster conformance helm unit compiler fuzz readme curl bench soak clean deploy sbom image
+.PHONY: all build test lint cluster conformance helm unit compiler fuzz readme curl pods bench soak clean deploy sbom image
 
 all: build
 
@@ -53,7 +53,7 @@ deploy: helm
 	mv deploy/postern.yaml.new deploy/postern.yaml
 
 # Every test, with the race detector (which needs a C compiler).
-unit: compiler curl
+unit: compiler curl pods
 	CGO_ENABLED=1 $(GO) test -race -timeout 20m ./...
 
 compiler:
@@ -65,6 +65,12 @@ curl:
 	@command -v curl >/dev/null || { \
 	  echo "installing curl, with which tests ask as people do"; \
 	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq curl; }
+
+# What the pods of cluster tests have their networks by; they need root, too.
+pods:
+	@command -v ip >/dev/null || [ "$$(id -u)" != 0 ] || { \
+	  echo "installing iproute2, with which pods of tests get networks"; \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq iproute2; }
 
 # Some inputs for each fuzz target; `make fuzz FUZZ=10m` for a long run.
 fuzz:

@@ -44,10 +44,18 @@ func Dialects(o Options) []dialect.Dialect {
 	return []dialect.Dialect{
 		gatewayapi.New(),
 		gloo.New(),
-		gloomesh.New(),
+		gloomesh.New(gloomesh.Options{Workload: meshWorkload(o.Workload)}),
 		envoyai.New(),
 		istio.New(istio.Options{Workload: o.Workload, Mesh: o.Mesh}),
 	}
+}
+
+// meshWorkload is the workload in Gloo Mesh's terms.
+func meshWorkload(w *Workload) *gloomesh.Workload {
+	if w == nil {
+		return nil
+	}
+	return &gloomesh.Workload{Namespace: w.Namespace, Name: w.Name, Labels: w.Labels}
 }
 
 // Names returns what the dialects are called.

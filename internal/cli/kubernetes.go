@@ -29,20 +29,26 @@ func (o *kubernetesOptions) flags(f *pflag.FlagSet) {
 	f.BoolVar(&o.inCluster, "in-cluster", false, "read the resources of the cluster that this pod is in, in place of -f")
 	f.BoolVar(&o.exec, "kubeconfig-exec", false, "let a kubeconfig start the program that its user names")
 	f.StringSliceVar(&o.namespaces, "namespaces", nil, "`NAMESPACES` of the cluster to watch, separated by commas (default all)")
-	f.StringSliceVar(&o.secretNamespaces, "secret-namespaces", nil, "`NAMESPACES` of the cluster whose Secrets are read; '*' is all (default those of --namespaces or the kubeconfig's own, with --in-cluster the pod's; and with --gateway the Gateway's)")
+	f.StringSliceVar(&o.secretNamespaces, "secret-namespaces", nil, "`NAMESPACES` of the cluster whose Secrets are read; '*' is all (default those of --namespaces or the kubeconfig's own, with --in-cluster the pod's, and with --gateway the Gateway's; with --kubeconfig and --gateway-addresses all)")
 	f.BoolVar(&o.foreign, "cross-namespace-credentials", false, "let resources of the cluster use Secrets of other namespaces without a ReferenceGrant")
 	o.webhook.flags(f)
 }
 
 // secretScope returns the namespaces whose Secrets are read: by default those
 // of the one who runs us, since all of them would be a cluster's every secret.
-func (o *kubernetesOptions) secretScope(gateway string) ([]string, error) {
+// whole says that we serve every Gateway of a cluster, each at an address of
+// its own: by the rights of the one who runs us, their certificates are read
+// wherever they are.
+func (o *kubernetesOptions) secretScope(gateway string, whole bool) ([]string, error) {
 	if len(o.secretNamespaces) > 0 {
 		return o.secretNamespaces, nil
 	}
 	var out []string
 	if !o.inCluster {
 		out = slices.DeleteFunc(slices.Clone(o.namespaces), func(n string) bool { return n == builtin.AllNamespaces })
+	}
+	if len(out) == 0 && whole && !o.inCluster && gateway == "" {
+		return []string{builtin.AllNamespaces}, nil
 	}
 	if len(out) == 0 {
 		own, err := builtin.HomeNamespace(o.kubeconfig, o.inCluster)
@@ -121,7 +127,7 @@ func (o *runOptions) openCluster(log *slog.Logger, env func(string) (string, boo
 	if err != nil {
 		return nil, err
 	}
-	scope, err := o.cluster.secretScope(o.gateway)
+	scope, err := o.cluster.secretScope(o.gateway, o.addresses != "")
 	if err != nil {
 		return nil, err
 	}

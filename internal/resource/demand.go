@@ -63,19 +63,22 @@ func count[K comparable](d *Demand, m map[K]int, k K, n int) {
 }
 
 // Wants reports whether a Secret is read by a translation.
-func (d *Demand) Wants(o *Object) bool {
+func (d *Demand) Wants(o *Object) bool { return d.WantsAs(o.Key, o.Labels) }
+
+// WantsAs is Wants of a Secret that is not decoded.
+func (d *Demand) WantsAs(k Key, labels map[string]string) bool {
 	if d == nil {
 		return false
 	}
 	d.mu.RLock()
 	defer d.mu.RUnlock()
-	if d.all || d.names[o.Key] > 0 {
+	if d.all || d.names[k] > 0 {
 		return true
 	}
 	if len(d.labels) == 0 {
 		return false
 	}
-	for key, value := range o.Labels {
+	for key, value := range labels {
 		if d.labels[labelRead{kindLabel{SecretKind, key}, value}] > 0 {
 			return true
 		}

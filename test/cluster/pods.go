@@ -152,12 +152,13 @@ func (c *Cluster) kubeletClient() error {
 }
 
 // PodLog returns what a container of a pod has printed, for messages of tests.
+// A name may be a pattern with *.
 func (c *Cluster) PodLog(namespace, pod, container string) string {
 	files, _ := filepath.Glob(filepath.Join(c.Dir, "pods", "logs", namespace+"_"+pod+"_*", container+".*.log"))
 	var out strings.Builder
 	for _, f := range files {
 		b, _ := os.ReadFile(f)
-		out.Write(b)
+		fmt.Fprintf(&out, "== %s of %s\n%s", filepath.Base(f), filepath.Base(filepath.Dir(f)), b)
 	}
 	return out.String()
 }

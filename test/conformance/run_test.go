@@ -74,7 +74,7 @@ func TestConformance(t *testing.T) {
 	command(t, root, "go", "build", "-o", postern, "./cmd/postern")
 	network := loopback(t, c)
 	start(t, logs, "gateway", nil, postern, "run", "--kubeconfig", c.Kubeconfig,
-		"--gateway-addresses", network+"0.0/16", "--secret-namespaces", "*",
+		"--gateway-addresses", network+"0.0/16",
 		"--admin", "127.0.0.1:0", "--access-log", filepath.Join(logs, "access.log"))
 	awaitText(t, filepath.Join(logs, "gateway.log"), "postern: ready\n")
 	features := supported(objects)
@@ -171,7 +171,7 @@ func logFolder(t *testing.T) string {
 func install(t *testing.T, root, channel string, objects *cluster.Objects) {
 	t.Helper()
 	dir := strings.TrimSpace(command(t, root, "go", "list", "-m", "-f", "{{.Dir}}", "sigs.k8s.io/gateway-api"))
-	files, err := filepath.Glob(filepath.Join(dir, "config", "crd", channel, "*.yaml"))
+	files, err := filepath.Glob(filepath.Join(dir, "config", "crd", channel, "gateway.*.yaml"))
 	if err != nil || len(files) == 0 {
 		t.Fatalf("the Gateway API's definitions: %d files, %v", len(files), err)
 	}

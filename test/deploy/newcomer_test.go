@@ -287,7 +287,7 @@ func documented(t *testing.T) shown {
 	if err != nil {
 		t.Fatal(err)
 	}
-	page := strings.ReplaceAll(string(text), " \\\n", " ")
+	page := joined(text)
 	words := func(begin string) []string {
 		line := regexp.MustCompile(`(?m)^    ` + begin + ` (.*)$`).FindStringSubmatch(page)
 		if line == nil {
@@ -295,12 +295,24 @@ func documented(t *testing.T) shown {
 		}
 		return strings.Fields(line[1])
 	}
+	readme, err := os.ReadFile(root + "/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(page) {
+		if shell := strings.HasPrefix(line, "    helm install") || strings.HasPrefix(line, "    kubectl wait") || strings.HasPrefix(line, "    kubectl apply -f deploy/quick"); shell && !strings.Contains(joined(readme), line) {
+			t.Errorf("the README does not have %q", line)
+		}
+	}
 	return shown{
 		helm:  append([]string{"install"}, words("helm install")...),
 		apply: append([]string{"apply"}, words("kubectl apply")...),
 		wait:  append([]string{"wait"}, words("kubectl wait")...),
 	}
 }
+
+// joined returns a page with each command on one line.
+func joined(page []byte) string { return strings.ReplaceAll(string(page), " \\\n", " ") }
 
 // ask sends a chat request.
 func ask(ctx context.Context, url, key, model string) (int, string, error) {

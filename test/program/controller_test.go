@@ -301,7 +301,7 @@ spec:
 // TestController makes, keeps and takes away what a Gateway runs on.
 func TestController(t *testing.T) {
 	m := manage(t)
-	p := m.control("--secret-namespaces", "apps,keys")
+	p := m.control("--secret-namespaces", "apps,keys", "--leader-election-namespace", "postern-system")
 	m.Put(edge)
 	t.Run("it is made", func(t *testing.T) {
 		m := m.in(t)
@@ -358,6 +358,26 @@ func TestController(t *testing.T) {
 			}
 		}
 	})
+	t.Run("another replica takes over", func(t *testing.T) {
+		m := m.in(t)
+		next := m.control("--secret-namespaces", "apps,keys", "--leader-election-namespace", "postern-system")
+		if strings.Contains(next.err.String(), "this replica is the leader") {
+			t.Fatal("two lead")
+		}
+		p.stop()
+		m.await("the next leader", func() string {
+			if strings.Contains(next.err.String(), "this replica is the leader") {
+				return ""
+			}
+			return next.err.String()
+		})
+		before := m.get("Service", "apps", "edge-postern").GetUID()
+		if err := m.api("Service", "apps").Delete(context.Background(), "edge-postern", metav1.DeleteOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		m.awaitObject("Service", "apps", "edge-postern", "is made by it", func(o *unstructured.Unstructured) bool { return o.GetUID() != before })
+	})
+	m.control("--secret-namespaces", "apps,keys", "--leader-election-namespace", "postern-system")
 	t.Run("a deleted Gateway", func(t *testing.T) {
 		m := m.in(t)
 		m.Delete(parse(t, edge)[0])

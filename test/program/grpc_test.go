@@ -282,3 +282,67 @@ func TestH2CBackend(t *testing.T) {
 		c.CloseIdleConnections()
 	}
 }
+
+// TestPoliciesOnGRPCRoute: what Envoy Gateway's policies say of a GRPCRoute and
+// of a ListenerSet holds, and is refused in gRPC.
+func TestPoliciesOnGRPCRoute(t *testing.T) {
+	up := serveHealth(t)
+	gateway := strings.Replace(grpcGateway, "gatewayClassName: any", "gatewayClassName: any\n  allowedListeners: {namespaces: {from: Same}}", 1)
+	gateway = strings.Replace(gateway, "port: 8080", "port: 8080, hostname: gw.example.com", 1)
+	const documents = `apiVersion: gateway.networking.k8s.io/v1
+kind: ListenerSet
+metadata: {name: more, namespace: apps}
+spec:
+  parentRef: {name: gw}
+  listeners: [{name: http, protocol: HTTP, port: 8080, hostname: more.example.com}]
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: GRPCRoute
+metadata: {name: guarded, namespace: apps}
+spec:
+  parentRefs: [{name: gw}]
+  rules: [{backendRefs: [{name: up, port: 80}]}]
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: GRPCRoute
+metadata: {name: on-set, namespace: apps}
+spec:
+  parentRefs: [{kind: ListenerSet, name: more}]
+  rules: [{backendRefs: [{name: up, port: 80}]}]
+---
+apiVersion: gateway.envoyproxy.io/v1alpha1
+kind: SecurityPolicy
+metadata: {name: keys, namespace: apps}
+spec:
+  targetRefs: [{group: gateway.networking.k8s.io, kind: GRPCRoute, name: guarded}, {group: gateway.networking.k8s.io, kind: ListenerSet, name: more}]
+  apiKeyAuth:
+    credentialRefs: [{name: clients}]
+    extractFrom: [{headers: [x-api-key]}]
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: clients, namespace: apps}
+stringData: {alice: MARKER-key-of-alice}
+---
+`
+	p := run(t, map[string]string{"gw.yaml": gateway, "more.yaml": documents + service("up", up.addr, "")}, settings{})
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	for _, host := range []string{"gw.example.com", "more.example.com"} {
+		c := grpcHealth(t, p.addr("8080"), host, nil)
+		for key, want := range map[string]codes.Code{"": codes.Unauthenticated, "wrong": codes.Unauthenticated, "MARKER-key-of-alice": codes.OK} {
+			ctx := ctx
+			if key != "" {
+				ctx = metadata.AppendToOutgoingContext(ctx, "x-api-key", key)
+			}
+			if _, err := c.Check(ctx, &health1.HealthCheckRequest{}); grpcstatus.Code(err) != want {
+				t.Errorf("%s, key %q: %v, want %v", host, key, err, want)
+			}
+		}
+	}
+	for len(up.heads) > 0 {
+		if md := <-up.heads; md["x-api-key"] != nil {
+			t.Error("the upstream got the caller's key")
+		}
+	}
+}

@@ -18,6 +18,7 @@ var provenBy = []struct {
 }{
 	// The entry: it alone makes an exchange with a Trace.
 	{"internal/dataplane", "Rehearse", []string{"internal/explain"}},
+	{"internal/dataplane", "RehearseConnection", []string{"internal/explain"}},
 	{"internal/dataplane", "Given", []string{"internal/explain"}},
 	// What it leads to.
 	{"internal/authn", "GivenIdentity", []string{"internal/dataplane"}},

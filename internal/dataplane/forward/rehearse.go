@@ -22,7 +22,7 @@ func (x *exchange) rehearse(at *attempt, o *outgoing) *failure {
 		Method: o.Method, Host: o.Host, Header: o.Header.Clone(), Secrets: at.from,
 		BodyBytes: o.ContentLength,
 	}
-	if at.ep.upstream.cfg.Protocol != ir.ProtocolHTTP2 && namesTE(u.Header) {
+	if _, h1 := at.ep.transport.of(u.Header).(*http1); h1 && namesTE(u.Header) {
 		u.Header["Connection"] = []string{"TE"}
 	}
 	where := *o.URL

@@ -69,11 +69,16 @@ func newTransports(ep *endpoint) transports {
 	return t
 }
 
-func (t transports) roundTrip(ctx context.Context, o *outgoing) (*http.Response, error) {
-	if dataplane.IsGRPC(o.Header) {
-		return t.grpc.roundTrip(ctx, o)
+// of returns the transport of a request with the head h.
+func (t transports) of(h http.Header) transport {
+	if dataplane.IsGRPC(h) {
+		return t.grpc
 	}
-	return t.usual.roundTrip(ctx, o)
+	return t.usual
+}
+
+func (t transports) roundTrip(ctx context.Context, o *outgoing) (*http.Response, error) {
+	return t.of(o.Header).roundTrip(ctx, o)
 }
 
 func (t transports) closeIdle() {

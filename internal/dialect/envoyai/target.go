@@ -119,14 +119,16 @@ func (p *place) targets(s *targeting, kinds []string) []dialect.Target {
 	return out
 }
 
-// gatewayKindName and routeKindName are the kinds that policies are for.
+// The kinds that policies are for.
 const (
-	gatewayKindName = "Gateway"
-	routeKindName   = "HTTPRoute"
+	gatewayKindName     = "Gateway"
+	listenerSetKindName = "ListenerSet"
+	routeKindName       = "HTTPRoute"
+	grpcRouteKindName   = "GRPCRoute"
 )
 
 // targetKinds are the kinds of most policies' targets.
-var targetKinds = []string{gatewayKindName, routeKindName}
+var targetKinds = []string{gatewayKindName, listenerSetKindName, routeKindName, grpcRouteKindName}
 
 func (p *place) oneTarget(s *targeting, r targetRef, kinds []string) (dialect.Target, bool) {
 	key := targetKey(r, p.o.Namespace)
@@ -139,7 +141,7 @@ func (p *place) oneTarget(s *targeting, r targetRef, kinds []string) (dialect.Ta
 		}
 		p.fail("kind", remedy, "a target of kind %v is not served; nothing is attached there", key.GroupKind)
 		return t, false
-	case s.MergeType != "" && r.Kind == gatewayKindName:
+	case s.MergeType != "" && (r.Kind == gatewayKindName || r.Kind == listenerSetKindName):
 		p.fail("kind", "remove mergeType", "mergeType can only be used with routes as targets")
 	case !p.exists(key):
 		p.unresolved("name", p.t.suggest(p.near(key)), "no %s %q in %s; nothing is protected by it there", r.Kind, r.Name, p.o.Namespace)
@@ -175,13 +177,13 @@ func (p *place) selected(s *targetSelector, kinds []string) []dialect.Target {
 		p.fail("kind", "target one of the group "+parent.Group, "a target of kind %s is not served; nothing is attached there", s.Kind)
 		return nil
 	}
+	kindsOf := []resource.GroupKind{{Group: parent.Group, Kind: s.Kind}}
+	if s.Kind == routeKindName {
+		kindsOf = append(kindsOf, aiGatewayRouteKind, llmRouteKind)
+	}
 	var found []*resource.Object
-	if s.Kind == gatewayKindName {
-		found = p.t.v.In(parent.GatewayKind, p.o.Namespace)
-	} else {
-		for _, gk := range []resource.GroupKind{parent.HTTPRouteKind, aiGatewayRouteKind, llmRouteKind} {
-			found = append(slices.Clip(found), p.t.v.In(gk, p.o.Namespace)...)
-		}
+	for _, gk := range kindsOf {
+		found = append(slices.Clip(found), p.t.v.In(gk, p.o.Namespace)...)
 	}
 	var out []dialect.Target
 	for _, o := range found {

@@ -281,11 +281,26 @@ func (p *place) wholes(s *backendTrafficPolicySpec) []resource.Key {
 	return out
 }
 
-// levels are the route, as an HTTPRoute, and its Gateways.
+// levels are the route, as an HTTPRoute, and its Gateways, ListenerSets before
+// theirs.
 func (r *routeWork) levels() []resource.Key {
 	out := []resource.Key{{GroupKind: parent.HTTPRouteKind, Namespace: r.o.Namespace, Name: r.o.Name}}
 	for _, ref := range r.form.parents {
-		out = append(out, resource.Key{GroupKind: parent.GatewayKind, Namespace: parent.Or(ref.Namespace, r.o.Namespace), Name: string(ref.Name)})
+		key := resource.Key{GroupKind: parent.GatewayKind, Namespace: parent.Or(ref.Namespace, r.o.Namespace), Name: string(ref.Name)}
+		if parent.Or(ref.Kind, gatewayKindName) == listenerSetKindName {
+			key.GroupKind = parent.ListenerSetKind
+			out = append(out, key)
+			set := r.t.v.Get(key.GroupKind, key.Namespace, key.Name)
+			if set == nil {
+				continue
+			}
+			gw := parent.SetOf(r.t.v, set).Gateway
+			if gw == nil {
+				continue
+			}
+			key = gw.Key
+		}
+		out = append(out, key)
 	}
 	return out
 }

@@ -34,6 +34,7 @@ func translateListenerSet(v *resource.View, obj *resource.Object) (*dialect.Frag
 		return f, report
 	}
 	all := set.Listeners(v)
+	set.Contest(v, all)
 	for _, l := range all {
 		t := g.serverTLS(l)
 		ok := l.Attachable() && !slices.ContainsFunc(l.Faults, closes)

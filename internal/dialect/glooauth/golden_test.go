@@ -54,7 +54,7 @@ spec:
     - directResponseAction: {status: 200}
       options: {extauth: {configRef: {name: auth}}}
 `, "  ", "spec."},
-		{"gloomesh", gloomesh.New(), `apiVersion: security.policy.gloo.solo.io/v2
+		{"gloomesh", gloomesh.New(gloomesh.Options{}), `apiVersion: security.policy.gloo.solo.io/v2
 kind: ExtAuthPolicy
 metadata: {name: auth, namespace: apps}
 spec:

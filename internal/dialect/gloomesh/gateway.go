@@ -112,6 +112,10 @@ func covers(pattern, host string) bool {
 // gateway translates a VirtualGateway into its listeners.
 func (t *translation) gateway(o *resource.Object, s *virtualGatewaySpec) {
 	p := &place{t: t, o: o, at: "spec"}
+	if t.elsewhere(o, s) {
+		p.warn("workloads", "give the gateway these labels by --workload-labels, or serve it by another one", "the VirtualGateway selects other workloads than %v; it is not served here", t.opts.Workload)
+		return
+	}
 	if len(s.Listeners) == 0 {
 		p.warn("listeners", "write listeners", "the VirtualGateway has no listeners and opens nothing")
 	}

@@ -32,8 +32,8 @@ import (
 const name = "gloomesh"
 
 // New returns the dialect.
-func New() dialect.Dialect {
-	return dialect.Dialect{Name: name, Kinds: kinds(), Roots: roots, Translate: translate, Status: objectStatus}
+func New(o Options) dialect.Dialect {
+	return dialect.Dialect{Name: name, Kinds: kinds(), Roots: roots, Translate: o.translate, Status: objectStatus}
 }
 
 // roots lists every object of the dialect's kinds.
@@ -49,15 +49,19 @@ func roots(v *resource.View) []resource.Key {
 
 // translation is the work on one root.
 type translation struct {
+	opts   Options
 	v      *resource.View
 	f      *dialect.Fragment
 	report status.Report
 }
 
 // translate turns one root into its fragment.
-func translate(v *resource.View, root resource.Key) (*dialect.Fragment, status.Report) {
-	t := &translation{v: v, f: &dialect.Fragment{}}
-	o := v.Get(root.GroupKind, root.Namespace, root.Name)
+func (o Options) translate(v *resource.View, root resource.Key) (*dialect.Fragment, status.Report) {
+	return (&translation{opts: o, v: v, f: &dialect.Fragment{}}).translate(root)
+}
+
+func (t *translation) translate(root resource.Key) (*dialect.Fragment, status.Report) {
+	o := t.v.Get(root.GroupKind, root.Namespace, root.Name)
 	if o == nil {
 		return t.f, t.report
 	}

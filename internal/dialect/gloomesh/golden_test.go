@@ -13,14 +13,14 @@ import (
 var update = flag.Bool("update", false, "write what came out into the golden files")
 
 func suite() *dialecttest.Suite {
-	return &dialecttest.Suite{Dialects: []dialect.Dialect{New()}, Kinds: knownKinds(), Order: shortOrder, Least: 60, Update: *update}
+	return &dialecttest.Suite{Dialects: []dialect.Dialect{New(Options{})}, Kinds: knownKinds(), Order: shortOrder, Least: 60, Update: *update}
 }
 
 func TestGolden(t *testing.T) { suite().Golden(t) }
 
 func TestIncremental(t *testing.T) { suite().Incremental(t) }
 
-func knownKinds() []resource.Kind { return append(resource.CoreKinds(), New().Kinds...) }
+func knownKinds() []resource.Kind { return append(resource.CoreKinds(), New(Options{}).Kinds...) }
 
 // shortOrder leaves out the bytes of a table's name: weight, age … place.
 func shortOrder(v any) any {

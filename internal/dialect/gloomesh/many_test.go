@@ -56,7 +56,7 @@ func manyObjects(secrets, routes, policies int) []*resource.Object {
 // translation; one that no policy follows repeats nothing.
 func TestManySecrets(t *testing.T) {
 	set := resource.NewSet(manyObjects(20_000, 100, 50), knownKinds())
-	tr := dialect.NewTranslator([]dialect.Dialect{New()})
+	tr := dialect.NewTranslator([]dialect.Dialect{New(Options{})})
 	tr.Translate(set)
 	for _, tc := range []struct {
 		name string
@@ -75,7 +75,7 @@ func TestManySecrets(t *testing.T) {
 // BenchmarkSecretChange is a change of one Secret among 100,000.
 func BenchmarkSecretChange(b *testing.B) {
 	set := resource.NewSet(manyObjects(100_000, 100, 50), knownKinds())
-	tr := dialect.NewTranslator([]dialect.Dialect{New()})
+	tr := dialect.NewTranslator([]dialect.Dialect{New(Options{})})
 	tr.Translate(set)
 	for b.Loop() {
 		b.StopTimer()
@@ -90,7 +90,7 @@ func BenchmarkSecretChange(b *testing.B) {
 func BenchmarkTableChange(b *testing.B) {
 	objects := manyObjects(0, 1000, 200)
 	set := resource.NewSet(objects, knownKinds())
-	tr := dialect.NewTranslator([]dialect.Dialect{New()})
+	tr := dialect.NewTranslator([]dialect.Dialect{New(Options{})})
 	tr.Translate(set)
 	var table *resource.Object
 	for _, o := range objects {

@@ -96,9 +96,9 @@ func takesSets(v *resource.View, gw *resource.Object, namespace string) bool {
 	return false
 }
 
-// Listeners returns the set's listeners, in their order. Those that cannot be
-// beside others of the same Gateway know it: the Gateway's own come first, then
-// the older set, then that of the smaller namespace and name.
+// Listeners returns the set's listeners, in their order, each judged by itself.
+// Which of them stand in another's way Contest finds out: routes attach to them
+// all the same.
 func (s Set) Listeners(v *resource.View) []*Listener {
 	out := make([]*Listener, len(s.spec.Listeners))
 	for i, e := range s.spec.Listeners {
@@ -107,16 +107,20 @@ func (s Set) Listeners(v *resource.View) []*Listener {
 	for _, l := range out {
 		l.sameName(out)
 	}
-	if s.Gateway == nil || s.Refused != nil {
-		return out
-	}
+	return out
+}
+
+// Contest finds the listeners of a set that cannot be beside others of the same
+// Gateway: its own come first, then the older set, then that of the smaller
+// namespace and name. list are the set's Listeners. All sets are looked at,
+// which is too much to be done for each route.
+func (s Set) Contest(v *resource.View, list []*Listener) {
 	c := &contest{v: v, gateway: s.Gateway, own: Listeners(v, s.Gateway), placed: map[entry]bool{}}
-	for i, l := range out {
+	for i, l := range list {
 		if reason, rival := c.conflict(entry{s.Object, i}); reason != "" {
 			l.conflict(reason, rival)
 		}
 	}
-	return out
 }
 
 func (s Set) listener(v *resource.View, i int, e gatewayv1.ListenerEntry) *Listener {

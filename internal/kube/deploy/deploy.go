@@ -59,8 +59,8 @@ type Config struct {
 	Args []string
 	// Namespaces that are watched; none, or "*", means every one.
 	Namespaces []string
-	// SecretNamespaces are those whose Secrets the pods may read; none means
-	// those of Namespaces.
+	// SecretNamespaces are those whose Secrets the pods may read, "*" every one;
+	// none means no Secret at all.
 	SecretNamespaces []string
 	// Roles is the beginning of the names of three ClusterRoles that are there
 	// already: -read-cluster, -read and -read-secrets.
@@ -113,9 +113,6 @@ func New(cfg Config) (*Deployer, error) {
 	client, err := dynamic.NewForConfig(own)
 	if err != nil {
 		return nil, fmt.Errorf("api server: %w", err)
-	}
-	if len(cfg.SecretNamespaces) == 0 {
-		cfg.SecretNamespaces = cfg.Namespaces
 	}
 	d := &Deployer{
 		cfg: cfg, client: client, nudged: make(chan struct{}, 1),

@@ -53,7 +53,7 @@ func placesOf(k kind, cfg *Config) []string {
 	case k != roleBindings:
 		return namespacesOf(cfg.Namespaces)
 	}
-	list := append(namespacesOf(cfg.Namespaces), namespacesOf(cfg.SecretNamespaces)...)
+	list := append(namespacesOf(cfg.Namespaces), secretPlaces(cfg)...)
 	slices.Sort(list)
 	return slices.DeleteFunc(slices.Compact(list), func(n string) bool { return n == "" })
 }

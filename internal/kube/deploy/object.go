@@ -178,7 +178,7 @@ func bindings(cfg *Config, plans []*plan, needs secretNeeds) []desired {
 	for _, n := range namespacesOf(cfg.Namespaces) {
 		out = append(out, binding(cfg, "-read", n, plans, everyone))
 	}
-	for _, n := range namespacesOf(cfg.SecretNamespaces) {
+	for _, n := range secretPlaces(cfg) {
 		out = append(out, binding(cfg, "-read-secrets", n, plans, func(p *plan) bool {
 			return n == "" || n == p.gateway.Namespace || needs.has(p.id(), n)
 		}))
@@ -211,6 +211,15 @@ func binding(cfg *Config, role, namespace string, plans []*plan, isFor func(*pla
 		"apiVersion": k.GroupVersion().String(), "kind": k.name, "metadata": meta, "subjects": subjects,
 		"roleRef": fields{"apiGroup": k.Group, "kind": "ClusterRole", "name": cfg.Roles + role},
 	}}
+}
+
+// secretPlaces returns the namespaces whose Secrets may be read; all of them
+// are "".
+func secretPlaces(cfg *Config) []string {
+	if len(cfg.SecretNamespaces) == 0 {
+		return nil
+	}
+	return namespacesOf(cfg.SecretNamespaces)
 }
 
 // namespacesOf returns a list's namespaces once each; all of them are "".

@@ -1,7 +1,6 @@
 package deploy
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -132,8 +131,10 @@ func (p *plan) args(cfg *Config, health, admin int, drain time.Duration) []strin
 	if n := namespacesOf(cfg.Namespaces); n[0] != "" {
 		out = append(out, "--namespaces="+strings.Join(n, ","))
 	}
-	secrets := strings.Join(namespacesOf(cfg.SecretNamespaces), ",")
-	return append(append(out, "--secret-namespaces="+cmp.Or(secrets, "*")), cfg.Args...)
+	if len(cfg.SecretNamespaces) > 0 {
+		out = append(out, "--secret-namespaces="+strings.Join(cfg.SecretNamespaces, ","))
+	}
+	return append(out, cfg.Args...)
 }
 
 // resources are what the parameters say, or enough for some thousand routes.

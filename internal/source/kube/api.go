@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"os"
-	"strings"
 
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
@@ -51,31 +49,6 @@ func newAPI(given *rest.Config) (*api, error) {
 }
 
 func (a *api) close() { a.http.CloseIdleConnections() }
-
-// InCluster returns the connection of a pod to its own cluster.
-func InCluster() (*rest.Config, error) {
-	cfg, err := rest.InClusterConfig()
-	if err != nil {
-		return nil, fmt.Errorf("--in-cluster: %w", err)
-	}
-	return cfg, nil
-}
-
-// podNamespaceFile is where a kubelet tells a pod its namespace.
-const podNamespaceFile = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
-
-// PodNamespace returns the namespace of the pod that we run in: POD_NAMESPACE,
-// or what its kubelet says.
-func PodNamespace() (string, error) {
-	if ns := os.Getenv("POD_NAMESPACE"); ns != "" {
-		return ns, nil
-	}
-	b, err := os.ReadFile(podNamespaceFile)
-	if err != nil {
-		return "", fmt.Errorf("--in-cluster: which namespace this pod is in: %w; set POD_NAMESPACE", err)
-	}
-	return strings.TrimSpace(string(b)), nil
-}
 
 // FileNamespace returns the namespace of a kubeconfig's context, "default"
 // where it names none.

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/postern-gateway/postern/internal/resource"
@@ -78,6 +79,12 @@ func newSecrets(s *Source) *secrets {
 // wants reports whether a Secret's bytes are to be kept. It may be called by
 // any goroutine.
 func (s *secrets) wants(o *resource.Object) bool { return !s.none && s.demand.Load().Wants(o) }
+
+// wantsAs is wants of a Secret that is not decoded.
+func (s *secrets) wantsAs(u *unstructured.Unstructured) bool {
+	k := resource.Key{GroupKind: resource.SecretKind, Namespace: u.GetNamespace(), Name: u.GetName()}
+	return !s.none && s.demand.Load().WantsAs(k, u.GetLabels())
+}
 
 // take takes note of a Secret that is delivered.
 func (s *secrets) take(k resource.Key, e *entry) {

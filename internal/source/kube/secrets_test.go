@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"k8s.io/client-go/rest"
 
@@ -239,13 +240,20 @@ func TestSecretMemory(t *testing.T) {
 		runtime.ReadMemStats(&m)
 		return m.HeapAlloc
 	}
-	before := heap()
+	before, began := heap(), time.Now()
 	wanted := resource.NewDemand()
 	wanted.Swap(resource.Reads{}, reads("none"))
 	w := p.secretStart(t, wanted, nil)
+	for deadline := time.Now().Add(time.Minute); w.State().Set == nil; {
+		if time.Now().After(deadline) {
+			t.Fatal("no first update")
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
 	s := w.Await(t, "all", func(s sourcetest.State) bool { return s.Set.Len() == count })
+	took := time.Since(began)
 	after := heap()
-	t.Logf("%d Secrets of %d bytes: %.1f MiB, %d bytes each", count, size, float64(after-before)/(1<<20), (after-before)/count)
+	t.Logf("%d Secrets of %d bytes: read in %v, %.1f MiB, %d bytes each", count, size, took, float64(after-before)/(1<<20), (after-before)/count)
 	if w.Store.Len() != 0 || (after-before)/count > 4000 {
 		t.Errorf("%d have bytes; %d bytes each", w.Store.Len(), (after-before)/count)
 	}

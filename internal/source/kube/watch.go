@@ -260,10 +260,16 @@ const lastApplied = "kubectl.kubernetes.io/last-applied-configuration"
 // arrive decodes an object, and keeps the bytes of a Secret only if they are
 // wanted.
 func (s *Source) arrive(u *unstructured.Unstructured) *entry {
-	e := s.decode(u)
-	if e.object != nil && e.object.GroupKind == resource.SecretKind && !s.secrets.wants(e.object) {
-		e.values, e.refs, e.problems, e.lean = nil, nil, nil, true
+	if u.GetKind() != resource.SecretKind.Kind || u.GetAPIVersion() != "v1" || s.secrets.wantsAs(u) {
+		return s.decode(u)
 	}
+	if data, ok := u.Object["data"].(map[string]any); ok { // the keys are what is looked at
+		for k := range data {
+			data[k] = ""
+		}
+	}
+	e := s.decode(u)
+	e.values, e.refs, e.problems, e.lean = nil, nil, nil, true
 	return e
 }
 
