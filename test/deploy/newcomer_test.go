@@ -122,6 +122,7 @@ func someNamespaces(t *testing.T, c *cluster.Cluster) {
 		kubectl.Apply(strings.Replace(strings.Replace(gatewayText, "name: edge", "name: second", 1), "namespace: default", "namespace: "+namespace, 1))
 	}
 	kubectl.Run("wait", "gateways.gateway.networking.k8s.io/second", "--for=condition=Accepted", "--timeout=60s")
+	kubectl.Run("wait", "deployment/second-postern", "--for=create", "--timeout=60s")
 	kubectl.Run("wait", "deployment/second-postern", "--for=condition=Available", "--timeout=60s")
 	if out := kubectl.Run("-n", "kube-public", "get", "deployments", "-o", "name"); out != "" {
 		t.Errorf("a Gateway of a namespace that is not watched runs on %s", out)
