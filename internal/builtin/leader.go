@@ -21,9 +21,9 @@ func (c *KubernetesConfig) client() (*rest.Config, error) {
 
 // Statuses writes what became of objects into their statuses.
 type Statuses interface {
-	// Offer makes a sorted report of a Set the one that is written; neither is
-	// changed afterwards.
-	Offer(set *resource.Set, report status.Report)
+	// Offer makes a Set, and what the ledger says of it, what is written; news
+	// are what is new in the ledger.
+	Offer(set *resource.Set, ledger *status.Ledger, news status.News)
 	// Run writes until ctx ends.
 	Run(ctx context.Context)
 }

@@ -108,7 +108,7 @@ func (o *explainOptions) run(ctx context.Context, std Streams, args []string) er
 	target, compiled := explain.NewTarget(config, deps)
 	defer compiled.Snapshot.Release()
 	report.Add(r.update.Problems...)
-	report.Join(compiled.Report)
+	report.Join(compiled.Report())
 	report.Sort()
 	if n := report.Errors(); n > 0 {
 		fmt.Fprintf(std.Err, "postern: the resources have %s, which may be why; see postern check\n", count(n, "error"))

@@ -21,9 +21,7 @@ import (
 	"github.com/postern-gateway/postern/internal/credential"
 	"github.com/postern-gateway/postern/internal/dataplane/forward"
 	"github.com/postern-gateway/postern/internal/gateway"
-	"github.com/postern-gateway/postern/internal/ir"
 	"github.com/postern-gateway/postern/internal/keep"
-	"github.com/postern-gateway/postern/internal/status"
 	"github.com/postern-gateway/postern/internal/telemetry"
 )
 
@@ -44,10 +42,9 @@ type serving struct {
 	judge   *gateway.Judge       // nil: there is no webhook
 	closers []io.Closer
 	servers []*http.Server
-	shown   map[string]bool // problems printed before
-	quiet   bool            // says nothing at the start
-	serves  bool            // otherwise it only follows and reports
-	admin   string          // address of the admin listener; empty: there is none
+	quiet   bool   // says nothing at the start
+	serves  bool   // otherwise it only follows and reports
+	admin   string // address of the admin listener; empty: there is none
 }
 
 // assemble builds everything that serves, without serving yet. Resources that
@@ -333,29 +330,18 @@ func (s *serving) close() {
 func (s *serving) reloaded(a *gateway.Applied) {
 	s.duties.offer(a)
 	s.offerJudge(a.Set)
-	errs := a.Report.Errors()
 	s.metrics.Loaded(telemetry.Load{
-		OK: true, At: time.Now(), Took: a.Took, Errors: errs, Warnings: a.Report.Warnings(),
-		Exposed: a.Compiled.Exposed, Unbound: a.Unbound(),
+		OK: true, At: time.Now(), Took: a.Took, Errors: a.Totals.Errors, Warnings: a.Totals.Warnings,
+		Exposed: a.Compiled.Exposed, Unbound: a.Totals.Unbound,
 	})
-	s.metrics.Retain(served(a.Config))
-	var fresh []status.Problem
-	shown := map[string]bool{}
-	for _, p := range a.Report.Problems {
-		text := p.String()
-		shown[text] = true
-		if !s.shown[text] {
-			fresh = append(fresh, p)
-		}
-	}
-	s.shown = shown
+	s.metrics.Retain(a.Compiled.Routes, func(name string) bool { return a.Config.Upstreams[name] != nil })
 	if a.First && s.quiet {
 		return
 	}
 	if a.First && s.serves {
 		printBanner(s.std.Err, a.Config, s.gateway.Listeners())
 	}
-	printProblems(s.std.Err, fresh)
+	printProblems(s.std.Err, a.News.Problems)
 	if a.First {
 		if s.admin != "" {
 			fmt.Fprintf(s.std.Err, "postern: admin at http://%s\n", s.admin)
@@ -366,20 +352,4 @@ func (s *serving) reloaded(a *gateway.Applied) {
 	if a.Changed {
 		fmt.Fprintf(s.std.Err, "postern: reloaded %s in %v\n", count(a.Objects, "object"), a.Took.Round(100*time.Microsecond))
 	}
-}
-
-// served returns the names of the routes and upstreams of a configuration.
-func served(c *ir.Config) (routes, upstreams map[string]bool) {
-	routes, upstreams = map[string]bool{}, map[string]bool{}
-	for _, l := range c.Listeners {
-		for _, h := range l.Hosts {
-			for _, r := range h.Routes {
-				routes[r.Name] = true
-			}
-		}
-	}
-	for name := range c.Upstreams {
-		upstreams[name] = true
-	}
-	return routes, upstreams
 }

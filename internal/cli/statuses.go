@@ -94,9 +94,9 @@ func (d *duties) offer(a *gateway.Applied) {
 	if d == nil {
 		return
 	}
-	d.statuses.Offer(a.Set, a.Report)
+	d.statuses.Offer(a.Set, a.Ledger, a.News)
 	if d.accounts != nil {
-		d.accounts.Offer(a.Set, a.Report)
+		d.accounts.Offer(a.Set, a.Ledger, a.News)
 	}
 	if d.deployer != nil {
 		d.deployer.Update(a.Set, a.Config)

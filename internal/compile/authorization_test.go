@@ -61,8 +61,8 @@ func TestAuthorizationAsksAServer(t *testing.T) {
 		UpstreamHeaders: []string{"x-ext-*"}, ClientHeaders: []string{"*-reason"},
 	}}}}}
 	compiled := b.Compile(config(up.ir, guardedBy(&ir.Authorization{Policies: []ir.AccessPolicy{onPath(ir.AccessAsk, "/chat")}, Ask: ask})))
-	if len(compiled.Report.Problems) > 0 {
-		t.Fatal(compiled.Report.Problems)
+	if len(compiled.Report().Problems) > 0 {
+		t.Fatal(compiled.Report().Problems)
 	}
 	res := post(t, compiled, rec, "", "authorization: Bearer MARKER-good", "x-in-team: red", "x-other: 1", "x-ext-role: admin", "x-ext-more: forged")
 	if res.StatusCode != 200 {
@@ -135,8 +135,8 @@ func TestSecurityRow09BrokenAuthorization(t *testing.T) {
 	mixed := []ir.AccessPolicy{onPath(ir.AccessAllow, "/"), onPath(ir.AccessAsk, "/")}
 	for name, list := range map[string][]ir.AccessPolicy{"kind": {bad}, "action": {onPath("permit", "/")}, "mixed": mixed, "dry run of asking": {{Name: "p", Action: ir.AccessAsk, DryRun: true}}} {
 		compiled := b.Compile(config(up.ir, guardedBy(&ir.Authorization{Policies: list})))
-		if got := get(t, compiled, "/"); got != 500 || len(compiled.Report.Problems) == 0 {
-			t.Errorf("%s: %d, %v", name, got, compiled.Report.Problems)
+		if got := get(t, compiled, "/"); got != 500 || len(compiled.Report().Problems) == 0 {
+			t.Errorf("%s: %d, %v", name, got, compiled.Report().Problems)
 		}
 		compiled.Snapshot.Release()
 	}

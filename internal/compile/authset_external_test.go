@@ -105,8 +105,8 @@ func TestExternalCheckEndToEnd(t *testing.T) {
 				cfg.Upstreams[through.Name] = through
 			}
 			compiled := b.Compile(cfg)
-			if len(compiled.Report.Problems) > 0 {
-				t.Fatal(compiled.Report.Problems)
+			if len(compiled.Report().Problems) > 0 {
+				t.Fatal(compiled.Report().Problems)
 			}
 			res := post(t, compiled, rec, "0123456789", "x-token: MARKER-good", "x-role: admin", "authorization: Bearer MARKER-client", "x-team: forged")
 			if res.StatusCode != 200 || res.Header.Get("X-Checked") != "yes" {

@@ -133,8 +133,8 @@ func TestAPIKeysEndToEnd(t *testing.T) {
 	b, up, rec := newBench(t, ExposedWarn), newEcho(t), &recorder{}
 	put(b, "alice/api-key=MARKER-alice", "alice/provider-key=MARKER-provider", "bob/api-key=MARKER-bob", "bob/email=bob@example.org")
 	c := b.Compile(config(up.ir, keyed("alice", "bob")))
-	if n := len(c.Report.Problems) + len(c.SecretProblems()); n != 0 {
-		t.Fatalf("%v %v", c.Report.Problems, c.SecretProblems())
+	if n := len(c.Report().Problems) + len(c.SecretProblems()); n != 0 {
+		t.Fatalf("%v %v", c.Report().Problems, c.SecretProblems())
 	}
 	var shown strings.Builder
 	for _, tc := range []struct {
@@ -236,7 +236,7 @@ func TestSecretHeadersOfEachAttempt(t *testing.T) {
 	cfg.Upstreams["copy"] = copied.ir
 	c := b.Compile(cfg)
 	if res := ask(t, c, &recorder{}, "POST", "api-key: MARKER-alice"); res.StatusCode != 200 {
-		t.Fatal(res.StatusCode, c.Report.Problems)
+		t.Fatal(res.StatusCode, c.Report().Problems)
 	}
 	if up.count != 3 || !slices.Equal(up.last["X-Api-Key"], []string{"MARKER-provider"}) {
 		t.Errorf("%d attempts, %v", up.count, up.last)

@@ -14,11 +14,14 @@ package compile
 
 import (
 	"log/slog"
+	"maps"
+	"reflect"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/postern-gateway/postern/internal/authn"
 	"github.com/postern-gateway/postern/internal/authz"
-	"github.com/postern-gateway/postern/internal/credential"
 	"github.com/postern-gateway/postern/internal/dataplane"
 	"github.com/postern-gateway/postern/internal/dataplane/forward"
 	"github.com/postern-gateway/postern/internal/ir"
@@ -62,98 +65,76 @@ type Deps struct {
 }
 
 // Compiler turns configurations into snapshots, and uses what did not change
-// again. It is for one goroutine.
+// again: what is the same pointer in two configurations is compiled once. It is
+// for one goroutine.
 type Compiler struct {
-	deps   Deps
-	routes map[*ir.Route]*built
-	hosts  map[hostKey]*builtHost
+	// Ledger gets the problems, as status.PassCompile; nil: the Compiler has one
+	// of its own. It must not be set after the first Compile.
+	Ledger *status.Ledger
+
+	deps      Deps
+	routes    map[routeKey]*built
+	listeners map[listenerKey]*builtListener
+	upstreams map[string]*ir.Upstream // of the last configuration
+	users     map[string]map[*built]bool
+	names     map[string]int // of routes
+	exposed   int
+	checks    checks
+
+	mu             sync.Mutex
+	oldest, newest *version
 }
 
 // New returns a Compiler.
 func New(deps Deps) *Compiler {
 	deps.Forward.Keep = deps.Keep
-	return &Compiler{deps: deps, routes: map[*ir.Route]*built{}}
+	c := &Compiler{deps: deps}
+	c.reset()
+	return c
+}
+
+// reset makes the next snapshot one that is made from nothing.
+func (c *Compiler) reset() {
+	c.routes, c.listeners = map[routeKey]*built{}, map[listenerKey]*builtListener{}
+	c.upstreams, c.users = nil, map[string]map[*built]bool{}
+	c.names, c.exposed = map[string]int{}, 0
+	c.checks.clear()
 }
 
 // Compiled is a snapshot and what belongs to it.
 type Compiled struct {
 	Snapshot *dataplane.Snapshot
-	Report   status.Report
 	// Exposed counts the routes that carry a credential and ask nobody.
 	Exposed int
 	// Built counts the routes that were compiled anew.
-	Built        int
-	checks       []check
-	certificates []shown
+	Built int
+
+	compiler *Compiler
 }
 
-// check asks again whether something made of secret bytes can be used.
-// Exactly one of the functions is set. The bytes are at fault, but where a
-// credential is fetched.
-type check struct {
-	origin   ir.Origin
-	err      func() error
-	problems func() []status.Problem
-	made     any // the problems are of this, whoever asks
-	// fetched tells how a credential is that is fetched.
-	fetched func() (credential.Status, bool)
-}
+// Report returns what is wrong with what was compiled last, sorted.
+func (c *Compiled) Report() status.Report { return c.compiler.Ledger.Report() }
 
-// SecretProblems tells which secrets' bytes cannot be used now. The answer
-// changes with the bytes, not with the snapshot.
-func (c *Compiled) SecretProblems() []status.Problem {
-	var out []status.Problem
-	asked := map[any]bool{}
-	for _, ch := range c.checks {
-		if ch.fetched != nil {
-			continue
-		}
-		if ch.problems != nil {
-			if !asked[ch.made] {
-				asked[ch.made] = true
-				out = append(out, ch.problems()...)
-			}
-			continue
-		}
-		if err := ch.err(); err != nil {
-			out = append(out, status.Errorf(ch.origin, "%v; requests for it are refused", err).Fix("correct the secret"))
-		}
-	}
-	return out
-}
-
-// CredentialProblems tells which credentials cannot be fetched now. The answer
-// changes with time.
-func (c *Compiled) CredentialProblems() []status.Problem {
-	var out []status.Problem
-	for _, ch := range c.checks {
-		if ch.fetched == nil {
-			continue
-		}
-		s, ok := ch.fetched()
-		switch {
-		case !ok || s.Error == "":
-		case s.Valid:
-			out = append(out, status.Warningf(ch.origin, "%s: renewing it fails, and the present one ends at %s: %s", s.Name, s.Expires.UTC().Format(time.RFC3339), s.Error).
-				Fix("correct what is named, or make the server reachable").Alerting(status.CredentialNotRenewed))
-		default:
-			out = append(out, status.Errorf(ch.origin, "%s: it cannot be fetched: %s; requests that need it get 503", s.Name, s.Error).
-				Fix("correct what is named, or make the server reachable").Alerting(status.CredentialUnavailable))
-		}
-	}
-	return out
-}
+// Routes reports whether a route of the name is in what was compiled last. It
+// is for the goroutine that compiles.
+func (c *Compiled) Routes(name string) bool { return c.compiler.names[name] > 0 }
 
 // run is one compilation.
 type run struct {
 	*Compiler
 	config *ir.Config
 	out    *Compiled
-	used   []*built
-	next   map[*ir.Route]*built
-	hosts  map[hostKey]*builtHost
-	open   map[*ir.Route]bool // routes that someone without a client certificate reaches
-	keys   map[any]string     // of kept things, by the identity of their configuration
+	// told and asked get the problems and the checks of what is being compiled.
+	told  *status.Report
+	asked *[]check
+	// moved says that some upstream is another; stale are the routes that look
+	// at one, and hosts and doors what they are in.
+	moved bool
+	stale map[*built]bool
+	hosts map[*builtHost]bool
+	doors map[*builtListener]bool
+	gone  []*built       // that nothing uses any more
+	keys  map[any]string // of kept things, by the identity of their configuration
 	// policies that were made ready for another route of this run.
 	policies map[*ir.Authorization]*authz.Policies
 }
@@ -161,29 +142,125 @@ type run struct {
 // Compile returns the snapshot of cfg. It never fails as a whole: what cannot
 // be built is closed and reported.
 func (c *Compiler) Compile(cfg *ir.Config) *Compiled {
+	if c.Ledger == nil {
+		c.Ledger = new(status.Ledger)
+	}
 	r := &run{
 		Compiler: c, config: cfg,
-		out:  &Compiled{Snapshot: &dataplane.Snapshot{}},
-		next: map[*ir.Route]*built{}, hosts: map[hostKey]*builtHost{},
-		open: openRoutes(cfg), keys: map[any]string{}, policies: map[*ir.Authorization]*authz.Policies{},
+		out:   &Compiled{Snapshot: &dataplane.Snapshot{}, compiler: c},
+		stale: map[*built]bool{}, hosts: map[*builtHost]bool{}, doors: map[*builtListener]bool{},
+		keys: map[any]string{}, policies: map[*ir.Authorization]*authz.Policies{},
 	}
-	for _, err := range ir.Validate(cfg) {
-		r.out.Report.Add(status.Errorf(ir.Origin{Kind: "gateway", Name: "model"}, "%v", err))
+	r.follow()
+	r.sockets(r.compileListeners())
+	r.out.Exposed = c.exposed
+	r.out.Snapshot.Release = c.release(r.gone)
+	return r.out
+}
+
+// follow finds the routes that look at an upstream which is another than
+// before.
+func (r *run) follow() {
+	before, after := r.upstreams, r.config.Upstreams
+	if before != nil && sameMap(before, after) {
+		return
 	}
-	r.sockets()
-	c.routes, c.hosts = r.next, r.hosts
-	used := r.used
-	r.out.Snapshot.Release = func() {
-		for _, b := range used {
-			b.release()
+	change := func(name string) {
+		r.moved = true
+		for b := range r.users[name] {
+			r.stale[b] = true
+			for _, h := range b.hosts {
+				r.hosts[h], r.doors[h.listener] = true, true
+			}
+			if b.door != nil {
+				r.doors[b.door] = true
+			}
 		}
 	}
-	return r.out
+	for name, u := range after {
+		if before[name] != u {
+			change(name)
+		}
+	}
+	for name := range before {
+		if after[name] == nil {
+			change(name)
+		}
+	}
+	r.upstreams = after
+	if r.moved {
+		r.Ledger.Put(status.PassCompile, &r.upstreams, modelFaults(ir.ValidateUpstreams(r.config)))
+	}
+}
+
+// sameMap reports whether a and b are one map, which nobody changes: there is
+// no need to look into it then.
+func sameMap(a, b map[string]*ir.Upstream) bool {
+	return reflect.ValueOf(a).Pointer() == reflect.ValueOf(b).Pointer()
+}
+
+// modelFaults reports where the model's own rules are broken.
+func modelFaults(faults []error) status.Report {
+	var out status.Report
+	for _, err := range faults {
+		out.Add(status.Errorf(ir.Origin{Kind: "gateway", Name: "model"}, "%v", err))
+	}
+	return out
+}
+
+// version is a snapshot in the order of all.
+type version struct {
+	released bool
+	gone     []*built // what the next one does not use
+	next     *version
+}
+
+// release begins a new version, after which gone is not used any more, and
+// returns what ends it. Versions end in their order, whenever they are let go
+// of; with the last one everything ends.
+func (c *Compiler) release(gone []*built) func() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	v := &version{}
+	if c.newest == nil {
+		c.oldest = v
+	} else {
+		c.newest.gone, c.newest.next = gone, v
+	}
+	c.newest = v
+	return func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		v.released = true
+		for c.oldest != nil && c.oldest.released {
+			unused := c.oldest.gone
+			if c.oldest.next == nil {
+				unused = c.everything()
+				c.newest = nil
+				c.reset()
+			}
+			for _, b := range unused {
+				b.session.Release()
+			}
+			c.oldest = c.oldest.next
+		}
+	}
+}
+
+// everything returns all that is in use.
+func (c *Compiler) everything() []*built {
+	out := slices.Collect(maps.Values(c.routes))
+	for _, l := range c.listeners {
+		if l.carried != nil {
+			out = append(out, l.carried)
+		}
+	}
+	return out
 }
 
 // problem reports what is wrong with a piece of configuration.
 func (r *run) problem(origin ir.Origin, remedy, format string, args ...any) {
-	r.out.Report.Add(status.Errorf(origin, format, args...).Fix("%s", remedy))
+	r.told.Add(status.Errorf(origin, format, args...).Fix("%s", remedy))
 }
 
 // closedFor returns the stage and the report of something that cannot be

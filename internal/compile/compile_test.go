@@ -132,7 +132,7 @@ func TestCompileFailsClosedRouteByRoute(t *testing.T) {
 		if got := get(t, c, "/ok"); got != 200 {
 			t.Errorf("%s: its neighbour answers %d", tc.name, got)
 		}
-		problems := append(c.Report.Problems, c.SecretProblems()...)
+		problems := append(c.Report().Problems, c.SecretProblems()...)
 		text := ""
 		for _, p := range problems {
 			text += p.String() + "\n"
@@ -181,7 +181,7 @@ func TestSecurityRow10Exposed(t *testing.T) {
 			}
 			c := newBench(t, mode).Compile(config(tc.upstream, tc.route))
 			if got := get(t, c, "/"); got != status || c.Exposed != tc.exposed {
-				t.Errorf("%s, %q: %d, %d exposed; want %d, %d: %v", tc.name, mode, got, c.Exposed, status, tc.exposed, c.Report.Problems)
+				t.Errorf("%s, %q: %d, %d exposed; want %d, %d: %v", tc.name, mode, got, c.Exposed, status, tc.exposed, c.Report().Problems)
 			}
 		}
 	}

@@ -34,7 +34,7 @@ func TestCompileSharesUnchangedHosts(t *testing.T) {
 	if host(one, "x") == host(two, "x") {
 		t.Error("a host whose routes changed was not")
 	}
-	if one, two := len(one.Report.Problems), len(two.Report.Problems); one == 0 || one != two {
+	if one, two := len(one.Report().Problems), len(two.Report().Problems); one == 0 || one != two {
 		t.Errorf("%d problems, and then %d", one, two)
 	}
 	if got := get(t, two, "/c"); got != 200 {

@@ -37,28 +37,8 @@ func (r *run) needsIdentity() error {
 // workload certificate's.
 func (r *run) identityCheck(own bool, c check) {
 	if !own || r.deps.Identity == IdentityGiven {
-		r.out.checks = append(r.out.checks, c)
+		*r.asked = append(*r.asked, c)
 	}
-}
-
-// openRoutes returns the routes that a caller reaches without having shown a
-// client certificate.
-func openRoutes(c *ir.Config) map[*ir.Route]bool {
-	open := map[*ir.Route]bool{}
-	for _, l := range c.Listeners {
-		if l.TLS.AsksClients() {
-			continue
-		}
-		if l.Otherwise != nil {
-			open[l.Otherwise] = true
-		}
-		for _, h := range l.Hosts {
-			for _, rt := range h.Routes {
-				open[rt] = true
-			}
-		}
-	}
-	return open
 }
 
 // usesIdentity reports whether an upstream is shown the workload certificate.

@@ -34,7 +34,7 @@ func TestIdentityIsThereOrNot(t *testing.T) {
 				}
 			}
 			var report, bytes []string
-			for _, p := range got.Report.Problems {
+			for _, p := range got.Report().Problems {
 				report = append(report, p.String())
 			}
 			for _, p := range got.SecretProblems() {
@@ -82,7 +82,7 @@ func TestExposureBehindClientCertificates(t *testing.T) {
 			}
 			for range 2 { // built, and found built
 				if got := b.Compile(cfg); got.Exposed != tc.exposed {
-					t.Errorf("%d exposed, want %d: %v", got.Exposed, tc.exposed, got.Report.Problems)
+					t.Errorf("%d exposed, want %d: %v", got.Exposed, tc.exposed, got.Report().Problems)
 				}
 			}
 		})

@@ -83,7 +83,7 @@ func (s *site) Record(r *dataplane.Record) { s.rec.Record(r); s.ended <- struct{
 func newSite(t testing.TB, b *bench, cfg *ir.Config, budget int64) *site {
 	t.Helper()
 	c := b.Compile(cfg)
-	for _, p := range append(c.Report.Problems, c.SecretProblems()...) {
+	for _, p := range append(c.Report().Problems, c.SecretProblems()...) {
 		t.Log(p)
 	}
 	s := &site{t: t, rec: &recorder{}, bodies: dataplane.NewBudget(budget), ended: make(chan struct{}, 100)}

@@ -13,8 +13,9 @@ import (
 
 // passthrough makes what carries a listener's connections. What protects the
 // listener and cannot hold for a connection closes it.
-func (r *run) passthrough(l *ir.Listener, out *dataplane.Listener) {
-	carrier, err := r.carrier(l, out.Limits)
+func (r *run) passthrough(bl *builtListener, l *ir.Listener, out *dataplane.Listener) {
+	bl.carried = &built{session: r.deps.Keep.Begin()}
+	carrier, err := r.carrier(bl.carried, l, out.Limits)
 	if err == nil && len(l.HTTP.Steps)+len(out.Stages) > 0 {
 		err = errors.New("what protects its requests cannot hold for connections that are passed through")
 	}
@@ -26,7 +27,7 @@ func (r *run) passthrough(l *ir.Listener, out *dataplane.Listener) {
 	out.Carrier = carrier
 }
 
-func (r *run) carrier(l *ir.Listener, limits dataplane.Limits) (*forward.Passthrough, error) {
+func (r *run) carrier(b *built, l *ir.Listener, limits dataplane.Limits) (*forward.Passthrough, error) {
 	var admit []forward.Admission
 	for _, s := range l.Passthrough.Policies {
 		a, err := r.admission(s)
@@ -35,8 +36,6 @@ func (r *run) carrier(l *ir.Listener, limits dataplane.Limits) (*forward.Passthr
 		}
 		admit = append(admit, a)
 	}
-	b := &built{session: r.deps.Keep.Begin(), snapshots: 1}
-	r.used = append(r.used, b)
 	var routes []*forward.SNIRoute
 	for _, rt := range l.Passthrough.Routes {
 		routes = append(routes, r.sniRoute(b, rt))

@@ -8,98 +8,154 @@ import (
 	"github.com/postern-gateway/postern/internal/dataplane"
 	"github.com/postern-gateway/postern/internal/dataplane/filter"
 	"github.com/postern-gateway/postern/internal/dataplane/forward"
+	"github.com/postern-gateway/postern/internal/dataplane/match"
 	"github.com/postern-gateway/postern/internal/ir"
 	"github.com/postern-gateway/postern/internal/keep"
 	"github.com/postern-gateway/postern/internal/status"
 )
 
+// routeKey finds a compiled route: what it is told of depends on whether its
+// listener asks nobody for a certificate.
+type routeKey struct {
+	*ir.Route
+	open bool
+}
+
 // built is one compiled route. Snapshots share it as long as the ir.Route and
-// the upstreams that it was made of are the same; it holds what is kept for
-// it until the last of them is released.
+// the upstreams that it looks at are the same; it holds what is kept for it
+// until the last of them is released.
 type built struct {
-	route     *dataplane.Route
-	upstreams []*ir.Upstream // inputs besides the route
-	open      bool           // some listener of it asks nobody for a certificate
+	routeKey
+	route   *dataplane.Route
+	entries []match.Entry[*dataplane.Route]
+	// unmatched says that an entry has a path that no request can have.
+	unmatched bool
+	upstreams []string // that its compilation looks at
 	report    status.Report
 	checks    []check
 	exposed   bool
 	session   *keep.Session
-	snapshots int
-}
-
-func (b *built) release() {
-	if b.snapshots--; b.snapshots == 0 {
-		b.session.Release()
-	}
+	// hosts and door are what it is in.
+	hosts []*builtHost
+	door  *builtListener
 }
 
 // route compiles a route, or finds it compiled.
-func (r *run) route(rt *ir.Route) *built {
-	if b := r.next[rt]; b != nil { // on another host of this configuration
-		return b
-	}
-	reached := r.reached(rt)
-	b := r.routes[rt]
-	if b == nil || !slices.Equal(b.upstreams, reached) || b.open != r.open[rt] {
-		b = r.build(rt, reached)
+func (r *run) route(rt *ir.Route, open bool) *built {
+	key := routeKey{rt, open}
+	b := r.routes[key]
+	if b == nil || r.stale[b] {
+		b = r.build(key)
+		r.routes[key] = b
+		r.register(b)
 		r.out.Built++
-	}
-	b.snapshots++
-	r.next[rt] = b
-	r.used = append(r.used, b)
-	r.out.Report.Join(b.report)
-	r.out.checks = append(r.out.checks, b.checks...)
-	if b.exposed {
-		r.out.Exposed++
 	}
 	return b
 }
 
-// reached returns every upstream that a route's compilation looks at.
-func (r *run) reached(rt *ir.Route) []*ir.Upstream {
-	var out []*ir.Upstream
-	mirrors := func(steps []ir.Step) {
+// register takes note of what a route says and looks at.
+func (r *run) register(b *built) {
+	for _, name := range b.upstreams {
+		if r.users[name] == nil {
+			r.users[name] = map[*built]bool{}
+		}
+		r.users[name][b] = true
+	}
+	r.names[b.Name]++
+	if b.exposed {
+		r.exposed++
+	}
+	r.Compiler.checks.put(b, b.checks)
+	r.Ledger.Put(status.PassCompile, b, b.report)
+}
+
+// drop forgets a route that is in nothing any more. The snapshot before holds
+// it still.
+func (r *run) drop(b *built) {
+	if len(b.hosts) > 0 || b.door != nil {
+		return
+	}
+	for _, name := range b.upstreams {
+		if delete(r.users[name], b); len(r.users[name]) == 0 {
+			delete(r.users, name)
+		}
+	}
+	if r.names[b.Name]--; r.names[b.Name] == 0 {
+		delete(r.names, b.Name)
+	}
+	if b.exposed {
+		r.exposed--
+	}
+	if r.routes[b.routeKey] == b {
+		delete(r.routes, b.routeKey)
+	}
+	r.Compiler.checks.put(b, nil)
+	r.Ledger.Put(status.PassCompile, b, status.Report{})
+	r.gone = append(r.gone, b)
+}
+
+// reached returns the name of every upstream that a route's compilation looks
+// at, be it there or not.
+func (r *run) reached(rt *ir.Route) []string {
+	var out []string
+	add := func(names ...string) {
+		for _, name := range names {
+			if !slices.Contains(out, name) {
+				out = append(out, name)
+			}
+		}
+	}
+	steps := func(steps []ir.Step) {
 		for _, s := range steps {
 			if s.Mirror != nil {
-				out = append(out, r.config.Upstreams[s.Mirror.Upstream])
+				add(s.Mirror.Upstream)
 			}
 			if s.AuthSet != nil {
-				for _, name := range s.AuthSet.Upstreams() {
-					out = append(out, r.config.Upstreams[name])
-				}
+				add(s.AuthSet.Upstreams()...)
 			}
 			if s.Authorization != nil {
-				for _, name := range s.Authorization.Upstreams() {
-					out = append(out, r.config.Upstreams[name])
-				}
+				add(s.Authorization.Upstreams()...)
 			}
 			if s.JWT != nil {
 				for _, p := range s.JWT.Providers {
 					if p.Keys.Remote != nil && p.Keys.Remote.Upstream != "" {
-						out = append(out, r.config.Upstreams[p.Keys.Remote.Upstream])
+						add(p.Keys.Remote.Upstream)
 					}
 				}
 			}
 		}
 	}
-	mirrors(rt.Steps)
+	steps(rt.Steps)
 	if f := rt.Action.Forward; f != nil {
 		for _, b := range f.Backends {
-			mirrors(b.Steps)
-			out = append(out, r.config.Upstreams[b.Upstream])
-			out = append(out, r.config.Reached(b)...)
+			steps(b.Steps)
+			add(b.Upstream)
+			if u := r.config.Upstreams[b.Upstream]; u != nil {
+				for _, tier := range u.Tiers {
+					for _, member := range tier {
+						add(member.Upstream)
+					}
+				}
+			}
 		}
 	}
 	return out
 }
 
 // build compiles a route from nothing.
-func (r *run) build(rt *ir.Route, reached []*ir.Upstream) *built {
-	b := &built{upstreams: reached, open: r.open[rt], session: r.deps.Keep.Begin()}
+func (r *run) build(key routeKey) *built {
+	rt := key.Route
+	b := &built{routeKey: key, upstreams: r.reached(rt), session: r.deps.Keep.Begin()}
+	b.report = modelFaults(ir.ValidateRoute(r.config, rt))
 	rb := &routeBuilder{run: r, rt: rt, b: b}
 	stages, guards := rb.stages()
 	b.route = &dataplane.Route{Name: rt.Name, Origin: rt.Origin, Stages: stages, Guards: guards, Sanitize: rb.sanitized(), Brought: rb.brought()}
 	rb.describe(b.route)
+	for _, m := range rt.Matches {
+		path, err := normalized(m.Path)
+		m.Path, b.unmatched = path, b.unmatched || err != nil
+		b.entries = append(b.entries, match.Entry[*dataplane.Route]{Match: m, Value: b.route})
+	}
 	return b
 }
 
@@ -132,7 +188,8 @@ func (rb *routeBuilder) sanitized() []string {
 // the route's upstreams, but those in which they prove themselves to us.
 func (rb *routeBuilder) brought() []string {
 	var out []string
-	for _, u := range rb.b.upstreams {
+	for _, name := range rb.b.upstreams {
+		u := rb.config.Upstreams[name]
 		if u == nil {
 			continue
 		}

@@ -20,20 +20,12 @@ var errNoListener = errors.New("no listener serves the server name")
 // by server name and shows that listener's certificate under its client
 // rules. Certificates are derived values, so a renewed Secret is served by
 // the next handshake.
-func (r *run) serverTLS(list []*ir.Listener, hosts *match.Hosts[*dataplane.Listener], compiled map[*ir.Listener]*dataplane.Listener) *tls.Config {
-	byListener := map[*dataplane.Listener]handshake{}
+func serverTLS(list []*builtListener, hosts *match.Hosts[*dataplane.Listener]) *tls.Config {
+	byListener := make(map[*dataplane.Listener]handshake, len(list))
 	for _, l := range list {
-		if l.TLS == nil {
-			continue
+		if l.handshake != nil {
+			byListener[l.out] = l.handshake
 		}
-		config, err := r.listenerTLS(l, compiled[l])
-		if err != nil {
-			if l.Closed == nil { // else it is known already
-				r.problem(l.TLS.Origin, "correct it", "%v; its handshakes are refused", err)
-			}
-			config = func([]string) (*tls.Config, error) { return nil, err }
-		}
-		byListener[compiled[l]] = config
 	}
 	return &tls.Config{
 		MinVersion: tls.VersionTLS12,
@@ -52,7 +44,7 @@ func (r *run) serverTLS(list []*ir.Listener, hosts *match.Hosts[*dataplane.Liste
 type handshake func(offered []string) (*tls.Config, error)
 
 // listenerTLS returns how one listener answers a handshake.
-func (r *run) listenerTLS(l *ir.Listener, to *dataplane.Listener) (handshake, error) {
+func (r *run) listenerTLS(bl *builtListener, l *ir.Listener, to *dataplane.Listener) (handshake, error) {
 	base := &tls.Config{NextProtos: l.TLS.ALPN}
 	if len(base.NextProtos) == 0 {
 		base.NextProtos = []string{"h2", "http/1.1"}
@@ -71,7 +63,7 @@ func (r *run) listenerTLS(l *ir.Listener, to *dataplane.Listener) (handshake, er
 	if err != nil {
 		return nil, err
 	}
-	r.out.certificates = append(r.out.certificates, shown{l.Name, pairs})
+	bl.pairs = pairs
 	clients, err := r.clientRules(to, l.TLS, base)
 	if err != nil {
 		return nil, err
@@ -137,39 +129,6 @@ func (r *run) keyPairs(t *ir.ServerTLS) ([]*secret.Derived[tls.Certificate], err
 		r.identityCheck(t.Identity, check{origin: cmp.Or(kp.Origin, t.Origin), err: errOf(pair)})
 	}
 	return pairs, nil
-}
-
-// shown are the certificates that a listener shows.
-type shown struct {
-	listener string
-	pairs    []*secret.Derived[tls.Certificate]
-}
-
-// CertificateFault is a listener with a certificate that cannot be used.
-type CertificateFault struct {
-	Listener, Reason string
-	// Partly says that it has others that can.
-	Partly bool
-}
-
-// CertificateFaults tells which listeners' certificates cannot be used now. The
-// answer changes with the bytes, not with the snapshot.
-func (c *Compiled) CertificateFaults() []CertificateFault {
-	var out []CertificateFault
-	for _, s := range c.certificates {
-		fault := CertificateFault{Listener: s.listener}
-		for _, p := range s.pairs {
-			if _, err := p.Get(); err != nil {
-				fault.Reason = err.Error()
-			} else {
-				fault.Partly = true
-			}
-		}
-		if fault.Reason != "" {
-			out = append(out, fault)
-		}
-	}
-	return out
 }
 
 // clientRules returns what sets the rules for client certificates, and gives

@@ -35,7 +35,7 @@ func TestCompileTransform(t *testing.T) {
 		}
 	}
 	said := ""
-	for _, p := range c.Report.Problems {
+	for _, p := range c.Report().Problems {
 		said += p.What + "\n"
 	}
 	for _, want := range []string{"template of header x-out: 1:7: expected a value", "cannot run for each attempt"} {

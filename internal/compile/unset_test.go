@@ -60,9 +60,8 @@ func TestCompileTellsOfUnsetCredentials(t *testing.T) {
 			{Name: "two", Matches: prefix("/two", 2), Action: forwardTo("u"), Steps: steps},
 		}
 		c := newBench(t, ExposedWarn).Compile(config(provider(t), two...))
-		c.Report.Sort()
 		said := ""
-		for _, p := range c.Report.Problems {
+		for _, p := range c.Report().Problems {
 			if strings.Contains(p.What, "is made of") {
 				said += p.String() + "\n"
 			}

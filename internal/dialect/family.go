@@ -2,18 +2,14 @@ package dialect
 
 import (
 	"fmt"
+	"iter"
+	"maps"
 	"slices"
 	"strings"
 
 	"github.com/postern-gateway/postern/internal/resource"
 	"github.com/postern-gateway/postern/internal/status"
 )
-
-// placed is an object on a listener.
-type placed struct {
-	owner    resource.Key
-	listener string
-}
 
 // familyHosts are the hostnames of one family's objects on one listener.
 type familyHosts struct {
@@ -70,121 +66,135 @@ func within(wide, narrow string) bool {
 
 // separateFamilies finds the objects that cannot be on a listener since one of
 // another family is there for the same host: of two families the older object
-// stays, the other is refused as a whole. all is sorted by age.
-func (r *merge) separateFamilies(all []*VirtualHost) {
-	contested := contestedListeners(all)
-	if len(contested) == 0 {
-		return
-	}
-	r.refused = map[placed]bool{}
-	there := map[string]map[string]*familyHosts{} // by listener and family
-	for from := 0; from < len(all); {
-		to := from + 1
-		for to < len(all) && all[to].Owner == all[from].Owner {
-			to++
-		}
-		r.separate(all[from:to], contested, there)
-		from = to
-	}
-}
-
-// contestedListeners returns the listeners that have hosts of several families.
-func contestedListeners(all []*VirtualHost) map[string]bool {
-	first, out := map[string]string{}, map[string]bool{}
-	for _, h := range all {
-		if h.Family == "" {
+// stays, the other is refused as a whole. Only listeners with several families
+// are looked at, those with all their hosts.
+func (r *round) separateFamilies() {
+	owners := map[resource.Key]bool{} // of whom something else is to be told
+	for s := range r.todo.sites {
+		if len(s.families) < 2 && len(s.refused) == 0 {
 			continue
 		}
-		for _, l := range h.Listeners {
-			if f, ok := first[l]; !ok {
-				first[l] = h.Family
-			} else if f != h.Family {
-				out[l] = true
+		refused := s.separate()
+		for owner := range s.owners {
+			was, is := s.refused[owner], refused[owner]
+			if was == is {
+				continue
+			}
+			owners[owner] = true
+			for _, o := range s.owners[owner] {
+				for _, g := range o.groups() {
+					r.todo.groups[g] = true
+				}
 			}
 		}
+		for owner := range s.refused {
+			owners[owner] = true
+		}
+		s.refused = refused
 	}
-	return out
+	for owner := range r.todo.owners {
+		owners[owner] = true
+	}
+	for owner := range owners {
+		r.tellRefused(owner)
+	}
 }
 
-// separate lets one object's hosts in beside those that are there, listener by
-// listener.
-func (r *merge) separate(hosts []*VirtualHost, contested map[string]bool, there map[string]map[string]*familyHosts) {
-	owner, family := hosts[0].Owner, hosts[0].Family
-	rivals := map[string]resource.Key{}
-	each := func(f func(listener, hostname string)) {
-		for _, h := range hosts {
-			for _, l := range h.Listeners {
-				if !contested[l] || h.Family == "" {
-					continue
-				}
-				for _, name := range h.Hostnames {
-					f(l, name)
-				}
-			}
-		}
+// separate returns the objects that are refused on a site, each with who is
+// there before it. Objects are let in in the order of their age.
+func (s *site) separate() map[resource.Key]resource.Key {
+	refused := map[resource.Key]resource.Key{}
+	if len(s.families) < 2 {
+		return refused
 	}
-	each(func(l, name string) {
-		for other, names := range there[l] {
+	lists := make([][]*offer, 0, len(s.owners))
+	for _, list := range s.owners {
+		lists = append(lists, list)
+	}
+	slices.SortFunc(lists, func(a, b []*offer) int { return a[0].compare(b[0]) })
+	there := map[string]*familyHosts{}
+	for _, list := range lists {
+		owner, family := list[0].host.Owner, list[0].host.Family
+		for _, other := range slices.Sorted(maps.Keys(there)) {
 			if other == family {
 				continue
 			}
-			if rival, ok := names.rival(name); ok {
-				rivals[l] = rival
+			for name := range familyNames(list) {
+				if rival, ok := there[other].rival(name); ok {
+					refused[owner] = rival
+				}
 			}
 		}
-	})
-	each(func(l, name string) {
-		if _, no := rivals[l]; no {
-			r.refused[placed{owner, l}] = true
-			return
+		if _, no := refused[owner]; no {
+			continue
 		}
-		if there[l] == nil {
-			there[l] = map[string]*familyHosts{}
+		if there[family] == nil {
+			there[family] = &familyHosts{}
 		}
-		if there[l][family] == nil {
-			there[l][family] = &familyHosts{}
+		for name := range familyNames(list) {
+			there[family].add(name, owner)
 		}
-		there[l][family].add(name, owner)
-	})
-	if len(rivals) > 0 {
-		r.tellRefused(hosts, rivals)
+	}
+	return refused
+}
+
+// familyNames yields the hostnames of offers that are of a family.
+func familyNames(list []*offer) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for _, o := range list {
+			if o.host.Family == "" {
+				continue
+			}
+			for _, name := range o.host.Hostnames {
+				if !yield(name) {
+					return
+				}
+			}
+		}
 	}
 }
+
+// familyKey is what is told of an object that is refused.
+type familyKey struct{ owner resource.Key }
 
 // tellRefused reports an object that is refused on listeners, for each parent
 // through which it came there. One that is left on others of a parent's is
 // accepted there.
-func (r *merge) tellRefused(hosts []*VirtualHost, rivals map[string]resource.Key) {
+func (r *round) tellRefused(owner resource.Key) {
 	left := map[string]bool{} // by parent: whether it is on some listener
-	var parents []string
 	lost := map[string]resource.Key{}
-	for _, h := range hosts {
-		parent := h.parent()
-		for _, l := range h.Listeners {
-			rival, no := rivals[l]
-			if !no {
-				left[parent] = true
-				continue
+	var first *offer
+	for _, name := range slices.Sorted(maps.Keys(r.sites)) {
+		s := r.sites[name]
+		for _, o := range s.owners[owner] {
+			if first == nil || o.compare(first) < 0 {
+				first = o
 			}
-			if _, told := lost[parent]; !told {
-				parents = append(parents, parent)
+			if rival, no := s.refused[owner]; no {
+				lost[o.host.parent()] = rival
+			} else {
+				left[o.host.parent()] = true
 			}
-			lost[parent] = rival
 		}
 	}
-	slices.Sort(parents)
-	for _, parent := range parents {
-		rival := lost[parent]
-		msg := fmt.Sprintf("%v comes first, and serves a host of this %s on the same listener", rival, hosts[0].Owner.Kind)
-		r.report.Add(status.Errorf(hosts[0].Origin, "%s; the route is not served there", msg).
+	var report status.Report
+	for _, parent := range slices.Sorted(maps.Keys(lost)) {
+		msg := fmt.Sprintf("%v comes first, and serves a host of this %s on the same listener", lost[parent], owner.Kind)
+		report.Add(status.Errorf(first.host.Origin, "%s; the route is not served there", msg).
 			Fix("give one of the two hostnames of its own, or another listener"))
 		if left[parent] {
 			continue
 		}
-		r.report.Outcome(status.Outcome{
-			Object: hosts[0].Owner.Status(), About: parent, Condition: "Accepted", Reason: "Conflicted", Message: msg,
+		report.Outcome(status.Outcome{
+			Object: owner.Status(), About: parent, Condition: "Accepted", Reason: "Conflicted", Message: msg,
 		})
 	}
+	if len(lost) > 0 {
+		r.rivalled[owner] = true
+	} else {
+		delete(r.rivalled, owner)
+	}
+	r.Ledger.Put(status.PassMerge, familyKey{owner}, report)
 }
 
 // parent returns the parent that the host's routes are reported for.

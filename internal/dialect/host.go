@@ -4,316 +4,266 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/postern-gateway/postern/internal/ir"
 	"github.com/postern-gateway/postern/internal/resource"
 	"github.com/postern-gateway/postern/internal/status"
 )
 
-// addListeners puts the listeners into the configuration, the older object
-// first. The same hostname twice on one socket, and TLS beside plain text on
-// one, refuse the later.
-func (r *merge) addListeners(all []*Listener) {
-	slices.SortStableFunc(all, func(a, b *Listener) int {
-		return cmp.Or(a.Age.Compare(b.Age), a.Owner.Compare(b.Owner))
-	})
-	type socket struct {
-		address string
-		port    int
+// site is a listener as hosts see it, by its name; nobody may serve it.
+type site struct {
+	name     string
+	listener *Listener // nil: none is served
+	// owners count their hosts here, also where none is served: whose fault
+	// that is, their routes are attached.
+	owners map[resource.Key][]*offer
+	// families count their offers; of objects that are refused for another
+	// family's, refused tells the other.
+	families map[string]int
+	refused  map[resource.Key]resource.Key
+	groups   map[string]*group // by hostname
+	hosts    []*ir.VirtualHost // sorted by hostname
+	// settled are the groups that have another host than in hosts.
+	settled []*group
+}
+
+// group is everyone who offers something for one hostname of a listener.
+type group struct {
+	site     *site
+	hostname string
+	claims   []claim // the older object first
+	host     *ir.VirtualHost
+}
+
+type claim struct {
+	*offer
+	accepted bool
+}
+
+// site returns the site of a listener, which may be unknown.
+func (m *Merger) site(name string) *site {
+	s := m.sites[name]
+	if s == nil {
+		s = &site{name: name, owners: map[resource.Key][]*offer{}, families: map[string]int{}, groups: map[string]*group{}}
+		m.sites[name] = s
 	}
-	for _, l := range all {
-		r.offered[l.Name] = l
+	return s
+}
+
+// groups returns where an offer claims a hostname.
+func (o *offer) groups() []*group {
+	var out []*group
+	for _, hostname := range o.host.Hostnames {
+		if g := o.site.groups[hostname]; g != nil && !slices.Contains(out, g) {
+			out = append(out, g)
+		}
 	}
-	taken := map[socket][]*Listener{}
-	for _, l := range r.place(all) {
-		var rival *Listener
-		var why string
-		addresses := l.Addresses
-		if len(addresses) == 0 {
-			addresses = []string{""}
-		}
-		for _, a := range addresses {
-			for _, other := range taken[socket{a, l.Port}] {
-				if w := conflict(l, other); w != "" {
-					rival, why = other, w
-				}
-			}
-		}
-		if rival != nil {
-			r.refuseListener(l, rival, why)
+	return out
+}
+
+func (r *round) addHost(p Place, index int, h *VirtualHost) {
+	for _, name := range h.Listeners {
+		key := offerKey{h, name}
+		if r.offers[key] != nil { // the listener is named twice
 			continue
 		}
-		for _, a := range addresses {
-			taken[socket{a, l.Port}] = append(taken[socket{a, l.Port}], l)
+		s := r.site(name)
+		o := &offer{offerKey: key, Place: p, index: index, site: s}
+		s.enter(o)
+		if r.rivalled[h.Owner] {
+			r.todo.owners[h.Owner] = true
 		}
-		n := l.Listener
-		n.HTTP, n.TLS = r.settings(l)
-		if h := l.Otherwise; h != nil {
-			n.Otherwise = r.route(h.Routes[0], h, l)
-		}
-		r.listeners[l.Name] = l
-		r.config.Listeners = append(r.config.Listeners, &n)
-	}
-}
-
-// conflict says why a cannot share a socket with b, or "".
-func conflict(a, b *Listener) string {
-	if a.Secure() != b.Secure() {
-		return "ProtocolConflict"
-	}
-	if a.Hostname == b.Hostname {
-		return "HostnameConflict"
-	}
-	return ""
-}
-
-func (r *merge) refuseListener(l, rival *Listener, why string) {
-	hostname, remedy := "for every hostname", "give one of them another port or hostname"
-	if l.Hostname != "" {
-		hostname = fmt.Sprintf("for hostname %q", l.Hostname)
-	}
-	msg := fmt.Sprintf("port %d %s is taken by %v; this listener is not served", l.Port, hostname, rival.Owner)
-	if why == "ProtocolConflict" {
-		msg = fmt.Sprintf("port %d is taken by %v, and of the two one is TLS and one is not; this listener is not served", l.Port, rival.Owner)
-		remedy = "give one of them another port"
-	}
-	r.report.Add(status.Errorf(l.Origin, "%s", msg).Fix("%s", remedy))
-	r.refuse(l, Refusal{Condition: "Conflicted", Reason: why, Message: msg})
-}
-
-type hostKey struct{ listener, hostname string }
-
-// hostClaim is one owner's offer for one hostname of one listener.
-type hostClaim struct {
-	host     *VirtualHost
-	listener *Listener
-}
-
-// addHosts gives every listener its virtual hosts with merged routes.
-func (r *merge) addHosts(all []*VirtualHost) {
-	slices.SortStableFunc(all, func(a, b *VirtualHost) int {
-		return cmp.Or(a.Age.Compare(b.Age), a.Owner.Compare(b.Owner))
-	})
-	r.separateFamilies(all)
-	claims := map[hostKey][]hostClaim{}
-	var order []hostKey // of claims: what overrides an attachment is told in that of the routes
-	exclusive := map[hostKey]*VirtualHost{}
-	for _, h := range all {
-		for _, name := range h.Listeners {
-			if r.refused[placed{h.Owner, name}] {
-				continue
+		r.offers[key] = o
+		r.todo.offers[o], r.todo.sites[s] = true, true
+		for _, hostname := range h.Hostnames {
+			g := s.groups[hostname]
+			if g == nil {
+				g = &group{site: s, hostname: hostname}
+				s.groups[hostname] = g
 			}
-			r.attach(name, h)
-			l := r.listeners[name]
-			if l == nil { // refused
-				continue
+			if at, there := g.find(o); !there { // else the hostname is named twice
+				g.claims = slices.Insert(g.claims, at, claim{offer: o})
 			}
-			for _, hostname := range h.Hostnames {
-				k := hostKey{name, hostname}
-				if rival := exclusiveRival(claims[k], exclusive[k], h); rival != nil {
-					r.refuseHost(h, rival, hostname)
-					continue
-				}
-				if h.Exclusive {
-					exclusive[k] = h
-				}
-				if claims[k] == nil {
-					order = append(order, k)
-				}
-				claims[k] = append(claims[k], hostClaim{h, l})
-			}
+			r.todo.groups[g] = true
 		}
 	}
-	byListener := map[string][]*ir.VirtualHost{}
-	for _, k := range order {
-		list := claims[k]
-		vh := &ir.VirtualHost{Hostname: k.hostname, Origin: list[0].host.Origin}
-		for _, c := range list {
-			for _, rt := range c.host.Routes {
-				vh.Routes = append(vh.Routes, r.route(rt, c.host, c.listener))
+}
+
+func (r *round) removeHost(h *VirtualHost) {
+	for _, name := range h.Listeners {
+		o := r.offers[offerKey{h, name}]
+		if o == nil {
+			continue
+		}
+		s := o.site
+		s.leave(o)
+		if r.rivalled[h.Owner] {
+			r.todo.owners[h.Owner] = true
+		}
+		for _, g := range o.groups() {
+			if at, there := g.find(o); there {
+				g.claims = slices.Delete(g.claims, at, at+1)
+			}
+			r.todo.groups[g] = true
+		}
+		r.drop(o)
+		delete(r.offers, o.offerKey)
+		r.todo.sites[s] = true
+	}
+}
+
+// enter counts an offer among its owner's.
+func (s *site) enter(o *offer) {
+	owner := o.host.Owner
+	s.owners[owner] = append(s.owners[owner], o)
+	if f := o.host.Family; f != "" {
+		s.families[f]++
+	}
+}
+
+func (s *site) leave(o *offer) {
+	owner := o.host.Owner
+	s.owners[owner] = slices.DeleteFunc(s.owners[owner], func(other *offer) bool { return other == o })
+	if len(s.owners[owner]) == 0 {
+		delete(s.owners, owner)
+	}
+	if f := o.host.Family; f != "" {
+		if s.families[f]--; s.families[f] == 0 {
+			delete(s.families, f)
+		}
+	}
+}
+
+// takes reports whether an offer may be on the site at all.
+func (s *site) takes(o *offer) bool {
+	if s.listener == nil {
+		return false
+	}
+	_, no := s.refused[o.host.Owner]
+	return !no
+}
+
+// attached counts the objects whose routes are attached.
+func (s *site) attached() int { return len(s.owners) - len(s.refused) }
+
+// find returns the place of an offer's claim.
+func (g *group) find(o *offer) (int, bool) {
+	return slices.BinarySearchFunc(g.claims, o, func(c claim, o *offer) int { return c.compare(o) })
+}
+
+// settle decides which claims of a group hold, and puts their routes together.
+func (r *round) settle(g *group) {
+	var told status.Report
+	var there holders
+	var routes []*ir.Route
+	for i := range g.claims {
+		c := &g.claims[i]
+		var rival *offer
+		takes := g.site.takes(c.offer)
+		if takes {
+			rival = there.rival(c.offer)
+		}
+		if rival != nil {
+			refuseHost(&told, c.host, rival.host, g.hostname)
+		}
+		if accepted := takes && rival == nil; c.accepted != accepted {
+			c.accepted = accepted
+			r.todo.effects[c.offer] = true
+			if c.offer.accepted++; !accepted {
+				c.offer.accepted -= 2
 			}
 		}
-		byListener[k.listener] = append(byListener[k.listener], vh)
+		if !c.accepted {
+			continue
+		}
+		there.add(c.offer)
+		for j := range c.routes {
+			routes = append(routes, c.routes[j].route)
+		}
 	}
-	for _, l := range r.config.Listeners {
-		l.Hosts = byListener[l.Name]
-		slices.SortFunc(l.Hosts, func(a, b *ir.VirtualHost) int { return cmp.Compare(a.Hostname, b.Hostname) })
+	r.Ledger.Put(status.PassMerge, g, told)
+	if len(g.claims) == 0 {
+		delete(g.site.groups, g.hostname)
+	}
+	g.become(there.first, routes)
+	r.todo.sites[g.site] = true
+}
+
+// become gives the group its host, which is of the first who offered something.
+func (g *group) become(first *offer, routes []*ir.Route) {
+	was := g.host
+	if g.host = nil; first != nil {
+		g.host = &ir.VirtualHost{Hostname: g.hostname, Origin: first.host.Origin, Routes: routes}
+		if was != nil && was.Origin == g.host.Origin && slices.Equal(was.Routes, routes) {
+			g.host = was
+		}
+	}
+	if g.host != was {
+		g.site.settled = append(g.site.settled, g)
 	}
 }
 
-// attach counts the owner of h, once, among the routes of a listener, also of
-// one that is not served: whose fault that is, its routes are attached.
-func (r *merge) attach(listener string, h *VirtualHost) {
-	if r.owners[listener] == nil {
-		r.owners[listener] = map[resource.Key]bool{}
-	}
-	if r.owners[listener][h.Owner] {
-		return
-	}
-	r.owners[listener][h.Owner] = true
-	if r.report.Attached == nil {
-		r.report.Attached = map[string]int{}
-	}
-	r.report.Attached[listener]++
+// holders are those who have a hostname, while it is settled.
+type holders struct {
+	first, other, exclusive *offer // other: the first of another owner
 }
 
-// exclusiveRival returns who keeps h from a hostname, if anyone. An exclusive
-// claim that is there already shares the hostname with its own owner's alone,
-// so that the many claims of others need not be looked at.
-func exclusiveRival(there []hostClaim, exclusive, h *VirtualHost) *VirtualHost {
-	if exclusive != nil && exclusive.Owner != h.Owner {
-		return exclusive
+func (h *holders) add(o *offer) {
+	switch {
+	case h.first == nil:
+		h.first = o
+	case h.other == nil && o.host.Owner != h.first.host.Owner:
+		h.other = o
 	}
-	if !h.Exclusive {
+	if o.host.Exclusive {
+		h.exclusive = o
+	}
+}
+
+// rival returns who keeps o from the hostname, if anyone.
+func (h *holders) rival(o *offer) *offer {
+	switch {
+	case h.exclusive != nil && h.exclusive.host.Owner != o.host.Owner:
+		return h.exclusive
+	case !o.host.Exclusive || h.first == nil:
 		return nil
+	case h.first.host.Owner != o.host.Owner:
+		return h.first
 	}
-	for _, c := range there {
-		if c.host.Owner != h.Owner {
-			return c.host
-		}
-	}
-	return nil
+	return h.other
 }
 
-func (r *merge) refuseHost(h, rival *VirtualHost, hostname string) {
+func refuseHost(report *status.Report, h, rival *VirtualHost, hostname string) {
 	msg := fmt.Sprintf("host %q is taken by %v", hostname, rival.Owner)
-	r.report.Add(status.Errorf(h.Origin, "%s", msg).Fix("a host belongs to one %s on a listener; give it another host, or join the two", h.Owner.Kind))
-	r.report.Outcome(status.Outcome{
+	report.Add(status.Errorf(h.Origin, "%s", msg).Fix("a host belongs to one %s on a listener; give it another host, or join the two", h.Owner.Kind))
+	report.Outcome(status.Outcome{
 		Object: h.Owner.Status(), About: hostname,
 		Condition: "Accepted", Reason: "Conflicted", Message: msg,
 	})
 }
 
-// tellRoute reports the references and backends of a route that lead nowhere.
-func (r *merge) tellRoute(rt *Route, missing []lost) {
-	for _, ref := range missing {
-		r.report.Add(status.Errorf(ref.Origin, "no %s %q in %s; the route is closed", ref.Target.Kind, ref.Target.Name, ref.Target.Namespace).
-			Fix("%s", orCreate(Suggest(ref.Target.Name, r.referableNames(ref.Target)))))
-		r.unresolved(ref.owner, ref.parent, fmt.Sprintf("%v does not exist", ref.Target))
-	}
-	if rt.Action.Forward == nil {
-		return
-	}
-	for _, b := range rt.Action.Forward.Backends {
-		if b.Closed != nil || r.config.Upstreams[b.Upstream] != nil {
-			continue
-		}
-		r.tellBackend(b)
-		r.unresolved(rt.Owner, rt.Parent, "backend "+b.Upstream+" does not exist")
-	}
-}
-
-// tellBackend reports a backend that leads nowhere.
-func (r *merge) tellBackend(b ir.Backend) {
-	what := fmt.Sprintf("backend %s does not exist", b.Upstream)
-	names, want := r.upstreamNames(), b.Upstream
-	// What dialects refer to among one another is named group/kind/namespace/name.
-	if part := strings.Split(b.Upstream, "/"); len(part) == 4 {
-		what, want = fmt.Sprintf("no %s %q in %s", part[1], part[3], part[2]), part[3]
-		prefix := strings.TrimSuffix(b.Upstream, part[3])
-		names = slices.DeleteFunc(names, func(n string) bool { return !strings.HasPrefix(n, prefix) })
-		for i, n := range names {
-			names[i] = strings.TrimPrefix(n, prefix)
-		}
-	}
-	r.report.Add(status.Errorf(b.Origin, "%s; requests for it get 500", what).Fix("%s", orCreate(Suggest(want, names))))
-}
-
-func orCreate(suggestion string) string {
-	return cmp.Or(suggestion, "create it, or correct the name")
-}
-
-func (r *merge) unresolved(owner resource.Key, about, msg string) {
-	r.report.Outcome(status.Outcome{
-		Object: owner.Status(), About: about,
-		Condition: "ResolvedRefs", Reason: "BackendNotFound", Message: msg,
-	})
-}
-
-func (r *merge) referableNames(t Target) []string {
-	var out []string
-	for other := range r.referable {
-		if other.GroupKind == t.GroupKind && other.Namespace == t.Namespace {
-			out = append(out, other.Name)
-		}
-	}
-	slices.Sort(out)
-	return out
-}
-
-// keysText returns what a message calls several objects.
-func keysText(keys []resource.Key) string {
-	names := make([]string, len(keys))
-	for i, k := range keys {
-		names[i] = k.String()
-	}
-	return strings.Join(names, ", ")
-}
-
-func (r *merge) upstreamNames() []string {
-	out := make([]string, 0, len(r.config.Upstreams))
-	for n := range r.config.Upstreams {
-		out = append(out, n)
-	}
-	slices.Sort(out)
-	return out
-}
-
-// tally is what became of one attachment over all routes.
-type tally struct {
-	won     int
-	shadows []resource.Key
-}
-
-func (t *tally) shadowedBy(a *Attachment) {
-	if !slices.Contains(t.shadows, a.Owner) {
-		t.shadows = append(t.shadows, a.Owner)
-	}
-}
-
-func (r *merge) count(a *Attachment) *tally {
-	t := r.tally[a]
-	if t == nil {
-		t = &tally{}
-		r.tally[a] = t
-	}
-	return t
-}
-
-// bearers names what an attachment is put on.
-func (a *Attachment) bearers() string {
-	if a.Listener != nil {
-		return "listeners"
-	}
-	return "routes"
-}
-
-// NoRouteYet is the message of an Attached outcome where nothing is served that
-// the attachment could hold for.
-const NoRouteYet = "no route there yet"
-
-// tellAttachments reports for each attachment where it won and who shadowed
-// it; one that never won is a warning.
-func (r *merge) tellAttachments(fragments []*Fragment) {
-	for _, f := range fragments {
-		for _, a := range f.Attachments {
-			if a.Implied {
-				continue
+// list brings the site's hosts up to date.
+func (s *site) list() {
+	if len(s.settled) > 64+len(s.hosts)/8 { // most of them
+		s.hosts = nil
+		for _, g := range s.groups {
+			if g.host != nil {
+				s.hosts = append(s.hosts, g.host)
 			}
-			t := r.tally[a]
-			o := status.Outcome{Object: a.Owner.Status(), About: a.Slot + " on " + a.Target.String(), Condition: "Attached", OK: true, Reason: "Attached"}
-			switch {
-			case t == nil:
-				o.Message = NoRouteYet
-			case t.won == 0:
-				o.OK, o.Reason, o.Message = false, "Overridden", "overridden by "+keysText(t.shadows)
-				r.report.Add(status.Warningf(a.Origin, "it has no effect: the same field of %s comes first", keysText(t.shadows)).
-					Fix("remove one of the two"))
-			default:
-				o.Message = fmt.Sprintf("in force on %d %s", t.won, a.bearers())
-			}
-			r.report.Outcome(o)
+		}
+		slices.SortFunc(s.hosts, func(a, b *ir.VirtualHost) int { return cmp.Compare(a.Hostname, b.Hostname) })
+		s.settled = nil
+	}
+	for _, g := range s.settled {
+		at, there := slices.BinarySearchFunc(s.hosts, g.hostname, func(h *ir.VirtualHost, name string) int { return cmp.Compare(h.Hostname, name) })
+		switch {
+		case g.host == nil && there:
+			s.hosts = slices.Delete(s.hosts, at, at+1)
+		case g.host != nil && there:
+			s.hosts[at] = g.host
+		case g.host != nil:
+			s.hosts = slices.Insert(s.hosts, at, g.host)
 		}
 	}
+	s.settled = nil
 }

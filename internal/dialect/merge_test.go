@@ -142,7 +142,7 @@ func TestMergeDecidesWhoHoldsASlot(t *testing.T) {
 		}
 		config, report := new(Merger).Merge([]*Fragment{f})
 		var got []string
-		for _, s := range only(config).Steps {
+		for _, s := range onlyRoute(config).Steps {
 			got = append(got, s.Slot)
 		}
 		if diff := cmp.Diff(tc.want, got); diff != "" {
@@ -160,7 +160,7 @@ func TestMergeDecidesWhoHoldsASlot(t *testing.T) {
 	}
 }
 
-func only(c *ir.Config) *ir.Route { return c.Listeners[0].Hosts[0].Routes[0] }
+func onlyRoute(c *ir.Config) *ir.Route { return c.Listeners[0].Hosts[0].Routes[0] }
 
 func TestMergeClosesWhatIsBroken(t *testing.T) {
 	rt := TargetOf(key(routeGK, "r"))
@@ -196,8 +196,8 @@ func TestMergeClosesWhatIsBroken(t *testing.T) {
 		f := world()
 		tc.spoil(f)
 		config, report := new(Merger).Merge([]*Fragment{f})
-		closed := only(config).Action.Closed
-		if fw := only(config).Action.Forward; closed == nil && fw != nil {
+		closed := onlyRoute(config).Action.Closed
+		if fw := onlyRoute(config).Action.Forward; closed == nil && fw != nil {
 			closed = fw.Backends[0].Closed
 		}
 		if closed == nil || closed.Reason != tc.closed {
@@ -277,7 +277,7 @@ func TestMergeIsTheSameFromNothing(t *testing.T) {
 		if diff := cmp.Diff(wantReport, gotReport); diff != "" {
 			t.Fatalf("step %d: report (-new +kept):\n%s", step, diff)
 		}
-		if only(before) != only(got) {
+		if onlyRoute(before) != onlyRoute(got) {
 			t.Fatalf("step %d: an unchanged route is another pointer", step)
 		}
 	}
@@ -336,7 +336,7 @@ func TestMergeDelegators(t *testing.T) {
 		}
 		config, _ := new(Merger).Merge([]*Fragment{f})
 		var got []string
-		for _, s := range only(config).Steps {
+		for _, s := range onlyRoute(config).Steps {
 			got = append(got, s.Slot)
 		}
 		if diff := cmp.Diff(tc.want, got); diff != "" {
@@ -353,7 +353,7 @@ func TestMergeDelegatorsReference(t *testing.T) {
 		References: []Reference{{Target: TargetOf(key(policyGK, "gone"))}}, Owner: key(routeGK, "outer"), Parent: "Gateway ns/gw",
 	}}
 	config, report := new(Merger).Merge([]*Fragment{f})
-	if only(config).Action.Closed == nil {
+	if onlyRoute(config).Action.Closed == nil {
 		t.Error("the route is open")
 	}
 	want := []status.Outcome{{

@@ -26,10 +26,7 @@ type Refusal struct {
 // certificate. It is the whole of what is to be said of them: the outcomes of
 // an object of which no listener is left are among it.
 func (m *Merger) Refused(list []Refusal) status.Report {
-	r := &merge{offered: m.offered, gone: map[string]bool{}}
-	for name := range m.gone {
-		r.gone[name] = true
-	}
+	r := &ruling{offered: m.offered, gone: maps.Clone(m.gone)}
 	for _, f := range list {
 		if l := m.offered[f.Listener]; l != nil {
 			r.refuse(l, f)
@@ -39,13 +36,23 @@ func (m *Merger) Refused(list []Refusal) status.Report {
 	return r.report
 }
 
+// ruling decides which listeners are served.
+type ruling struct {
+	report  status.Report
+	offered map[string]*Listener // every listener there is, by name
+	gone    map[string]bool      // those that are refused
+}
+
 // refuse reports why a listener is not served.
-func (r *merge) refuse(l *Listener, f Refusal) {
+func (r *ruling) refuse(l *Listener, f Refusal) {
 	o := status.Outcome{Object: l.Owner.Status(), About: l.section(), Condition: f.Condition, Reason: f.Reason, Message: f.Message, OK: true}
 	o.OK = o.Bad()
 	r.report.Outcome(o)
 	if f.Partly {
 		return
+	}
+	if r.gone == nil {
+		r.gone = map[string]bool{}
 	}
 	r.gone[l.Name] = true
 	if f.Condition != "Programmed" {
@@ -63,7 +70,7 @@ func (l *Listener) section() string {
 }
 
 // tellOwners reports the objects that are left without a listener.
-func (r *merge) tellOwners() {
+func (r *ruling) tellOwners() {
 	served, lost := map[resource.Key]bool{}, map[resource.Key]int{}
 	for _, l := range r.offered {
 		if r.gone[l.Name] {

@@ -21,35 +21,59 @@ type ClientCertificate struct {
 // maxTiers bounds tiers of tiers.
 const maxTiers = 8
 
-// shown returns the name of an upstream as the listener's routes use it: its
-// own, or that of a variant that is shown the listener's certificate. The
-// variant of the last merge is kept where nothing has changed.
-func (r *merge) shown(name string, c *ClientCertificate, depth int) string {
-	u := r.config.Upstreams[name]
+// variant is an upstream as it is shown a certificate, and the offers whose
+// routes use it.
+type variant struct {
+	upstream *ir.Upstream
+	users    map[*offer]bool
+}
+
+// shown returns the name of an upstream as the offer's routes use it: its own,
+// or that of a variant that is shown the listener's certificate. The variant
+// there was is kept where nothing has changed.
+func (l *look) shown(name string, depth int) string {
+	c := l.o.front.ClientCertificate
+	s := l.supply(name)
+	s.readers[l.o] = true
+	u := l.r.upstreams[name]
 	if u == nil || c == nil || depth > maxTiers {
 		return name
 	}
-	variant := name + " for " + c.Name
-	if r.config.Upstreams[variant] != nil {
-		return variant
-	}
-	n := r.show(u, c, depth)
+	n := l.show(u, c, depth)
 	if n == nil {
 		return name
 	}
-	n.Name = variant
-	if old := r.oldShown[variant]; old != nil && reflect.DeepEqual(old, n) {
-		n = old
+	n.Name = name + " for " + c.Name
+	v := l.r.variants[n.Name]
+	if v == nil {
+		v = &variant{users: map[*offer]bool{}}
+		l.r.variants[n.Name] = v
 	}
-	r.variants[variant] = n
-	r.config.Upstreams[variant] = n
-	return variant
+	if v.upstream == nil || !reflect.DeepEqual(v.upstream, n) {
+		v.upstream = n
+		l.r.setUpstream(n.Name, n)
+	}
+	if !v.users[l.o] {
+		v.users[l.o] = true
+		l.o.variants = append(l.o.variants, n.Name)
+	}
+	return n.Name
+}
+
+// unshow takes away the variants that nobody uses any more.
+func (r *round) unshow() {
+	for name := range r.todo.variants {
+		if v := r.variants[name]; v != nil && len(v.users) == 0 {
+			delete(r.variants, name)
+			r.setUpstream(name, nil)
+		}
+	}
 }
 
 // show returns a copy of u that is shown c, or nil where that changes nothing.
-func (r *merge) show(u *ir.Upstream, c *ClientCertificate, depth int) *ir.Upstream {
+func (l *look) show(u *ir.Upstream, c *ClientCertificate, depth int) *ir.Upstream {
 	n := *u
-	changed := r.showTiers(&n, c, depth)
+	changed := l.showTiers(&n, depth)
 	if t := u.TLS; t != nil && t.Certificate == nil && !t.Identity {
 		changed = true
 		if c.Closed != nil {
@@ -68,16 +92,16 @@ func (r *merge) show(u *ir.Upstream, c *ClientCertificate, depth int) *ir.Upstre
 	return &n
 }
 
-// showTiers makes the tiers of n those that are shown c, and reports whether
+// showTiers makes the tiers of n those that are shown the certificate, and reports whether
 // they differ.
-func (r *merge) showTiers(n *ir.Upstream, c *ClientCertificate, depth int) bool {
+func (l *look) showTiers(n *ir.Upstream, depth int) bool {
 	changed := false
 	tiers := make([][]ir.TierMember, len(n.Tiers))
 	for i, tier := range n.Tiers {
 		tiers[i] = slices.Clone(tier)
 		for j := range tiers[i] {
 			m := &tiers[i][j]
-			if name := r.shown(m.Upstream, c, depth+1); name != m.Upstream {
+			if name := l.shown(m.Upstream, depth+1); name != m.Upstream {
 				m.Upstream, changed = name, true
 			}
 		}
@@ -88,29 +112,29 @@ func (r *merge) showTiers(n *ir.Upstream, c *ClientCertificate, depth int) bool 
 	return changed
 }
 
-// showRoute makes a route that was built use upstreams as c is shown to them.
+// showRoute makes a route that was built use upstreams as the listener's certificate is shown to them.
 // What it shares with others is copied before it is changed.
-func (r *merge) showRoute(out *ir.Route, c *ClientCertificate) {
-	out.Steps = r.showSteps(out.Steps, c)
+func (l *look) showRoute(out *ir.Route) {
+	out.Steps = l.showSteps(out.Steps)
 	if out.Action.Forward == nil {
 		return
 	}
 	f := *out.Action.Forward
 	f.Backends = slices.Clone(f.Backends)
 	for i := range f.Backends {
-		f.Backends[i].Upstream = r.shown(f.Backends[i].Upstream, c, 0)
-		f.Backends[i].Steps = r.showSteps(f.Backends[i].Steps, c)
+		f.Backends[i].Upstream = l.shown(f.Backends[i].Upstream, 0)
+		f.Backends[i].Steps = l.showSteps(f.Backends[i].Steps)
 	}
 	out.Action.Forward = &f
 }
 
-func (r *merge) showSteps(steps []ir.Step, c *ClientCertificate) []ir.Step {
+func (l *look) showSteps(steps []ir.Step) []ir.Step {
 	out := steps
 	for i, s := range steps {
 		if s.Mirror == nil {
 			continue
 		}
-		if name := r.shown(s.Mirror.Upstream, c, 0); name != s.Mirror.Upstream {
+		if name := l.shown(s.Mirror.Upstream, 0); name != s.Mirror.Upstream {
 			if &out[0] == &steps[0] {
 				out = slices.Clone(steps)
 			}
@@ -124,15 +148,15 @@ func (r *merge) showSteps(steps []ir.Step, c *ClientCertificate) []ir.Step {
 
 // shownNames returns what the upstreams of a route are called for a listener,
 // and sees to it that they are there.
-func (r *merge) shownNames(rt *ir.Route, picked []*Attachment, c *ClientCertificate) []any {
-	if c == nil {
+func (l *look) shownNames(rt *ir.Route, picked []*Attachment) []string {
+	if l.o.front.ClientCertificate == nil {
 		return nil
 	}
-	var out []any
+	var out []string
 	steps := func(list []ir.Step) {
 		for _, s := range list {
 			if s.Mirror != nil {
-				out = append(out, r.shown(s.Mirror.Upstream, c, 0))
+				out = append(out, l.shown(s.Mirror.Upstream, 0))
 			}
 		}
 	}
@@ -142,7 +166,7 @@ func (r *merge) shownNames(rt *ir.Route, picked []*Attachment, c *ClientCertific
 	}
 	if rt.Action.Forward != nil {
 		for _, b := range rt.Action.Forward.Backends {
-			out = append(out, r.shown(b.Upstream, c, 0))
+			out = append(out, l.shown(b.Upstream, 0))
 			steps(b.Steps)
 		}
 	}

@@ -2,15 +2,24 @@ package dialect
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 
 	"github.com/postern-gateway/postern/internal/ir"
 	"github.com/postern-gateway/postern/internal/status"
 )
 
+type hostKey struct{ listener, hostname string }
+
 // addSNIRoutes gives the listeners that pass TLS through their routes, the
 // older object's first. A server name that is taken is left out of the later.
-func (r *merge) addSNIRoutes(all []*SNIRoute) {
+func (r *round) addSNIRoutes() {
+	r.todo.sni = true
+	var told status.Report
+	var all []*SNIRoute
+	for _, p := range slices.SortedFunc(maps.Keys(r.sni), Place.Compare) {
+		all = append(all, r.sni[p]...)
+	}
 	slices.SortStableFunc(all, func(a, b *SNIRoute) int {
 		return cmp.Or(a.Age.Compare(b.Age), a.Owner.Compare(b.Owner))
 	})
@@ -21,33 +30,28 @@ func (r *merge) addSNIRoutes(all []*SNIRoute) {
 		built.Forward = *r.forward(&rt.Forward)
 		for i, b := range rt.Forward.Backends {
 			if b.Closed == nil && built.Forward.Backends[i].Closed != nil {
-				r.tellBackend(b)
-				r.unresolved(rt.Owner, "", "backend "+b.Upstream+" does not exist")
+				r.tellBackend(&told, b)
+				unresolved(&told, rt.Owner, "", "backend "+b.Upstream+" does not exist")
 			}
 		}
 		for _, name := range rt.Listeners {
-			if l := r.listeners[name]; l == nil || l.Passthrough == nil { // refused
+			if s := r.sites[name]; s == nil || s.listener == nil || s.listener.Passthrough == nil { // refused
 				continue
 			}
 			one := built
-			one.ServerNames = r.freeNames(rt, name, taken)
+			one.ServerNames = freeNames(rt, name, taken, &told)
 			if len(one.ServerNames) > 0 {
 				byListener[name] = append(byListener[name], &one)
 			}
 		}
 	}
-	for _, l := range r.config.Listeners {
-		if l.Passthrough != nil {
-			p := *l.Passthrough
-			p.Routes = byListener[l.Name]
-			l.Passthrough = &p
-		}
-	}
+	r.carried = byListener
+	r.Ledger.Put(status.PassMerge, (*SNIRoute)(nil), told)
 }
 
 // freeNames returns the server names of rt that nobody has on a listener yet,
 // and takes them.
-func (r *merge) freeNames(rt *SNIRoute, listener string, taken map[hostKey]*SNIRoute) []string {
+func freeNames(rt *SNIRoute, listener string, taken map[hostKey]*SNIRoute, told *status.Report) []string {
 	var out []string
 	for _, n := range rt.ServerNames {
 		rival := taken[hostKey{listener, n}]
@@ -56,7 +60,7 @@ func (r *merge) freeNames(rt *SNIRoute, listener string, taken map[hostKey]*SNIR
 			taken[hostKey{listener, n}] = rt
 			out = append(out, n)
 		case rival.Owner != rt.Owner: // in one object, the first holds
-			r.report.Add(status.Errorf(rt.Origin, "server name %q is taken by %v; this route does not get it", n, rival.Owner).
+			told.Add(status.Errorf(rt.Origin, "server name %q is taken by %v; this route does not get it", n, rival.Owner).
 				Fix("give one of them another server name"))
 		}
 	}

@@ -50,23 +50,16 @@ type Config struct {
 // Applied is an update that is served.
 type Applied struct {
 	*Result
-	Report status.Report
+	// Ledger holds what became of the user's resources, and News is what is new
+	// of that; Totals count it. The Ledger goes on with the updates to come.
+	Ledger *status.Ledger
+	News   status.News
+	Totals status.Totals
 	// Took is the time from the source's update until it was served.
 	Took time.Duration
 	// First says that it is the one that the gateway starts with; Changed,
 	// that it is another snapshot than before.
 	First, Changed bool
-}
-
-// Unbound counts the policies whose target is not there, or that hold nowhere.
-func (a *Applied) Unbound() int {
-	policies := map[status.Object]bool{}
-	for _, o := range a.Report.Outcomes {
-		if o.Condition == "Attached" && !o.OK {
-			policies[o.Object] = true
-		}
-	}
-	return len(policies)
 }
 
 // Gateway serves what a source delivers.
@@ -148,7 +141,7 @@ func (g *Gateway) apply(ctx context.Context, u source.Update) error {
 	}
 	a.Took = g.cfg.Clock().Sub(began)
 	g.cfg.Store.Drop(result.dropped)
-	a.Report = g.reportOf(result)
+	g.review(a)
 	g.now.Store(a)
 	if a.Changed && old != nil {
 		old.Compiled.Snapshot.Release()
@@ -163,18 +156,21 @@ func (g *Gateway) apply(ctx context.Context, u source.Update) error {
 	return nil
 }
 
-// reportOf is everything that is known, sorted.
-func (g *Gateway) reportOf(r *Result) status.Report {
-	out := r.Report()
-	if g.cfg.Beside != nil {
-		out.Join(g.cfg.Beside(r.Set))
-		out.Sort()
-	}
+// review looks again at what is wrong, and fills in what is known of it.
+func (g *Gateway) review(a *Applied) {
+	var own []status.Problem
+	var beside status.Report
 	if g.cfg.Problems != nil {
-		out.Add(g.cfg.Problems()...)
-		out.Sort()
+		own = g.cfg.Problems()
 	}
-	return out
+	if g.cfg.Beside != nil {
+		beside = g.cfg.Beside(a.Set)
+	}
+	a.Ledger = a.pipeline.ledger
+	release := a.Ledger.Hold()
+	a.Result.review(own, beside)
+	release()
+	a.News, a.Totals = a.Ledger.Take(), a.Ledger.Totals()
 }
 
 // Refresh looks again at what is wrong, when bytes have changed that are not
@@ -186,7 +182,8 @@ func (g *Gateway) Refresh() {
 	if old == nil {
 		return
 	}
-	a := &Applied{Result: old.Result, Report: g.reportOf(old.Result)}
+	a := &Applied{Result: old.Result}
+	g.review(a)
 	g.now.Store(a)
 	if g.cfg.Reloaded != nil {
 		g.cfg.Reloaded(a)
@@ -248,14 +245,11 @@ func (g *Gateway) Report() status.Report {
 	if a == nil {
 		return status.Report{}
 	}
-	live := a.Compiled.CredentialProblems()
-	if len(live) == 0 {
-		return a.Report
+	out := a.Ledger.Report()
+	if live := a.Compiled.CredentialProblems(); len(live) > 0 {
+		out.Add(live...)
+		out.Sort()
 	}
-	var out status.Report
-	out.Join(a.Report)
-	out.Add(live...)
-	out.Sort()
 	return out
 }
 
@@ -267,13 +261,7 @@ func (g *Gateway) Alerts() (*resource.Set, []status.Problem) {
 	if a == nil {
 		return nil, nil
 	}
-	var out []status.Problem
-	for _, p := range a.Report.Problems {
-		if p.Alert != "" {
-			out = append(out, p)
-		}
-	}
-	return a.Set, append(out, a.Compiled.CredentialProblems()...)
+	return a.Set, append(a.Ledger.Alerts(), a.Compiled.CredentialProblems()...)
 }
 
 // IR returns the configuration that is served. It must not be changed.

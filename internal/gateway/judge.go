@@ -153,7 +153,7 @@ func (j *Judge) problems(u source.Update) []status.Problem {
 		j.given.Compiled.Snapshot.Release()
 	}
 	j.given = r
-	return r.found.Problems
+	return r.pipeline.ledger.Report().Problems
 }
 
 // supply looks for the Secrets that only the object refers to.

@@ -30,8 +30,10 @@ type Pipeline struct {
 	translator *dialect.Translator
 	merger     dialect.Merger
 	compiler   *compile.Compiler
-	only       string // serve this Gateway alone
-	behind     bool   // each Gateway has a Service of its own
+	only       string                        // serve this Gateway alone
+	behind     bool                          // each Gateway has a Service of its own
+	bare       map[*ir.Listener]*ir.Listener // those served behind one, without its addresses
+	ledger     *status.Ledger
 
 	last *Result
 }
@@ -50,10 +52,8 @@ type Result struct {
 	// Translated and Built count what was done anew: roots and routes.
 	Translated, Built int
 
-	found   status.Report // of translate, Merge and compile
-	read    []status.Problem
-	unbound []Unbound
-	refused func([]dialect.Refusal) status.Report
+	pipeline *Pipeline
+	unbound  []Unbound
 	// dropped are secrets that nothing needs once this is served.
 	dropped []secret.Ref
 }
@@ -61,34 +61,65 @@ type Result struct {
 // NewPipeline returns a Pipeline. only, if not empty, is the one Gateway that
 // is served, as "namespace/name".
 func NewPipeline(dialects []dialect.Dialect, compiler *compile.Compiler, only string) *Pipeline {
-	return &Pipeline{translator: dialect.NewTranslator(dialects), compiler: compiler, only: only}
+	p := &Pipeline{translator: dialect.NewTranslator(dialects), compiler: compiler, only: only, ledger: new(status.Ledger)}
+	p.merger.Ledger, p.compiler.Ledger = p.ledger, p.ledger
+	return p
 }
 
 // Translate turns a set into configuration, without compiling it.
 func (p *Pipeline) Translate(set *resource.Set) (*ir.Config, status.Report, int) {
-	fragments, report, done := p.translator.Translate(set)
-	config := p.merge(fragments, &report)
-	return config, report, done
+	changes, done := p.translator.Update(set)
+	config := p.merge(changes)
+	return config, p.ledger.Report(), done
 }
 
-// merge puts fragments together, and adds to the report what becomes of them.
-func (p *Pipeline) merge(fragments []*dialect.Fragment, report *status.Report) *ir.Config {
-	config, merged := p.merger.Merge(fragments)
-	report.Join(merged)
-	if p.only != "" {
-		all := gatewayNames(config)
-		config.Listeners = slices.DeleteFunc(config.Listeners, func(l *ir.Listener) bool { return l.Gateway != p.only })
-		if len(config.Listeners) == 0 {
-			report.Add(status.Errorf(ir.Origin{Kind: "--gateway", Name: p.only}, "no such Gateway has a listener; nothing is served").
-				Fix("%s", cmp.Or(dialect.Suggest(p.only, all), "name one of "+strings.Join(all, ", "))))
-		}
-		for _, l := range config.Listeners {
-			if p.behind {
-				l.Addresses = nil
-			}
-		}
+// Keys of what the Ledger is told here.
+type (
+	readKey    struct{} // of the source
+	ownKey     struct{} // of what is no resource
+	besideKey  struct{} // of what else is known
+	onlyKey    struct{} // of --gateway
+	boundKey   struct{} // of ports and certificates
+	reachedKey struct{} // of addresses
+)
+
+// merge puts the fragments after changes together.
+func (p *Pipeline) merge(changes []dialect.Change) *ir.Config {
+	for _, c := range changes {
+		p.ledger.Put(status.PassTranslate, c.Place, c.Report)
+	}
+	config := p.merger.Update(changes)
+	if p.only == "" {
+		return config
+	}
+	var told status.Report
+	all := gatewayNames(config)
+	config.Listeners = slices.DeleteFunc(config.Listeners, func(l *ir.Listener) bool { return l.Gateway != p.only })
+	if len(config.Listeners) == 0 {
+		told.Add(status.Errorf(ir.Origin{Kind: "--gateway", Name: p.only}, "no such Gateway has a listener; nothing is served").
+			Fix("%s", cmp.Or(dialect.Suggest(p.only, all), "name one of "+strings.Join(all, ", "))))
+	}
+	p.ledger.Put(status.PassMerge, onlyKey{}, told)
+	if p.behind {
+		p.strip(config)
 	}
 	return config
+}
+
+// strip makes listeners those of every address of this machine. Those that are
+// as they were are the same pointers.
+func (p *Pipeline) strip(config *ir.Config) {
+	bare := make(map[*ir.Listener]*ir.Listener, len(config.Listeners))
+	for i, l := range config.Listeners {
+		b := p.bare[l]
+		if b == nil {
+			n := *l
+			n.Addresses = nil
+			b = &n
+		}
+		bare[l], config.Listeners[i] = b, b
+	}
+	p.bare = bare
 }
 
 // gatewayNames returns the Gateways that have a listener.
@@ -107,55 +138,57 @@ func gatewayNames(c *ir.Config) []string {
 func (p *Pipeline) Apply(u source.Update) *Result {
 	if u.Set == nil && p.last != nil {
 		r := *p.last
-		r.Translated, r.Built = 0, 0
-		r.read, r.dropped = u.Problems, u.Dropped
+		r.Translated, r.Built, r.dropped = 0, 0, u.Dropped
 		p.last = &r
+		p.read(u.Problems)
 		return &r
 	}
 	set := u.Set
 	if set == nil {
 		set = resource.NewSet(nil, nil)
 	}
-	fragments, report, done := p.translator.Translate(set)
+	changes, done := p.translator.Update(set)
 	for u.Supply != nil {
 		more := u.Supply(p.translator.Demand())
 		if more == nil {
 			break
 		}
 		if u = *more; u.Set != nil {
-			var n int
 			set = u.Set
-			fragments, report, n = p.translator.Translate(set)
-			done += n
+			again, n := p.translator.Update(set)
+			changes, done = dialect.Join(changes, again), done+n
 		}
 	}
-	config := p.merge(fragments, &report)
+	defer p.ledger.Hold()()
+	config := p.merge(changes)
 	compiled := p.compiler.Compile(config)
-	report.Join(compiled.Report)
 	p.last = &Result{
 		Set: set, Config: config, Compiled: compiled, Objects: set.Len(),
-		Translated: done, Built: compiled.Built,
-		found: report, read: u.Problems, refused: p.merger.Refused, dropped: u.Dropped,
+		Translated: done, Built: compiled.Built, pipeline: p, dropped: u.Dropped,
 	}
+	p.read(u.Problems)
 	return p.last
+}
+
+func (p *Pipeline) read(problems []status.Problem) {
+	p.ledger.Put(status.PassRead, readKey{}, status.Report{Problems: problems})
 }
 
 // bound takes note of the ports that could not be bound, and of where the
 // Gateways are reached.
 func (r *Result) bound(unbound []Unbound, reached map[string][]status.Address) {
 	r.unbound = unbound
-	r.found.Join(status.Report{Addresses: reached})
+	r.pipeline.ledger.Put(status.PassServe, reachedKey{}, status.Report{Addresses: reached})
 }
 
-// Report returns everything that is known of the resources now, sorted.
-func (r *Result) Report() status.Report {
-	var out status.Report
-	out.Add(r.read...)
-	out.Join(r.found)
-	out.Add(r.Compiled.SecretProblems()...)
+// review looks again at what changes with bytes and ports, and at problems of
+// what is no resource.
+func (r *Result) review(own []status.Problem, beside status.Report) {
+	r.Compiled.LookAtSecrets()
+	var told status.Report
 	var refusals []dialect.Refusal
 	for _, u := range r.unbound {
-		out.Add(u.Problem())
+		told.Add(u.Problem())
 		refusals = append(refusals, u.refusals()...)
 	}
 	for _, c := range r.Compiled.CertificateFaults() {
@@ -164,8 +197,15 @@ func (r *Result) Report() status.Report {
 		})
 	}
 	if len(refusals) > 0 {
-		out.Join(r.refused(refusals))
+		told.Join(r.pipeline.merger.Refused(refusals))
 	}
-	out.Sort()
-	return out
+	r.pipeline.ledger.Put(status.PassServe, boundKey{}, told)
+	r.pipeline.ledger.Put(status.PassServe, ownKey{}, status.Report{Problems: own})
+	r.pipeline.ledger.Put(status.PassServe, besideKey{}, beside)
+}
+
+// Report returns everything that is known of the resources now, sorted.
+func (r *Result) Report() status.Report {
+	r.review(nil, status.Report{})
+	return r.pipeline.ledger.Report()
 }

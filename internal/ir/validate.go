@@ -17,13 +17,7 @@ func Validate(c *Config) []error {
 			v.fail("listener %q: name is used twice", l.Name)
 		}
 		names[l.Name] = true
-		if l.TLS != nil && l.TLS.Identity && len(l.TLS.Certificates) > 0 {
-			v.fail("listener %q: it shows either the workload certificate or others", l.Name)
-		}
-		if l.Passthrough != nil {
-			v.passthrough(l)
-		}
-		v.steps(l.Name, l.HTTP.Steps)
+		v.listener(l)
 		if l.Otherwise != nil {
 			v.route(l.Otherwise)
 		}
@@ -39,6 +33,30 @@ func Validate(c *Config) []error {
 	return v.errs
 }
 
+// ValidateListener is Validate for a listener without its routes.
+func ValidateListener(c *Config, l *Listener) []error {
+	v := &validator{c: c}
+	v.listener(l)
+	return v.errs
+}
+
+// ValidateRoute is Validate for one route.
+func ValidateRoute(c *Config, r *Route) []error {
+	v := &validator{c: c}
+	v.route(r)
+	return v.errs
+}
+
+// ValidateUpstreams is Validate for all upstreams.
+func ValidateUpstreams(c *Config) []error {
+	v := &validator{c: c}
+	for name, u := range c.Upstreams {
+		v.upstream(name, u)
+	}
+	sort.Slice(v.errs, func(i, j int) bool { return v.errs[i].Error() < v.errs[j].Error() })
+	return v.errs
+}
+
 type validator struct {
 	c    *Config
 	errs []error
@@ -46,6 +64,16 @@ type validator struct {
 
 func (v *validator) fail(format string, args ...any) {
 	v.errs = append(v.errs, fmt.Errorf(format, args...))
+}
+
+func (v *validator) listener(l *Listener) {
+	if l.TLS != nil && l.TLS.Identity && len(l.TLS.Certificates) > 0 {
+		v.fail("listener %q: it shows either the workload certificate or others", l.Name)
+	}
+	if l.Passthrough != nil {
+		v.passthrough(l)
+	}
+	v.steps(l.Name, l.HTTP.Steps)
 }
 
 func (v *validator) route(r *Route) {

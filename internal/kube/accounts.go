@@ -62,7 +62,7 @@ func NewAccounts(cfg Config) (*Accounts, error) {
 }
 
 // Offer makes a Set the one whose Gateways have accounts. It takes no time.
-func (a *Accounts) Offer(set *resource.Set, _ status.Report) {
+func (a *Accounts) Offer(set *resource.Set, _ *status.Ledger, _ status.News) {
 	if set == nil {
 		return
 	}

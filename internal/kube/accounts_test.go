@@ -43,7 +43,9 @@ func (p *place) keepAccounts(log *slog.Logger) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	var work sync.WaitGroup
-	work.Go(func() { _ = src.Run(ctx, func(u source.Update) { accounts.Offer(u.Set, status.Report{}) }) })
+	work.Go(func() {
+		_ = src.Run(ctx, func(u source.Update) { accounts.Offer(u.Set, new(status.Ledger), status.News{}) })
+	})
 	work.Go(func() { accounts.Run(ctx) })
 	p.t.Cleanup(func() { cancel(); work.Wait() })
 }

@@ -1,127 +1,64 @@
 package kube
 
 import (
-	"cmp"
-	"maps"
-	"slices"
 	"strings"
 
 	"github.com/postern-gateway/postern/internal/resource"
 	"github.com/postern-gateway/postern/internal/status"
 )
 
-// keyOf returns the key of an outcome's object.
-func keyOf(o status.Object) resource.Key {
-	return resource.Key{GroupKind: resource.GroupKind{Group: o.Group, Kind: o.Kind}, Namespace: o.Namespace, Name: o.Name}
-}
+// due are the objects that may want another status than they have.
+type due map[resource.Key]bool
 
-// compareObjects orders objects as a sorted report has them.
-func compareObjects(a, b status.Object) int {
-	return cmp.Or(
-		cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Namespace, b.Namespace),
-		cmp.Compare(a.Name, b.Name), cmp.Compare(a.Group, b.Group),
-	)
-}
-
-// run returns the outcomes at the beginning of list that are of one object.
-func run(list []status.Outcome) []status.Outcome {
-	n := 1
-	for n < len(list) && list[n].Object == list[0].Object {
-		n++
+// add takes note of what differs between two states: objects of which
+// something else is said, that say something else themselves, or that are
+// Gateways of which a count of routes or an address is another.
+func (d due) add(before, after *state, news status.News) {
+	for _, o := range news.Objects {
+		d[keyOf(o)] = true
 	}
-	return list[:n]
-}
-
-// differing returns the objects that may want another status than before: of
-// which something else is said, or that are another generation. It takes one
-// walk over both reports, and compares no more than it must.
-func differing(before, after *state, kinds map[resource.GroupKind]*kind) map[resource.Key]bool {
-	due := map[resource.Key]bool{}
-	add := func(k resource.Key) {
-		if kinds[k.GroupKind] != nil && after.set.Get(k) != nil {
-			due[k] = true
+	for _, o := range news.Blamed {
+		d[keyOf(o)] = true
+	}
+	if before != nil && before.set != after.set {
+		for _, k := range resource.Touched(before.set, after.set) {
+			d[k] = true
 		}
 	}
-	a, b := before.report.Outcomes, after.report.Outcomes
-	for len(a) > 0 || len(b) > 0 {
-		var mine, theirs []status.Outcome
-		c := 0
-		switch {
-		case len(a) == 0:
-			c = 1
-		case len(b) == 0:
-			c = -1
-		default:
-			c = compareObjects(a[0].Object, b[0].Object)
-		}
-		if c <= 0 {
-			mine = run(a)
-			a = a[len(mine):]
-		}
-		if c >= 0 {
-			theirs = run(b)
-			b = b[len(theirs):]
-		}
-		switch {
-		case c < 0: // nothing is said of it any more
-			add(keyOf(mine[0].Object))
-		case c > 0:
-			add(keyOf(theirs[0].Object))
-		default:
-			k := keyOf(mine[0].Object)
-			if !slices.Equal(mine, theirs) || before.set != after.set && before.set.Get(k) != after.set.Get(k) {
-				add(k)
-			}
-		}
-	}
-	for n := range blamed(before, after) {
-		for gk := range kinds {
-			if gk.Kind == n.kind {
-				add(resource.Key{GroupKind: gk, Namespace: n.namespace, Name: n.name})
-			}
-		}
-	}
-	for _, name := range moved(before, after) {
-		if _, plain, ok := strings.Cut(name, " "); ok { // it begins with the kind where that is no Gateway
+	for _, name := range news.Moved { // "namespace/name", or longer, behind a kind where that is no Gateway
+		if _, plain, ok := strings.Cut(name, " "); ok {
 			name = plain
 		}
 		namespace, rest, _ := strings.Cut(name, "/")
 		object, _, _ := strings.Cut(rest, "/")
+		d[resource.Key{Namespace: namespace, Name: object}] = true
+	}
+}
+
+// of returns the objects of a state that are of kinds. Of those whose group or
+// kind is not told, it is each that has the name.
+func (d due) of(now *state, kinds map[resource.GroupKind]*kind) map[resource.Key]bool {
+	out := map[resource.Key]bool{}
+	for k := range d {
+		if kinds[k.GroupKind] != nil {
+			if now.set.Get(k) != nil {
+				out[k] = true
+			}
+			continue
+		}
 		for gk := range kinds {
-			add(resource.Key{GroupKind: gk, Namespace: namespace, Name: object})
+			if k.Group != "" || k.Kind != "" && k.Kind != gk.Kind {
+				continue
+			}
+			if full := (resource.Key{GroupKind: gk, Namespace: k.Namespace, Name: k.Name}); now.set.Get(full) != nil {
+				out[full] = true
+			}
 		}
 	}
-	return due
+	return out
 }
 
-// blamed returns the objects that other problems are told of than before.
-func blamed(before, after *state) map[named]bool {
-	differ := map[named]bool{}
-	if !slices.Equal(before.report.Problems, after.report.Problems) {
-		compareMaps(before.byObject(), after.byObject(), slices.Equal, differ)
-	}
-	return differ
-}
-
-// moved returns the names, "namespace/name" or longer, of the Gateways and
-// listeners whose count of routes or whose addresses are others than before.
-func moved(before, after *state) []string {
-	names := map[string]bool{}
-	compareMaps(before.report.Attached, after.report.Attached, func(a, b int) bool { return a == b }, names)
-	compareMaps(before.report.Addresses, after.report.Addresses, slices.Equal, names)
-	return slices.Sorted(maps.Keys(names))
-}
-
-// compareMaps adds the keys at which two maps differ.
-func compareMaps[K comparable, V any](a, b map[K]V, same func(V, V) bool, differ map[K]bool) {
-	for name, v := range a {
-		if w, ok := b[name]; !ok || !same(v, w) {
-			differ[name] = true
-		}
-	}
-	for name := range b {
-		if _, ok := a[name]; !ok {
-			differ[name] = true
-		}
-	}
+// keyOf returns the key of an outcome's object.
+func keyOf(o status.Object) resource.Key {
+	return resource.Key{GroupKind: resource.GroupKind{Group: o.Group, Kind: o.Kind}, Namespace: o.Namespace, Name: o.Name}
 }

@@ -2,7 +2,6 @@ package kube
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"testing"
 
@@ -19,89 +18,79 @@ func routeKey(name string) resource.Key {
 	return resource.Key{GroupKind: routeKind, Namespace: "ns", Name: name}
 }
 
+// accepted returns what is said of a route that is.
+func accepted(name string) status.Report {
+	var r status.Report
+	for _, c := range []string{"Accepted", "ResolvedRefs"} {
+		r.Outcome(status.Outcome{Object: routeKey(name).Status(), About: "Gateway ns/edge", Condition: c, OK: true, Reason: c})
+	}
+	return r
+}
+
 // stateOf returns a state of routes that are all accepted.
 func stateOf(n int) *state {
-	s := &state{report: status.Report{Attached: map[string]int{"ns/r1/http": 1}}}
+	s := &state{ledger: new(status.Ledger)}
 	var objects []*resource.Object
 	for i := range n {
-		k := routeKey(fmt.Sprint("r", i))
-		objects = append(objects, &resource.Object{Key: k, Generation: 1})
-		for _, c := range []string{"Accepted", "ResolvedRefs"} {
-			s.report.Outcome(status.Outcome{Object: k.Status(), About: "Gateway ns/edge", Condition: c, OK: true, Reason: c})
-		}
+		name := fmt.Sprint("r", i)
+		objects = append(objects, &resource.Object{Key: routeKey(name), Generation: 1, Spec: &name})
+		s.ledger.Put(status.PassTranslate, name, accepted(name))
 	}
+	s.ledger.Put(status.PassMerge, "attached", status.Report{Attached: map[string]int{"ns/r1/http": 1}})
 	s.set = resource.NewSet(objects, nil)
-	s.report.Sort()
 	return s
 }
 
-// TestDiffering names the objects that want another status, and no others.
-func TestDiffering(t *testing.T) {
+// TestDue names the objects that want another status, and no others.
+func TestDue(t *testing.T) {
 	kinds := map[resource.GroupKind]*kind{routeKind: {}}
 	origin := ir.Origin{Kind: "Route", Namespace: "ns", Name: "r3"}
+	put := func(key string, r status.Report) func(*state) {
+		return func(s *state) { s.ledger.Put(status.PassTranslate, key, r) }
+	}
+	change := func(o ...*resource.Object) func(*state) {
+		return func(s *state) { s.set = s.set.With(o, nil) }
+	}
+	bad := accepted("r1")
+	bad.Outcomes[0].OK = false
 	for _, tc := range []struct {
 		name string
-		edit func(s *state)
+		edit []func(s *state)
 		want []string
 	}{
-		{"nothing", func(*state) {}, nil},
-		{"another outcome", func(s *state) { s.report.Outcomes[2].OK = false }, []string{"r1"}},
-		{"one outcome more", func(s *state) {
-			s.report.Outcome(status.Outcome{Object: routeKey("r4").Status(), About: "Gateway ns/other", Condition: "Accepted"})
-			s.report.Sort()
-		}, []string{"r4"}},
-		{"outcomes that are gone", func(s *state) { s.report.Outcomes = s.report.Outcomes[2:] }, []string{"r0"}},
-		{"outcomes of the last that are gone", func(s *state) { s.report.Outcomes = s.report.Outcomes[:len(s.report.Outcomes)-2] }, []string{"r4"}},
-		{"another generation", func(s *state) {
-			s.set = s.set.With([]*resource.Object{{Key: routeKey("r2"), Generation: 2}}, nil)
-		}, []string{"r2"}},
-		{"a new object", func(s *state) {
-			s.set = s.set.With([]*resource.Object{{Key: routeKey("new")}}, nil)
-			s.report.Outcome(status.Outcome{Object: routeKey("new").Status(), Condition: "Accepted"})
-			s.report.Sort()
-		}, []string{"new"}},
-		{"an object that is gone", func(s *state) {
-			s.set = s.set.With(nil, []resource.Key{routeKey("r2")})
-			s.report.Outcomes = slices.DeleteFunc(s.report.Outcomes, func(o status.Outcome) bool { return o.Object.Name == "r2" })
-		}, nil},
-		{"a problem", func(s *state) { s.report.Add(status.Errorf(origin, "x")) }, []string{"r3"}},
-		{"a count of routes", func(s *state) { s.report.Attached = map[string]int{"ns/r1/http": 2} }, []string{"r1"}},
-		{"a count that is gone", func(s *state) { s.report.Attached = nil }, []string{"r1"}},
-		{"a count of a listener set", func(s *state) {
-			s.report.Attached = map[string]int{"ns/r1/http": 1, "ListenerSet ns/r2/http": 1}
-		}, []string{"r2"}},
-		{"an address", func(s *state) {
-			s.report.Addresses = map[string][]status.Address{"ns/r0": {{Type: "IPAddress", Value: "10.0.0.1"}}}
-		}, []string{"r0"}},
-		{"a kind that is not written", func(s *state) {
-			s.report.Outcome(status.Outcome{Object: status.Object{Kind: "Other", Namespace: "ns", Name: "r1"}, Condition: "Accepted"})
-			s.report.Sort()
-		}, nil},
+		{"nothing", nil, nil},
+		{"the same again", []func(*state){put("r2", accepted("r2"))}, nil},
+		{"another outcome", []func(*state){put("r1", bad)}, []string{"r1"}},
+		{"one outcome more", []func(*state){put("more", accepted("r4"))}, []string{"r4"}},
+		{"outcomes that are gone", []func(*state){put("r0", status.Report{})}, []string{"r0"}},
+		{"another object", []func(*state){change(&resource.Object{Key: routeKey("r2")})}, []string{"r2"}},
+		{"a new object", []func(*state){change(&resource.Object{Key: routeKey("new")}), put("new", accepted("new"))}, []string{"new"}},
+		{"an object that is gone", []func(*state){func(s *state) { s.set = s.set.With(nil, []resource.Key{routeKey("r2")}) }, put("r2", status.Report{})}, nil},
+		{"another generation, that says the same", []func(*state){func(s *state) {
+			o := s.set.Get(routeKey("r2"))
+			s.set = s.set.With([]*resource.Object{o.Renewed(&resource.Object{Key: o.Key, Generation: 2})}, nil)
+		}}, []string{"r2"}},
+		{"a problem", []func(*state){put("p", status.Report{Problems: []status.Problem{status.Errorf(origin, "x")}})}, []string{"r3"}},
+		{"a count of routes", []func(*state){put("a", status.Report{Attached: map[string]int{"ns/r1/http": 2}})}, []string{"r1"}},
+		{"a count of a listener set", []func(*state){put("a", status.Report{Attached: map[string]int{"ListenerSet ns/r2/http": 1}})}, []string{"r2"}},
+		{"an address", []func(*state){put("a", status.Report{Addresses: map[string][]status.Address{"ns/r0": {{Type: "IPAddress", Value: "10.0.0.1"}}}})}, []string{"r0"}},
+		{"a kind that is not written", []func(*state){put("o", status.Report{Outcomes: []status.Outcome{{Object: status.Object{Group: "other", Kind: "Other", Namespace: "ns", Name: "r1"}, Condition: "Accepted"}}})}, nil},
 	} {
-		before, after := stateOf(5), stateOf(5)
-		after.set = before.set
-		tc.edit(after)
+		before := stateOf(5)
+		before.ledger.Take()
+		after := &state{set: before.set, ledger: before.ledger}
+		for _, edit := range tc.edit {
+			edit(after)
+		}
+		d := due{}
+		d.add(before, after, after.ledger.Take())
 		var got []string
-		for k := range maps.Keys(differing(before, after, kinds)) {
+		for k := range d.of(after, kinds) {
 			got = append(got, k.Name)
 		}
 		slices.Sort(got)
 		if diff := cmp.Diff(tc.want, got); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", tc.name, diff)
-		}
-	}
-}
-
-// BenchmarkDiffering compares two reports of 20,000 routes, of which one has
-// changed.
-func BenchmarkDiffering(b *testing.B) {
-	kinds := map[resource.GroupKind]*kind{routeKind: {}}
-	before, after := stateOf(20_000), stateOf(20_000)
-	after.set = before.set.With([]*resource.Object{{Key: routeKey("r2"), Generation: 2}}, nil)
-	b.ReportAllocs()
-	for b.Loop() {
-		if len(differing(before, after, kinds)) != 1 {
-			b.Fatal("one differs")
 		}
 	}
 }

@@ -83,7 +83,7 @@ func open(t *testing.T) *place {
 		t.Fatal(err)
 	}
 	p := &place{t: t, config: config, client: client, objects: shared.Objects(t)}
-	p.namespace = strings.ReplaceAll(strings.ToLower(t.Name()), "/", "-")
+	p.namespace = strings.NewReplacer("/", "-", "_", "-").Replace(strings.ToLower(t.Name()))
 	installed.Do(func() {
 		install(t, p.objects)
 		for _, family := range []string{"gloo", "gloomesh", "envoyai", "istio"} {
@@ -297,20 +297,21 @@ func (p *place) replica(o options) *replica {
 
 // follower translates each update, and offers what comes of it.
 func follower(dialects []dialect.Dialect, to *kube.Statuses) func(source.Update) {
-	translator, merger := dialect.NewTranslator(dialects), new(dialect.Merger)
+	ledger := new(status.Ledger)
+	translator, merger := dialect.NewTranslator(dialects), &dialect.Merger{Ledger: ledger}
 	return func(u source.Update) {
 		if u.Set == nil {
 			return
 		}
-		fragments, report, _ := translator.Translate(u.Set)
-		_, merged := merger.Merge(fragments)
-		var all status.Report
-		all.Add(u.Problems...)
-		all.Join(report)
-		all.Join(merged)
-		all.Sort()
-		to.Offer(u.Set, all)
+		changes, _ := translator.Update(u.Set)
+		for _, c := range changes {
+			ledger.Put(status.PassTranslate, c.Place, c.Report)
+		}
+		ledger.Put(status.PassRead, "source", status.Report{Problems: u.Problems})
+		merger.Update(changes)
+		to.Offer(u.Set, ledger, ledger.Take())
 	}
+
 }
 
 // requests counts what is asked of the API server, by verb.

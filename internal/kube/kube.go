@@ -1,7 +1,7 @@
 // Package kube owns what is written to a Kubernetes API: the statuses of the
 // objects that were translated, by an elected leader.
 //
-//	Report + Set ─Offer─► Statuses ─► what differs ─► queue ─► patch /status
+//	Ledger + Set ─Offer─► Statuses ─► what differs ─► queue ─► patch /status
 //	                         ▲                          ▲
 //	Lease ─► Leader ─────────┘     list, page by page ──┘ at the start, and now and then
 //
@@ -18,6 +18,7 @@ import (
 
 	"github.com/postern-gateway/postern/internal/dialect"
 	"github.com/postern-gateway/postern/internal/resource"
+	"github.com/postern-gateway/postern/internal/status"
 )
 
 // userAgent is how the API server's logs call us.
@@ -78,4 +79,13 @@ func kindsOf(dialects []dialect.Dialect) map[resource.GroupKind]*kind {
 		}
 	}
 	return out
+}
+
+// state is what became of the objects of a Set.
+type state struct {
+	set    *resource.Set
+	ledger *status.Ledger
+	// attached and addresses are those of the ledger.
+	attached  map[string]int
+	addresses map[string][]status.Address
 }

@@ -21,10 +21,9 @@ import (
 
 // How statuses are written.
 const (
-	// settle is how long a report waits for the next, at least and at most: in
-	// between, so long that comparing takes a twentieth of one processor. What a
-	// change comes to is there within about a second.
-	settle, settleMost = 200 * time.Millisecond, 800 * time.Millisecond
+	// settle is how long a change waits for the next, so that what changes often
+	// is written a few times a second.
+	settle = 200 * time.Millisecond
 	// many objects of one kind are read as a list.
 	many = 200
 	// writers work on single objects, and as many on lists.
@@ -40,6 +39,7 @@ type Statuses struct {
 	kinds  map[resource.GroupKind]*kind
 	latest atomic.Pointer[state]
 	news   chan struct{}
+	due    due // under mu
 
 	// Of one Run.
 	objects workqueue.TypedRateLimitingInterface[resource.Key]
@@ -73,17 +73,40 @@ func New(cfg Config) (*Statuses, error) {
 	}, nil
 }
 
-// Offer makes a sorted report of a Set the one whose statuses are written, in
-// place of the one before. Neither may be changed afterwards. It takes no time.
-func (s *Statuses) Offer(set *resource.Set, report status.Report) {
+// Offer makes a Set, and what the ledger says of it, what statuses are written
+// of; news are what is new in the ledger. It takes time for these alone, and is
+// for one goroutine.
+func (s *Statuses) Offer(set *resource.Set, ledger *status.Ledger, news status.News) {
 	if set == nil {
 		return
 	}
-	s.latest.Store(&state{set: set, report: report})
+	before := s.latest.Load()
+	now := &state{set: set, ledger: ledger}
+	if before == nil || len(news.Moved) > 0 {
+		now.attached, now.addresses = ledger.Gateways()
+	} else {
+		now.attached, now.addresses = before.attached, before.addresses
+	}
+	s.mu.Lock()
+	if s.due == nil {
+		s.due = due{}
+	}
+	s.due.add(before, now, news)
+	s.latest.Store(now)
+	s.mu.Unlock()
 	select {
 	case s.news <- struct{}{}:
 	default:
 	}
+}
+
+// take returns the latest state, and what is due since it was last called.
+func (s *Statuses) take() (*state, due) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	due := s.due
+	s.due = nil
+	return s.latest.Load(), due
 }
 
 // Written counts the statuses that were written, and Read the requests for
@@ -136,26 +159,25 @@ func each[K comparable](ctx context.Context, q workqueue.TypedRateLimitingInterf
 func (s *Statuses) follow(ctx context.Context) {
 	resync := time.NewTicker(s.cfg.Resync)
 	defer resync.Stop()
-	var seen *state
+	whole := true
 	for {
-		now, began := s.latest.Load(), time.Now()
+		now, due := s.take()
 		switch {
-		case now == nil || now == seen:
-		case seen == nil:
+		case now == nil:
+		case whole:
 			s.all(now)
+			whole = false
 		default:
-			s.queue(differing(seen, now, s.kinds))
+			s.queue(due.of(now, s.kinds))
 		}
-		seen = now
 		s.seen.Store(now)
-		wait := min(max(20*time.Since(began), settle), settleMost)
 		select {
 		case <-ctx.Done():
 			return
 		case <-resync.C:
-			seen = nil
+			whole = true
 		case <-s.news:
-			if !pause(ctx, wait) {
+			if !pause(ctx, settle) {
 				return
 			}
 		}

@@ -94,8 +94,8 @@ func (s *Statuses) wanted(k *kind, key resource.Key, live *unstructured.Unstruct
 	}
 	there, _ := live.Object["status"].(map[string]any)
 	want := k.status(there, dialect.Standing{
-		View: resource.NewView(now.set), Object: o, Outcomes: now.outcomes(key), Problems: now.problemsOf(key),
-		Attached: now.report.Attached, Addresses: now.report.Addresses,
+		View: resource.NewView(now.set), Object: o, Outcomes: now.ledger.Outcomes(key.Status()), Problems: now.ledger.Problems(key.Status()),
+		Attached: now.attached, Addresses: now.addresses,
 		Reporter: s.cfg.Reporter, Now: s.cfg.Clock(),
 	})
 	if len(want) == 0 && len(there) == 0 {

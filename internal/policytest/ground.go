@@ -94,7 +94,7 @@ func (t *Test) ground(ctx context.Context, load Load) (*ground, []status.Problem
 	target.Now, target.AnyPort, target.Proven = now, g.alone, g.alone && !asksForTokens(l.Config)
 	g.target, g.release = target, compiled.Snapshot.Release
 	report := l.Report
-	report.Join(compiled.Report)
+	report.Join(compiled.Report())
 	report.Sort()
 	g.problems = errorsOf(report.Problems)
 	return g, nil

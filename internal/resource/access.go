@@ -51,6 +51,6 @@ func (s *Set) WithAccess(a *Access) *Set {
 // Access returns what is known of the reading of Secrets; nil: they are of
 // files.
 func (v *View) Access() *Access {
-	v.keys[accessKey] = struct{}{}
+	v.note(subject{ofObject, accessKey.GroupKind, "", ""})
 	return v.set.access
 }

@@ -12,13 +12,13 @@ type Demand struct {
 	mu      sync.RWMutex
 	all     bool
 	names   map[Key]int
-	labels  map[labelRead]int
+	labels  map[subject]int
 	version uint64
 }
 
 // NewDemand returns a Demand for no Secret.
 func NewDemand() *Demand {
-	return &Demand{names: map[Key]int{}, labels: map[labelRead]int{}}
+	return &Demand{names: map[Key]int{}, labels: map[subject]int{}}
 }
 
 // DemandAll returns a Demand for every Secret.
@@ -36,15 +36,16 @@ func (d *Demand) Swap(old, now Reads) {
 	d.addLocked(old, -1)
 }
 
-func (d *Demand) addLocked(r Reads, n int) {
-	for k := range r.keys {
-		if k.GroupKind == SecretKind {
-			count(d, d.names, k, n)
+func (d *Demand) addLocked(reads Reads, n int) {
+	for _, s := range reads {
+		if s.GroupKind != SecretKind {
+			continue
 		}
-	}
-	for l := range r.labels {
-		if l.GroupKind == SecretKind {
-			count(d, d.labels, l, n)
+		switch s.of {
+		case ofObject:
+			count(d, d.names, Key{SecretKind, s.first, s.second}, n)
+		case ofLabel, ofLabelIn:
+			count(d, d.labels, s, n)
 		}
 	}
 }
@@ -79,7 +80,8 @@ func (d *Demand) WantsAs(k Key, labels map[string]string) bool {
 		return false
 	}
 	for key, value := range labels {
-		if d.labels[labelRead{kindLabel{SecretKind, key}, value}] > 0 {
+		if d.labels[subject{ofLabel, SecretKind, key, value}] > 0 ||
+			d.labels[subject{ofLabelIn, SecretKind, key, labelIn(k.Namespace, value)}] > 0 {
 			return true
 		}
 	}

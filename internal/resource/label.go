@@ -3,6 +3,7 @@ package resource
 import (
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 )
 
@@ -34,7 +35,36 @@ func (s *Set) ByLabel(gk GroupKind, key, value string) []*Object {
 	return groups(s.GroupsByLabel(gk, key, value)).flat()
 }
 
-// GroupsByLabel is ByLabel in groups, which most changes leave as they are.
+// InByLabel returns every object of a kind in a namespace that has the label,
+// sorted by name.
+func (s *Set) InByLabel(gk GroupKind, namespace, key, value string) []*Object {
+	list := groups(s.GroupsByLabel(gk, key, value))
+	from, _ := slices.BinarySearchFunc(list, namespace, func(g *Group, namespace string) int {
+		return strings.Compare(g.objects[len(g.objects)-1].Namespace, namespace)
+	})
+	var out []*Object
+	for _, g := range list[from:] {
+		for _, o := range g.objects {
+			switch {
+			case o.Namespace == namespace:
+				out = append(out, o)
+			case o.Namespace > namespace:
+				return out
+			}
+		}
+	}
+	return out
+}
+
+// Groups returns every object of a kind, sorted by key, in groups, which most
+// changes leave as they are.
+func (s *Set) Groups(gk GroupKind) []*Group { return s.GroupsByLabel(gk, everyLabel, "") }
+
+// everyLabel stands for a label that every object has, with the value "". No
+// object can have a label without a name.
+const everyLabel = ""
+
+// GroupsByLabel is ByLabel in groups, as Groups is All.
 func (s *Set) GroupsByLabel(gk GroupKind, key, value string) []*Group {
 	s.labels.mu.Lock()
 	defer s.labels.mu.Unlock()
@@ -43,7 +73,7 @@ func (s *Set) GroupsByLabel(gk GroupKind, key, value string) []*Group {
 	if index == nil {
 		lists := map[string][]*Object{}
 		for _, o := range s.All(gk) {
-			if v, ok := o.Labels[key]; ok {
+			if v, ok := o.label(key); ok {
 				lists[v] = append(lists[v], o)
 			}
 		}
@@ -101,8 +131,8 @@ func (s *Set) carryLabels(n *Set, touched []Key) {
 
 // label returns a label of o, which may be nil.
 func (o *Object) label(key string) (string, bool) {
-	if o == nil {
-		return "", false
+	if o == nil || key == everyLabel {
+		return "", o != nil
 	}
 	v, ok := o.Labels[key]
 	return v, ok

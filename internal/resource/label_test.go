@@ -64,7 +64,7 @@ func TestViewRecordsLabels(t *testing.T) {
 		before, after := NewSet(tc.before, nil), NewSet(tc.after, nil)
 		v := NewView(before)
 		v.ByLabel(kindA, "team", "x")
-		if got := v.Reads().TouchedBy(ChangesOf(before, after, []Key{key(kindA, "n", "1")})); got != tc.want {
+		if got := v.Sees(ChangesOf(before, after, []Key{key(kindA, "n", "1")})); got != tc.want {
 			t.Errorf("%s: touches: %v", tc.name, got)
 		}
 	}

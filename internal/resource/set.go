@@ -149,6 +149,18 @@ func (s *Set) All(gk GroupKind) []*Object {
 	return out
 }
 
+// Keys returns the key of every object of a kind, sorted.
+func (s *Set) Keys(gk GroupKind) []Key {
+	var out []Key
+	for _, ns := range slices.Sorted(maps.Keys(s.byKind[gk])) {
+		out = slices.Grow(out, len(s.byKind[gk][ns]))
+		for _, o := range s.byKind[gk][ns] {
+			out = append(out, o.Key)
+		}
+	}
+	return out
+}
+
 // In returns every object of a kind in one namespace, sorted by name. The
 // slice must not be changed.
 func (s *Set) In(gk GroupKind, namespace string) []*Object { return s.byKind[gk][namespace] }
@@ -160,21 +172,26 @@ func (s *Set) Knows(gk GroupKind) bool { return s.known[gk] }
 // sets, the added and the removed ones included. What was only Renewed does
 // not differ.
 func Diff(a, b *Set) []Key {
-	var out []Key
-	differs := func(k Key) bool {
+	keys := slices.DeleteFunc(Touched(a, b), func(k Key) bool {
 		x, y := a.Get(k), b.Get(k)
-		return x != y && (x == nil || y == nil || !x.renews(y))
-	}
+		return x != nil && y != nil && x.renews(y)
+	})
+	return diffAccess(a, b, keys)
+}
+
+// Touched is Diff of objects alone, with those that were Renewed.
+func Touched(a, b *Set) []Key {
+	var out []Key
 	if b.base.Value() == a { // what With did not touch is the same
 		for _, k := range b.changed {
-			if differs(k) {
+			if a.Get(k) != b.Get(k) {
 				out = append(out, k)
 			}
 		}
-		return diffAccess(a, b, out)
+		return out
 	}
 	for o := range a.objects.all() {
-		if differs(o.Key) {
+		if b.Get(o.Key) != o {
 			out = append(out, o.Key)
 		}
 	}
@@ -184,7 +201,7 @@ func Diff(a, b *Set) []Key {
 		}
 	}
 	slices.SortFunc(out, Key.Compare)
-	return diffAccess(a, b, out)
+	return out
 }
 
 // diffAccess adds to the keys that differ the one that stands for Access.

@@ -168,7 +168,7 @@ func TestViewRecordsWhatItRead(t *testing.T) {
 		v := NewView(s)
 		c.read(v)
 		for i, k := range changes {
-			if got := v.Reads().TouchedBy(ChangesOf(s, s, []Key{k})); got != c.want[i] {
+			if got := v.Sees(ChangesOf(s, s, []Key{k})); got != c.want[i] {
 				t.Errorf("%s: a change of %v touches: %v", c.name, k, got)
 			}
 		}

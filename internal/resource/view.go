@@ -5,45 +5,43 @@ package resource
 // it can concern. A View serves one translation, in one goroutine.
 type View struct {
 	set  *Set
-	keys map[Key]struct{}
-	all  map[GroupKind]struct{}
-	in   map[kindIn]struct{}
-	// labels that were asked for, with their values.
-	labels map[labelRead]struct{}
-}
-
-// labelRead is a question for the objects of a kind with one label.
-type labelRead struct {
-	kindLabel
-	value string
-}
-
-type kindIn struct {
-	GroupKind
-	namespace string
+	read map[subject]struct{}
 }
 
 // NewView returns a View of s with nothing read yet.
-func NewView(s *Set) *View {
-	return &View{set: s, keys: map[Key]struct{}{}, all: map[GroupKind]struct{}{}, in: map[kindIn]struct{}{}, labels: map[labelRead]struct{}{}}
-}
+func NewView(s *Set) *View { return &View{set: s, read: map[subject]struct{}{}} }
+
+func (v *View) note(s subject) { v.read[s] = struct{}{} }
 
 // Get returns the object, or nil.
 func (v *View) Get(gk GroupKind, namespace, name string) *Object {
-	k := Key{GroupKind: gk, Namespace: namespace, Name: name}
-	v.keys[k] = struct{}{}
-	return v.set.Get(k)
+	v.note(subject{ofObject, gk, namespace, name})
+	return v.set.Get(Key{GroupKind: gk, Namespace: namespace, Name: name})
 }
 
 // All returns every object of a kind, sorted by namespace and name.
 func (v *View) All(gk GroupKind) []*Object {
-	v.all[gk] = struct{}{}
+	v.note(subject{of: ofKind, GroupKind: gk})
 	return v.set.All(gk)
+}
+
+// Keys returns the key of every object of a kind, sorted by namespace and
+// name. Only objects that come or go concern the reader.
+func (v *View) Keys(gk GroupKind) []Key {
+	v.note(subject{of: ofKeys, GroupKind: gk})
+	return v.set.Keys(gk)
+}
+
+// Groups is All in groups: what is made of a long list is then made again only
+// in part.
+func (v *View) Groups(gk GroupKind) []*Group {
+	v.note(subject{of: ofKind, GroupKind: gk})
+	return v.set.Groups(gk)
 }
 
 // In returns every object of a kind in a namespace, sorted by name.
 func (v *View) In(gk GroupKind, namespace string) []*Object {
-	v.in[kindIn{gk, namespace}] = struct{}{}
+	v.note(subject{ofNamespace, gk, namespace, ""})
 	return v.set.In(gk, namespace)
 }
 
@@ -51,14 +49,19 @@ func (v *View) In(gk GroupKind, namespace string) []*Object {
 // sorted by namespace and name. The slice must not be changed. Only changes
 // of objects that have the label, or had it, concern the reader.
 func (v *View) ByLabel(gk GroupKind, key, value string) []*Object {
-	v.labels[labelRead{kindLabel{gk, key}, value}] = struct{}{}
+	v.note(subject{ofLabel, gk, key, value})
 	return v.set.ByLabel(gk, key, value)
 }
 
-// GroupsByLabel is ByLabel in groups: what is made of a long list is then made
-// again only in part.
+// InByLabel is ByLabel of one namespace.
+func (v *View) InByLabel(gk GroupKind, namespace, key, value string) []*Object {
+	v.note(subject{ofLabelIn, gk, key, labelIn(namespace, value)})
+	return v.set.InByLabel(gk, namespace, key, value)
+}
+
+// GroupsByLabel is ByLabel in groups, as Groups is All.
 func (v *View) GroupsByLabel(gk GroupKind, key, value string) []*Group {
-	v.labels[labelRead{kindLabel{gk, key}, value}] = struct{}{}
+	v.note(subject{ofLabel, gk, key, value})
 	return v.set.GroupsByLabel(gk, key, value)
 }
 
@@ -72,66 +75,4 @@ func Spec[T any](v *View, gk GroupKind, namespace, name string) (*Object, *T) {
 		return nil, nil
 	}
 	return o, o.Spec.(*T)
-}
-
-// Reads tells which changes can alter what a translation saw.
-type Reads struct {
-	keys   map[Key]struct{}
-	all    map[GroupKind]struct{}
-	in     map[kindIn]struct{}
-	labels map[labelRead]struct{}
-}
-
-// Reads returns what v has recorded so far.
-func (v *View) Reads() Reads { return Reads{keys: v.keys, all: v.all, in: v.in, labels: v.labels} }
-
-// Changes are keys whose objects changed, made ready to be held against many
-// Reads. The zero Changes are none.
-type Changes struct {
-	keys map[Key]struct{}
-	all  map[GroupKind]struct{}
-	in   map[kindIn]struct{}
-	// labels that the objects had or have.
-	labels map[labelRead]struct{}
-}
-
-// ChangesOf returns the changes of keys from one Set to another.
-func ChangesOf(before, after *Set, keys []Key) Changes {
-	c := Changes{
-		keys: make(map[Key]struct{}, len(keys)), all: map[GroupKind]struct{}{},
-		in: map[kindIn]struct{}{}, labels: map[labelRead]struct{}{},
-	}
-	for _, k := range keys {
-		for _, o := range []*Object{before.Get(k), after.Get(k)} {
-			if o == nil {
-				continue
-			}
-			for key, value := range o.Labels {
-				c.labels[labelRead{kindLabel{o.GroupKind, key}, value}] = struct{}{}
-			}
-		}
-		c.keys[k] = struct{}{}
-		c.all[k.GroupKind] = struct{}{}
-		c.in[kindIn{k.GroupKind, k.Namespace}] = struct{}{}
-	}
-	return c
-}
-
-// TouchedBy reports whether one of the changes can alter what was read. It
-// takes time for what is fewer, the changes or what was read.
-func (r Reads) TouchedBy(c Changes) bool {
-	return meet(r.keys, c.keys) || meet(r.all, c.all) || meet(r.in, c.in) || meet(r.labels, c.labels)
-}
-
-// meet reports whether two sets have an element in common.
-func meet[K comparable](a, b map[K]struct{}) bool {
-	if len(a) > len(b) {
-		a, b = b, a
-	}
-	for k := range a {
-		if _, ok := b[k]; ok {
-			return true
-		}
-	}
-	return false
 }

@@ -142,8 +142,8 @@ func (m *Metrics) Loaded(l Load) {
 }
 
 // Retain forgets the series of routes and upstreams that are no longer served,
-// given the names of those that are.
-func (m *Metrics) Retain(routes, upstreams map[string]bool) {
+// given what tells those that are by their names.
+func (m *Metrics) Retain(routes, upstreams func(name string) bool) {
 	for _, gone := range m.routes.retain(routes) {
 		m.requests.DeletePartialMatch(prometheus.Labels{"route": gone})
 	}
@@ -177,12 +177,12 @@ func (n *names) bounded(name string) string {
 	return name
 }
 
-func (n *names) retain(served map[string]bool) []string {
+func (n *names) retain(served func(name string) bool) []string {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	var gone []string
 	for name := range n.known {
-		if !served[name] {
+		if !served(name) {
 			gone = append(gone, name)
 			delete(n.known, name)
 		}

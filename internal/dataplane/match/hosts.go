@@ -2,6 +2,7 @@ package match
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 )
 
@@ -18,7 +19,7 @@ type HostEntry[T any] struct {
 // "*.suffix", then the longest "prefix.*", then "*", as Envoy does
 // (config.route.v3.VirtualHost.domains). The zero Hosts finds nothing.
 type Hosts[T any] struct {
-	exact    map[string]T
+	exact    shards[T]
 	suffixes map[string]T // ".suffix"
 	prefixes map[string]T // "prefix."
 	any      *T
@@ -28,7 +29,7 @@ type Hosts[T any] struct {
 // has a wildcard elsewhere than in place of its first or last labels, is an
 // error.
 func NewHosts[T any](entries []HostEntry[T]) (*Hosts[T], error) {
-	h := &Hosts[T]{exact: map[string]T{}, suffixes: map[string]T{}, prefixes: map[string]T{}}
+	h := &Hosts[T]{exact: newShards[T](len(entries)), suffixes: map[string]T{}, prefixes: map[string]T{}}
 	for i, e := range entries {
 		if err := h.add(strings.ToLower(e.Pattern), e.Value); err != nil {
 			return nil, fmt.Errorf("host %d %q: %w", i, e.Pattern, err)
@@ -45,7 +46,7 @@ func (h *Hosts[T]) add(pattern string, value T) error {
 		h.any = &value
 		return nil
 	}
-	names, key := h.exact, pattern
+	names, key := h.exact.of(pattern), pattern
 	if rest, ok := strings.CutPrefix(pattern, "*"); ok {
 		names, key = h.suffixes, rest
 	} else if rest, ok := strings.CutSuffix(pattern, "*"); ok {
@@ -59,6 +60,44 @@ func (h *Hosts[T]) add(pattern string, value T) error {
 	}
 	names[key] = value
 	return nil
+}
+
+// With returns Hosts with entries in the place of those of the same pattern, and
+// without those of the patterns that are gone. h stays as it is; it takes time
+// for what changes, and next to none for the others.
+func (h *Hosts[T]) With(entries []HostEntry[T], gone []string) (*Hosts[T], error) {
+	n := &Hosts[T]{suffixes: maps.Clone(h.suffixes), prefixes: maps.Clone(h.prefixes), any: h.any}
+	touched := make([]string, 0, len(entries)+len(gone))
+	for _, e := range entries {
+		touched = append(touched, strings.ToLower(e.Pattern))
+	}
+	for _, pattern := range gone {
+		touched = append(touched, strings.ToLower(pattern))
+	}
+	n.exact = h.exact.copied(touched)
+	for _, pattern := range touched {
+		n.remove(pattern)
+	}
+	for i, e := range entries {
+		if err := n.add(touched[i], e.Value); err != nil {
+			return nil, fmt.Errorf("host %q: %w", e.Pattern, err)
+		}
+	}
+	return n, nil
+}
+
+func (h *Hosts[T]) remove(pattern string) {
+	if pattern == "" || pattern == "*" {
+		h.any = nil
+		return
+	}
+	if rest, ok := strings.CutPrefix(pattern, "*"); ok {
+		delete(h.suffixes, rest)
+	} else if rest, ok := strings.CutSuffix(pattern, "*"); ok {
+		delete(h.prefixes, rest)
+	} else {
+		delete(h.exact.of(pattern), pattern)
+	}
 }
 
 var errTwice = fmt.Errorf("pattern is used twice")
@@ -78,7 +117,7 @@ func checkHost(pattern, key string) error {
 // canonical: in lower case, without port and trailing dot. Find does not
 // allocate.
 func (h *Hosts[T]) Find(host string) (value T, ok bool) {
-	if v, ok := h.exact[host]; ok {
+	if v, ok := h.exact.of(host)[host]; ok {
 		return v, true
 	}
 	if len(h.suffixes) > 0 {

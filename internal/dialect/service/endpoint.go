@@ -48,10 +48,7 @@ func endpoints(v *resource.View, obj *resource.Object, spec *resource.ServiceSpe
 // the API says. found tells whether there is any slice at all.
 func sliced(v *resource.View, obj *resource.Object, port resource.ServicePort) (list []ir.Endpoint, found bool) {
 	var ready, draining []ir.Endpoint
-	for _, o := range v.In(resource.EndpointSliceKind, obj.Namespace) {
-		if o.Labels[resource.ServiceNameLabel] != obj.Name {
-			continue
-		}
+	for _, o := range v.InByLabel(resource.EndpointSliceKind, obj.Namespace, resource.ServiceNameLabel, obj.Name) {
 		found = true
 		if len(o.Faults) > 0 {
 			continue
