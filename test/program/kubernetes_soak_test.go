@@ -61,8 +61,8 @@ apiVersion: discovery.k8s.io/v1
 kind: EndpointSlice
 metadata: {name: up, namespace: default, labels: {kubernetes.io/service-name: up}}
 addressType: IPv4
-endpoints: [{addresses: [127.0.0.1]}]
-ports: [{name: p, port: PORT}]
+endpoints: [{addresses: [10.99.0.1]}]
+ports: [{name: p, port: 80}]
 `
 
 func crowdRoute(i, version int) string {
@@ -93,7 +93,7 @@ func newCrowd(t *testing.T, routes, secrets int) *crowd {
 	c := cluster.ForTest(t, cluster.Options{})
 	objects := c.Objects(t)
 	objects.Put(gatewayAPI(t))
-	objects.Put(strings.ReplaceAll(crowdBase, "PORT", up.URL[strings.LastIndex(up.URL, ":")+1:]))
+	objects.Put(crowdBase)
 	cfg, err := c.Config()
 	if err != nil {
 		t.Fatal(err)
@@ -119,7 +119,8 @@ func newCrowd(t *testing.T, routes, secrets int) *crowd {
 		create(secretsGVR, fmt.Sprintf(`{"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "k-%d", "namespace": "default"}, "stringData": {"api-key": "key-%d"}}`, i, i))
 	})
 	t.Logf("%d routes and %d Secrets created in %v", routes, secrets, time.Since(began).Round(time.Millisecond))
-	p := launch(t, t.TempDir(), "--kubeconfig", c.Kubeconfig, "--guard-destinations=false", "--access-log", "")
+	p := launch(t, t.TempDir(), "--kubeconfig", c.Kubeconfig, "--guard-destinations=false", "--access-log", "",
+		"--connect-to", "10.99.0.1:80="+strings.TrimPrefix(up.URL, "http://"))
 	return &crowd{t, routes, client, p, &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 256}}}
 }
 
