@@ -1,11 +1,13 @@
 package dialect
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/postern-gateway/postern/internal/ir"
+	"github.com/postern-gateway/postern/internal/resource"
 	"github.com/postern-gateway/postern/internal/status"
 )
 
@@ -17,7 +19,9 @@ type Addressing struct {
 	// Before are addresses at which the Gateway was reached before; it gets one
 	// of them again if that can be.
 	Before []string
-	// Origin of the wish.
+	// Of is the object that asks, where it is not the listener's owner, and
+	// Origin is where it does.
+	Of     resource.Key
 	Origin ir.Origin
 }
 
@@ -106,13 +110,10 @@ func (r *ruling) tellGrant(all []*Listener, w AddressWish, g AddressGrant) {
 		i = slices.IndexFunc(all, func(l *Listener) bool { return l.Gateway == w.Gateway })
 	}
 	l := all[i]
-	origin := l.Addressing.Origin
-	if origin == (ir.Origin{}) {
-		origin = l.Origin
-	}
+	origin, owner := cmp.Or(l.Addressing.Origin, l.Origin), cmp.Or(l.Addressing.Of, l.Owner)
 	tell := func(reason, remedy, message string) {
 		r.report.Add(status.Errorf(origin, "%s", message).Fix("%s", remedy))
-		r.report.Outcome(status.Outcome{Object: l.Owner.Status(), Condition: "Programmed", Reason: reason, Message: message})
+		r.report.Outcome(status.Outcome{Object: owner.Status(), Condition: "Programmed", Reason: reason, Message: message})
 	}
 	if len(g.Refused) > 0 {
 		var why []string

@@ -53,9 +53,15 @@ type Events struct {
 	every  time.Duration
 	host   string
 
-	told  map[alert]time.Time
+	told  map[alert]telling
 	muted string // why none can be written; told once
 	over  bool   // there are more than are told of
+}
+
+// telling is when an alert was told last, and how often.
+type telling struct {
+	at    time.Time
+	count int64
 }
 
 // alert is one thing that is told of one object.
@@ -85,7 +91,7 @@ func NewEvents(cfg Config, instance string, look func() (*resource.Set, []status
 // Run tells of alerts until ctx ends. It may be called again, and never twice
 // at once.
 func (e *Events) Run(ctx context.Context) {
-	e.told = map[alert]time.Time{}
+	e.told = map[alert]telling{}
 	for {
 		if set, problems := e.look(); set != nil {
 			e.tell(ctx, set, problems)
@@ -101,18 +107,19 @@ func (e *Events) tell(ctx context.Context, set *resource.Set, problems []status.
 	notes := e.alerts(set, problems)
 	now := e.cfg.Clock()
 	for _, a := range slices.SortedFunc(maps.Keys(notes), alert.compare) {
-		if last, ok := e.told[a]; ok && now.Sub(last) < tellAgain {
+		last, ok := e.told[a]
+		if ok && now.Sub(last.at) < tellAgain {
 			continue
 		}
 		if err := e.write(ctx, set.Get(a.Key), a, notes[a]); err != nil {
 			e.failed(ctx, err)
 			break
 		}
-		e.told[a], e.muted = now, ""
+		e.told[a], e.muted = telling{now, last.count + 1}, ""
 	}
-	maps.DeleteFunc(e.told, func(a alert, last time.Time) bool {
+	maps.DeleteFunc(e.told, func(a alert, last telling) bool {
 		_, goes := notes[a]
-		return !goes && now.Sub(last) >= tellAgain
+		return !goes && now.Sub(last.at) >= tellAgain
 	})
 }
 
@@ -189,26 +196,22 @@ func (e *Events) write(ctx context.Context, o *resource.Object, a alert, note st
 		"regarding": map[string]any{"apiVersion": apiVersion, "kind": o.Kind, "namespace": o.Namespace, "name": o.Name, "uid": o.UID},
 	}}, metav1.CreateOptions{FieldManager: userAgent})
 	if apierrors.IsAlreadyExists(err) {
-		return e.repeat(ctx, api, name, now)
+		return e.repeat(ctx, api, name, now, max(e.told[a].count, 1)+1)
 	}
 	return err
 }
 
-// repeat counts an Event once more.
-func (e *Events) repeat(ctx context.Context, api dynamic.ResourceInterface, name, now string) error {
-	there, err := api.Get(ctx, name, metav1.GetOptions{})
-	if apierrors.IsNotFound(err) { // it ended just now
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	n, _, _ := unstructured.NestedInt64(there.Object, "series", "count")
-	patch, err := json.Marshal(map[string]any{"series": map[string]any{"count": max(n, 1) + 1, "lastObservedTime": now}})
+// repeat says how often something was told by now. Another replica may have
+// begun to count; what it counted is forgotten.
+func (e *Events) repeat(ctx context.Context, api dynamic.ResourceInterface, name, now string, count int64) error {
+	patch, err := json.Marshal(map[string]any{"series": map[string]any{"count": count, "lastObservedTime": now}})
 	if err != nil {
 		return err
 	}
 	_, err = api.Patch(ctx, name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: userAgent})
+	if apierrors.IsNotFound(err) { // it ended just now
+		return nil
+	}
 	return err
 }
 
@@ -216,7 +219,7 @@ func (e *Events) repeat(ctx context.Context, api dynamic.ResourceInterface, name
 func (e *Events) failed(ctx context.Context, err error) {
 	why := "the API server does not take it"
 	if apierrors.IsForbidden(err) {
-		why = "it is not allowed: grant create, get and patch of events.k8s.io"
+		why = "it is not allowed: grant create and patch of events.k8s.io"
 	}
 	if ctx.Err() == nil && why != e.muted {
 		e.muted = why

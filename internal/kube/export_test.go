@@ -1,9 +1,6 @@
 package kube
 
-import (
-	"context"
-	"time"
-)
+import "context"
 
 // Idle reports whether all that was offered has been queued, and nothing is
 // queued or worked on. What failed and waits does not count.
@@ -20,7 +17,7 @@ func (s *Statuses) Idle() bool {
 // Look tells of what there is now, once.
 func (e *Events) Look(ctx context.Context) {
 	if e.told == nil {
-		e.told = map[alert]time.Time{}
+		e.told = map[alert]telling{}
 	}
 	if set, problems := e.look(); set != nil {
 		e.tell(ctx, set, problems)

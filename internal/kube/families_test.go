@@ -120,6 +120,13 @@ spec:
   - {group: gateway.networking.k8s.io, kind: Gateway, name: theirs}
   basicAuth: {users: {name: passwords}}
 ---
+apiVersion: gateway.networking.k8s.io/v1
+kind: BackendTLSPolicy
+metadata: {name: provider, namespace: NS}
+spec:
+  targetRefs: [{group: gateway.envoyproxy.io, kind: Backend, name: provider}]
+  validation: {wellKnownCACertificates: System, hostname: api.example.com}
+---
 apiVersion: v1
 kind: Secret
 metadata: {name: passwords, namespace: NS}
@@ -224,6 +231,14 @@ func TestFamilies(t *testing.T) {
 				"ancestors/0/conditions/Accepted/status": "True", "ancestors/1": "none"}},
 		}, []told{
 			{"Gateway", "edge", map[string]string{"conditions/Accepted/status": "Unknown"}},
+		}},
+		{"two families", envoyai, []string{"gatewayapi", "envoyai"}, []told{
+			{"Gateway", "edge", map[string]string{"conditions/Accepted/status": "True"}},
+			{"AIGatewayRoute", "good", map[string]string{"conditions/Accepted/status": "True"}},
+			{"BackendTLSPolicy", "provider", map[string]string{"ancestors/0/ancestorRef/group": "gateway.envoyproxy.io", "ancestors/0/ancestorRef/kind": "Backend",
+				"ancestors/0/conditions/Accepted/status": "True", "ancestors/1": "none"}},
+		}, []told{
+			{"Gateway", "theirs", map[string]string{"conditions/Accepted/status": "Unknown"}},
 		}},
 		{"istio", istio, []string{"istio"}, []told{
 			{"ServiceEntry", "outside", map[string]string{"conditions/Reconciled/status": "True", "conditions/PassedAnalysis/status": "True", "observedGeneration": "its generation", "validationMessages": "none"}},

@@ -83,7 +83,7 @@ func open(t *testing.T) *place {
 		t.Fatal(err)
 	}
 	p := &place{t: t, config: config, client: client, objects: shared.Objects(t)}
-	p.namespace = strings.ReplaceAll(strings.ToLower(t.Name()), "/", "-")
+	p.namespace = strings.NewReplacer("/", "-", "_", "-").Replace(strings.ToLower(t.Name()))
 	installed.Do(func() {
 		install(t, p.objects)
 		for _, family := range []string{"gloo", "gloomesh", "envoyai", "istio"} {

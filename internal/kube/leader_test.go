@@ -169,3 +169,28 @@ func TestNoLease(t *testing.T) {
 		t.Errorf("%d lines were logged", n)
 	}
 }
+
+// TestLeaderMakesItsNamespace leads where nothing is installed.
+func TestLeaderMakesItsNamespace(t *testing.T) {
+	p := open(t)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	l := p.leader("first")
+	l.Namespace = p.namespace + "-lease"
+	leads := make(chan struct{})
+	done := make(chan error, 1)
+	running, stop := context.WithCancel(ctx)
+	go func() { done <- l.Run(running, func(ctx context.Context) { close(leads); <-ctx.Done() }) }()
+	select {
+	case <-leads:
+	case <-ctx.Done():
+		t.Error("nobody leads")
+	}
+	stop()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if _, err := p.client.Resource(gvrs["Lease"]).Namespace(l.Namespace).Get(ctx, kube.LeaseName, getOptions); err != nil {
+		t.Error(err)
+	}
+}

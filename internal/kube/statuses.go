@@ -39,9 +39,10 @@ type Statuses struct {
 	kinds  map[resource.GroupKind]*kind
 	latest atomic.Pointer[state]
 	news   chan struct{}
-	due    due // under mu
 
-	// Of one Run.
+	// Of one Run. Between two nothing is due: the next begins with everything.
+	running bool // under mu
+	due     due  // under mu
 	objects workqueue.TypedRateLimitingInterface[resource.Key]
 	lists   workqueue.TypedRateLimitingInterface[resource.GroupKind]
 	mu      sync.Mutex
@@ -88,10 +89,12 @@ func (s *Statuses) Offer(set *resource.Set, ledger *status.Ledger, news status.N
 		now.attached, now.addresses = before.attached, before.addresses
 	}
 	s.mu.Lock()
-	if s.due == nil {
-		s.due = due{}
+	if s.running {
+		if s.due == nil {
+			s.due = due{}
+		}
+		s.due.add(before, now, news)
 	}
-	s.due.add(before, now, news)
 	s.latest.Store(now)
 	s.mu.Unlock()
 	select {
@@ -120,9 +123,8 @@ func (s *Statuses) Read() uint64 { return s.read.Load() }
 // again, by who has become the leader again, and never twice at once.
 func (s *Statuses) Run(ctx context.Context) {
 	ctx = klog.NewContext(ctx, logr.Discard())
-	s.mu.Lock()
-	s.muted = map[resource.GroupKind]string{}
-	s.mu.Unlock()
+	s.run(true)
+	defer s.run(false)
 	s.objects = workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[resource.Key](500*time.Millisecond, time.Minute))
 	s.lists = workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[resource.GroupKind](time.Second, 5*time.Minute))
 	var work sync.WaitGroup
@@ -134,6 +136,13 @@ func (s *Statuses) Run(ctx context.Context) {
 	s.objects.ShutDown()
 	s.lists.ShutDown()
 	work.Wait()
+}
+
+// run begins or ends taking note of what is due.
+func (s *Statuses) run(running bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.running, s.due, s.muted = running, nil, map[resource.GroupKind]string{}
 }
 
 // each does what is queued; what fails comes again, later each time.

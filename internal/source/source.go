@@ -25,6 +25,7 @@ type Update struct {
 	// made of that, with what the translations read of the Secrets: a source
 	// may have to fetch them first. It returns what takes the update's place,
 	// whose Set, if it has one, is to be translated in turn; nil is for an end.
+	// It is called before apply returns, by its goroutine.
 	Supply func(*resource.Demand) *Update
 }
 

@@ -19,6 +19,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -68,8 +69,10 @@ type Cluster struct {
 type server struct {
 	name  string
 	args  []string
-	ready string // a URL that answers 200
-	path  string // of the program; empty is the name's, in the folder of programs
+	ready string     // a URL that answers 200
+	path  string     // of the program; empty is the name's, in the folder of programs
+	keeps []*os.File // open in the program, too
+	stdin io.Closer  // ends with this process
 	cmd   *exec.Cmd
 	ended chan struct{}
 }
@@ -206,7 +209,10 @@ func (c *Cluster) start(ctx context.Context, s *server) error {
 		path = filepath.Join(c.bin, s.name)
 	}
 	s.cmd = exec.Command(path, s.args...)
-	s.cmd.Stdout, s.cmd.Stderr = log, log
+	s.cmd.Stdout, s.cmd.Stderr, s.cmd.ExtraFiles = log, log, s.keeps
+	if s.stdin, err = s.cmd.StdinPipe(); err != nil {
+		return err
+	}
 	s.ended = make(chan struct{})
 	if err := s.cmd.Start(); err != nil {
 		return fmt.Errorf("start %s: %w", s.name, err)

@@ -53,20 +53,30 @@ type Image struct {
 type place struct {
 	n    int
 	held net.Listener
+	file *os.File // the same, for the pod runner
 }
 
 // take finds a free place. It is held by a socket without a file, which the
-// kernel takes back however this process ends.
+// kernel takes back when this process and the pod runner have ended, however.
 func take() (*place, error) {
 	for n := 1; n < 255; n++ {
-		if l, err := net.Listen("unix", fmt.Sprintf("@postern-test-cluster-%d", n)); err == nil {
-			return &place{n, l}, nil
+		l, err := net.ListenUnix("unix", &net.UnixAddr{Name: fmt.Sprintf("@postern-test-cluster-%d", n), Net: "unix"})
+		if err != nil {
+			continue
 		}
+		f, err := l.File()
+		if err != nil {
+			return nil, err
+		}
+		return &place{n, l, f}, nil
 	}
 	return nil, errors.New("254 clusters run on this machine already")
 }
 
-func (p *place) leave() { _ = p.held.Close() }
+func (p *place) leave() {
+	_ = p.held.Close()
+	_ = p.file.Close()
+}
 
 func (p *place) bridge() string    { return fmt.Sprintf("pst%d", p.n) }
 func (p *place) node() string      { return fmt.Sprintf("10.200.%d.1", p.n) }
@@ -115,10 +125,10 @@ func (c *Cluster) planPods() error {
 	}
 	in := func(name string) string { return filepath.Join(c.Dir, name) }
 	c.servers = append(c.servers, &server{
-		name: "podrunner", path: path, ready: fmt.Sprintf("https://%s:%d/healthz", c.Node, kubeletPort), args: []string{
+		name: "podrunner", path: path, keeps: []*os.File{c.place.file}, ready: fmt.Sprintf("https://%s:%d/healthz", c.Node, kubeletPort), args: []string{
 			"--kubeconfig", c.Kubeconfig, "--state", in("pods"), "--bridge", c.place.bridge(), "--pod-cidr", c.place.pods(),
 			"--services", "--load-balancer-cidr", c.place.balancers(), "--image-table", in("images.json"), "--strict-images",
-			"--kubelet-port", fmt.Sprint(kubeletPort), "--client-ca", in(kubeletCert),
+			"--kubelet-port", fmt.Sprint(kubeletPort), "--client-ca", in(kubeletCert), "--until-eof",
 		},
 	})
 	return nil

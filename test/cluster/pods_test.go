@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"bufio"
 	"os/exec"
 	"strings"
 	"testing"
@@ -85,11 +86,7 @@ spec:
 
 // TestPods runs pods, and does with kubectl what people do.
 func TestPods(t *testing.T) {
-	python, err := exec.LookPath("python3")
-	if err != nil {
-		t.Skip("no python3 to serve with")
-	}
-	_ = python
+	needPython(t)
 	c := ForTest(t, Options{Pods: true, Images: []Image{{Name: "tools", Host: true}}})
 	kubectl := c.Kubectl(t)
 	kubectl.Apply(aPod)
@@ -143,6 +140,14 @@ func TestPods(t *testing.T) {
 	}
 }
 
+// needPython skips a test without the server that its pods run.
+func needPython(t *testing.T) {
+	t.Helper()
+	if _, err := exec.LookPath("python3"); err != nil {
+		t.Skip("no python3 to serve with")
+	}
+}
+
 // TestPodRestart shows what becomes of programs that end or do not answer.
 func TestPodRestart(t *testing.T) {
 	c := ForTest(t, Options{Pods: true, Images: []Image{{Name: "tools", Host: true}}})
@@ -192,8 +197,123 @@ spec:
 		{"again", first + ".restartCount", "2"},
 		{"unwell", first + ".restartCount", "1"},
 		{"unknown", first + ".state.waiting.reason", "ErrImagePull"},
+		{"again", first + ".lastState.terminated.reason", "Error"},
 		{"asroot", first + ".state.waiting.reason", "CreateContainerConfigError"},
 	} {
 		kubectl.Until(test.pod, test.want, "get", "pod", test.pod, "-o", "jsonpath={"+test.path+"}")
+	}
+	kubectl.Until("what it printed before", "once", "logs", "again", "--previous", "--tail=1")
+}
+
+// TestPodsBeside runs two clusters at a time, and in each what surrounds pods:
+// addresses, names, streams.
+func TestPodsBeside(t *testing.T) {
+	needPython(t)
+	images := []Image{{Name: "tools", Host: true}, {Name: "waits"}}
+	one, other := ForTest(t, Options{Pods: true, Images: images}), ForTest(t, Options{Pods: true, Images: images})
+	if one.Node == other.Node {
+		t.Fatalf("both are at %s", one.Node)
+	}
+	const text = `
+apiVersion: v1
+kind: Pod
+metadata: {name: web, namespace: default, labels: {app: web}}
+spec:
+  hostname: first
+  initContainers:
+  - name: sidecar
+    image: tools
+    restartPolicy: Always
+    command: [sh, -c, 'echo NAME > /shared/name; touch /shared/done; sleep infinity']
+    startupProbe: {exec: {command: [test, -e, /shared/done]}, periodSeconds: 1}
+    volumeMounts: [{name: shared, mountPath: /shared}]
+  containers:
+  - name: server
+    image: tools
+    command: [sh, -c, 'test -e /shared/done && exec python3 -u -m http.server 8080 -d /shared']
+    readinessProbe: {tcpSocket: {port: 8080}, periodSeconds: 1}
+    volumeMounts: [{name: shared, mountPath: /shared}]
+  - {name: waits, image: waits}
+  volumes: [{name: shared, emptyDir: {}}]
+  terminationGracePeriodSeconds: 1
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: never, namespace: default, labels: {app: web}}
+spec:
+  containers:
+  - name: server
+    image: tools
+    command: [sleep, infinity]
+    readinessProbe: {tcpSocket: {port: 8080}, periodSeconds: 1}
+  terminationGracePeriodSeconds: 0
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web, namespace: default}
+spec:
+  type: LoadBalancer
+  selector: {app: web}
+  ports: [{name: http, port: 80, targetPort: 8080}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: each, namespace: default}
+spec:
+  clusterIP: None
+  selector: {app: web}
+  ports: [{name: http, port: 8080}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: alias, namespace: default}
+spec: {type: ExternalName, externalName: web.default.svc.cluster.local}
+`
+	for name, c := range map[string]*Cluster{"one": one, "other": other} {
+		t.Run(name, func(t *testing.T) {
+			kubectl := c.Kubectl(t)
+			kubectl.Apply(strings.ReplaceAll(text, "NAME", name))
+			kubectl.Run("wait", "--for=condition=Ready", "pod/web", "--timeout=30s")
+			address := strings.TrimSpace(kubectl.Run("get", "service", "web", "-o", "jsonpath={.status.loadBalancer.ingress[0].ip}"))
+			for range 10 { // never the pod that is not ready
+				if out, err := exec.Command("curl", "-sf", "-m", "5", "http://"+address+"/name").Output(); string(out) != name+"\n" {
+					t.Fatalf("the balancer's address: %q %v", out, err)
+				}
+			}
+			for _, host := range []string{"web", "each:8080", "each.default.svc.cluster.local:8080", "alias"} {
+				if got := kubectl.Run("exec", "web", "-c", "server", "--", "curl", "-sf", "http://"+host+"/name"); got != name+"\n" {
+					t.Errorf("by the name %s: %q", host, got)
+				}
+			}
+			if out, err := kubectl.Try("exec", "web", "-c", "server", "--", "curl", "-s", "http://elsewhere.example/"); err == nil {
+				t.Errorf("a name of no Service: %q", out)
+			}
+			if got := kubectl.Run("get", "pod", "never", "-o", `jsonpath={.status.conditions[?(@.type=="Ready")].status}`); got != "False" {
+				t.Errorf("a pod whose probe fails is ready: %s", got)
+			}
+			portForward(t, kubectl, name)
+		})
+	}
+}
+
+// portForward asks through a tunnel of kubectl's.
+func portForward(t *testing.T, kubectl *Commands, want string) {
+	t.Helper()
+	cmd := kubectl.command([]string{"port-forward", "pod/web", ":8080"})
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }()
+	line, err := bufio.NewReader(out).ReadString('\n')
+	from, _, ok := strings.Cut(strings.TrimPrefix(line, "Forwarding from "), " -> ")
+	if err != nil || !ok {
+		t.Fatalf("port-forward says %q, %v", line, err)
+	}
+	if got, err := exec.Command("curl", "-sf", "-m", "5", "http://"+from+"/name").Output(); string(got) != want+"\n" {
+		t.Errorf("forwarded: %q %v", got, err)
 	}
 }

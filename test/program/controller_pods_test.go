@@ -23,7 +23,7 @@ import (
 // they are.
 const (
 	beats = 30
-	beat   = 100 * time.Millisecond
+	beat  = 100 * time.Millisecond
 )
 
 // talker is an upstream on an address that pods reach: it says fine, or tells
@@ -188,7 +188,7 @@ func TestControllerPods(t *testing.T) {
 	}
 	m := manageWith(t, cluster.Options{Pods: true, Images: []cluster.Image{{Name: "postern", Program: program, User: 65532}}})
 	kubectl := m.cluster.Kubectl(t)
-	m.control("--secret-namespaces", "apps")
+	m.control("--secret-namespaces", "apps", "--data-plane-arg", "--access-log=")
 	m.Put(talking(m.cluster.Node, talker(t, m.cluster.Node)))
 	t.Cleanup(func() {
 		if t.Failed() {

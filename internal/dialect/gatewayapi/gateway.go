@@ -55,7 +55,7 @@ func translateGateway(v *resource.View, obj *resource.Object) (*dialect.Fragment
 		}
 		served++
 		listener := g.listener(l, t, addresses)
-		listener.Addressing = dialect.Addressing{Any: anywhere, Before: obj.Reached, Origin: obj.Origin("spec.addresses")}
+		listener.Addressing = g.addressing(anywhere)
 		f.Listeners = append(f.Listeners, listener)
 	}
 	g.tell(fault, served, len(all))
@@ -147,6 +147,11 @@ func (g *gateway) addresses() (named []string, anywhere bool, fault *parent.Faul
 		}
 	}
 	return named, anywhere, nil
+}
+
+// addressing is what the Gateway asks for besides the addresses that it names.
+func (g *gateway) addressing(anywhere bool) dialect.Addressing {
+	return dialect.Addressing{Any: anywhere, Before: g.obj.Reached, Of: g.obj.Key, Origin: g.obj.Origin("spec.addresses")}
 }
 
 // unsupported tells what the Gateway asks for that we do not have.

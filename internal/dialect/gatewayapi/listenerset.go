@@ -44,7 +44,7 @@ func translateListenerSet(v *resource.View, obj *resource.Object) (*dialect.Frag
 			continue
 		}
 		listener := g.listener(l, t, addresses)
-		listener.Addressing = dialect.Addressing{Any: anywhere, Before: g.obj.Reached, Origin: g.obj.Origin("spec.addresses")}
+		listener.Addressing = g.addressing(anywhere)
 		f.Listeners = append(f.Listeners, listener)
 	}
 	g.tellSet(obj, len(f.Listeners), len(all))

@@ -196,11 +196,25 @@ func conditions(list []status.Outcome) []status.Outcome {
 	return slices.DeleteFunc(list, func(o status.Outcome) bool { return o.Condition == "Attached" })
 }
 
-// policyStatus has an entry for each Gateway through which the policy works.
+// targeted reports whether k is a target of a policy that another dialect
+// serves, and gives it the target's group.
+func targeted(policy *resource.Object, k *resource.Key) bool {
+	for _, t := range policy.Spec.(*backendtls.Policy).Spec.TargetRefs {
+		if string(t.Kind) == k.Kind && string(t.Name) == k.Name && policy.Namespace == k.Namespace {
+			k.Group = string(t.Group)
+			return true
+		}
+	}
+	return false
+}
+
+// policyStatus has an entry for each Gateway through which the policy works,
+// and for each target that is no Service.
 func policyStatus(live map[string]any, s *dialect.Standing) map[string]any {
 	var ours []condition.Entry
 	for _, about := range s.Respects() {
-		if k, ok := namedIn(about); ok && k.GroupKind == parent.GatewayKind {
+		k, ok := namedIn(about)
+		if ok && (k.GroupKind == parent.GatewayKind || targeted(s.Object, &k)) {
 			ours = append(ours, condition.Entry{Ref: reference(k), Outcomes: conditions(s.About(about))})
 		}
 	}

@@ -27,6 +27,14 @@ type memo struct{ asked, had string }
 func (d *Deployer) write(ctx context.Context, set *resource.Set, plans []*plan, errs map[string]error) bool {
 	good := true
 	wanted := map[objectKey]bool{}
+	// Before the pods, which serve nothing until they may read.
+	for _, o := range bindings(&d.cfg, plans, d.secrets) {
+		wanted[o.key] = true
+		if err := d.ensure(ctx, o, nil); err != nil {
+			good = false
+			d.cfg.Log.Warn("the data planes may not read what they need", "error", err)
+		}
+	}
 	for _, p := range plans {
 		if p.frozen {
 			continue
@@ -36,13 +44,6 @@ func (d *Deployer) write(ctx context.Context, set *resource.Set, plans []*plan, 
 			if err := d.ensure(ctx, o, p); err != nil {
 				good, errs[p.id()] = false, errors.Join(errs[p.id()], err)
 			}
-		}
-	}
-	for _, o := range bindings(&d.cfg, plans, d.secrets) {
-		wanted[o.key] = true
-		if err := d.ensure(ctx, o, nil); err != nil {
-			good = false
-			d.cfg.Log.Warn("the data planes may not read what they need", "error", err)
 		}
 	}
 	for k, o := range d.live.all() {

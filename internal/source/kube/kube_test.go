@@ -309,15 +309,19 @@ func TestVariable(t *testing.T) {
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error)
 	src := p.source(t, Config{Store: store, SecretNamespaces: []string{"default"}})
-	go func() { ended <- src.Run(ctx, func(u source.Update) { got <- u }) }()
+	go func() {
+		ended <- src.Run(ctx, func(u source.Update) {
+			for u.Supply != nil {
+				more := u.Supply(resource.DemandAll())
+				if more == nil {
+					break
+				}
+				u = *more
+			}
+			got <- u
+		})
+	}()
 	u := <-got
-	for u.Supply != nil {
-		more := u.Supply(resource.DemandAll())
-		if more == nil {
-			break
-		}
-		u = *more
-	}
 	stop()
 	<-ended
 	if said := fmt.Sprint(u.Problems); !strings.Contains(said, "Secret default/s") || !strings.Contains(said, "${HOME}") || store.Len() != 0 {

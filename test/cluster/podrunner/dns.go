@@ -60,22 +60,35 @@ func (n *names) ServeDNS(w dns.ResponseWriter, q *dns.Msg) {
 	m.SetReply(q)
 	m.Authoritative, m.RecursionAvailable = true, true
 	if len(q.Question) == 1 {
-		addrs, alias, known := n.find(strings.ToLower(q.Question[0].Name))
-		head := dns.RR_Header{Name: q.Question[0].Name, Class: dns.ClassINET, Ttl: 5}
-		switch {
-		case !known:
-			m.Rcode = dns.RcodeNameError
-		case alias != "":
-			head.Rrtype = dns.TypeCNAME
-			m.Answer = append(m.Answer, &dns.CNAME{Hdr: head, Target: dns.Fqdn(alias)})
-		case q.Question[0].Qtype == dns.TypeA:
-			head.Rrtype = dns.TypeA
-			for _, a := range addrs {
-				m.Answer = append(m.Answer, &dns.A{Hdr: head, A: net.ParseIP(a)})
-			}
-		}
+		n.answer(m, q.Question[0].Name, q.Question[0].Qtype)
 	}
 	_ = w.WriteMsg(m)
+}
+
+// answer adds what a name stands for, and what the name stands for that it is
+// an alias of: whoever asks does not ask again.
+func (n *names) answer(m *dns.Msg, name string, kind uint16) {
+	for range 8 {
+		addrs, alias, known := n.find(strings.ToLower(name))
+		head := dns.RR_Header{Name: name, Class: dns.ClassINET, Ttl: 5}
+		if !known {
+			if len(m.Answer) == 0 {
+				m.Rcode = dns.RcodeNameError
+			}
+			return
+		}
+		if alias == "" {
+			head.Rrtype = dns.TypeA
+			for _, a := range addrs {
+				if kind == dns.TypeA {
+					m.Answer = append(m.Answer, &dns.A{Hdr: head, A: net.ParseIP(a)})
+				}
+			}
+			return
+		}
+		head.Rrtype, name = dns.TypeCNAME, dns.Fqdn(alias)
+		m.Answer = append(m.Answer, &dns.CNAME{Hdr: head, Target: name})
+	}
 }
 
 // find returns what a name stands for.

@@ -20,6 +20,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"log"
 	"net/netip"
 	"os"
@@ -38,7 +39,7 @@ type settings struct {
 	kubeconfig, state, bridge, clientCA string
 	podCIDR, balancerCIDR               string
 	images, imageTable                  string
-	strict, services                    bool
+	strict, services, untilEOF          bool
 	kubeletPort                         int
 }
 
@@ -68,9 +69,16 @@ func main() {
 	flag.BoolVar(&s.strict, "strict-images", false, "an image that the tables do not know cannot be pulled; without this it stands for a program that only waits")
 	flag.IntVar(&s.kubeletPort, "kubelet-port", 10350, "port for what the API server asks of a kubelet")
 	flag.StringVar(&s.clientCA, "client-ca", "", "PEM file of who may ask; without it anybody may read logs, and nobody execute")
+	flag.BoolVar(&s.untilEOF, "until-eof", false, "end when standard input does, and with it whoever started this")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	if s.untilEOF {
+		go func() {
+			_, _ = io.Copy(io.Discard, os.Stdin)
+			stop()
+		}()
+	}
 	if err := serve(ctx, s); err != nil {
 		log.Fatal(err)
 	}
