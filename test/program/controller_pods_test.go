@@ -23,7 +23,7 @@ import (
 // they are.
 const (
 	beats = 30
-	beat   = 100 * time.Millisecond
+	beat  = 100 * time.Millisecond
 )
 
 // talker is an upstream on an address that pods reach: it says fine, or tells

@@ -247,15 +247,22 @@ type process struct {
 // with the test if nothing else ended it.
 func start(t *testing.T, files map[string]string, args ...string) *process {
 	t.Helper()
+	dir := t.TempDir()
+	for name, text := range files {
+		must(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644))
+	}
+	return launch(t, dir, append([]string{"-f", dir}, args...)...)
+}
+
+// launch is start, on the resources that args name.
+func launch(t *testing.T, dir string, args ...string) *process {
+	t.Helper()
 	path, err := binary()
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &process{program: &program{t: t, dir: t.TempDir(), out: &buffer{}, err: &buffer{}, code: make(chan int, 1)}, exited: make(chan error, 1)}
-	for name, text := range files {
-		p.write(name, text)
-	}
-	p.Cmd = exec.Command(path, append([]string{"run", "-f", p.dir, "--admin", "127.0.0.1:0", "--port", "8080=127.0.0.1:0"}, args...)...)
+	p := &process{program: &program{t: t, dir: dir, out: &buffer{}, err: &buffer{}, code: make(chan int, 1)}, exited: make(chan error, 1)}
+	p.Cmd = exec.Command(path, append([]string{"run", "--admin", "127.0.0.1:0", "--port", "8080=127.0.0.1:0"}, args...)...)
 	p.Env = append(os.Environ(), "OPENAI_API_KEY="+openAIKey, "HF_API_TOKEN="+huggingFaceKey)
 	p.Stdout, p.Stderr = p.out, p.err
 	began := time.Now()

@@ -41,9 +41,7 @@ func New() dialect.Dialect {
 func roots(v *resource.View) []resource.Key {
 	var keys []resource.Key
 	for _, k := range ownKinds() {
-		for _, o := range v.All(k.GroupKind) {
-			keys = append(keys, o.Key)
-		}
+		keys = append(keys, v.Keys(k.GroupKind)...)
 	}
 	return keys
 }

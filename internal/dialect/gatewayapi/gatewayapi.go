@@ -50,11 +50,9 @@ func kinds() []resource.Kind {
 func roots(v *resource.View) []resource.Key {
 	var out []resource.Key
 	for _, gk := range []resource.GroupKind{parent.GatewayClassKind, parent.GatewayKind, parent.ListenerSetKind, parent.HTTPRouteKind, parent.GRPCRouteKind, backendtls.Kind} {
-		for _, o := range v.All(gk) {
-			out = append(out, o.Key)
-		}
+		out = append(out, v.Keys(gk)...)
 	}
-	if len(v.All(parent.HTTPRouteKind)) > 0 {
+	if len(v.Keys(parent.HTTPRouteKind)) > 0 {
 		out = append(out, unserved)
 	}
 	return out

@@ -2,6 +2,7 @@ package gatewayapi
 
 import (
 	"fmt"
+	"slices"
 
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
@@ -18,9 +19,9 @@ var unserved = resource.Key{GroupKind: parent.HTTPRouteKind}
 
 func translateUnserved(v *resource.View) (*dialect.Fragment, status.Report) {
 	var report status.Report
-	all := v.All(parent.HTTPRouteKind)
-	reached := reachable(v, all)
-	for _, o := range all {
+	odd, above := kinships(v)
+	reached := reachable(v, above)
+	for _, o := range odd {
 		spec := &o.Spec.(*HTTPRoute).Spec
 		if len(spec.ParentRefs) == 0 && !reached[o.Key] && spec.UseDefaultGateways != gatewayv1.GatewayDefaultScopeAll {
 			report.Add(status.Warningf(o.Origin("spec.parentRefs"), "the route has no parent, and is not served").
@@ -35,19 +36,49 @@ func translateUnserved(v *resource.View) (*dialect.Fragment, status.Report) {
 	return &dialect.Fragment{}, report
 }
 
-// reachable returns the routes that have a parent of another kind, and those
-// that these delegate to.
-func reachable(v *resource.View, all []*resource.Object) map[resource.Key]bool {
-	reached := map[resource.Key]bool{}
-	var queue []*resource.Object
-	for _, o := range all {
-		for _, ref := range o.Spec.(*HTTPRoute).Spec.ParentRefs {
-			if !ofRoute(ref) && !reached[o.Key] {
-				reached[o.Key] = true
-				queue = append(queue, o)
-			}
+// kinship is what some HTTPRoutes have to do with others: those that have no
+// parent, or an HTTPRoute as one, and those that have another parent and
+// delegate.
+type kinship struct{ odd, above []*resource.Object }
+
+// kinships returns the kinship of all HTTPRoutes. Most have none, and after a
+// change few are looked at again.
+func kinships(v *resource.View) (odd, above []*resource.Object) {
+	for _, g := range v.Groups(parent.HTTPRouteKind) {
+		k := g.Derived(kinshipKey{}, func(list []*resource.Object) any { return kinshipOf(list) }).(kinship)
+		odd, above = append(odd, k.odd...), append(above, k.above...)
+	}
+	return odd, above
+}
+
+// kinshipKey finds the kinship that was made of a group.
+type kinshipKey struct{}
+
+func kinshipOf(list []*resource.Object) kinship {
+	var k kinship
+	for _, o := range list {
+		refs := o.Spec.(*HTTPRoute).Spec.ParentRefs
+		if len(refs) == 0 || slices.ContainsFunc(refs, ofRoute) {
+			k.odd = append(k.odd, o)
+		}
+		delegates := false
+		eachSelection(o, func(selection) { delegates = true })
+		if delegates && servedItself(o) {
+			k.above = append(k.above, o)
 		}
 	}
+	return k
+}
+
+// servedItself reports whether a route has a parent of another kind.
+func servedItself(o *resource.Object) bool {
+	return slices.ContainsFunc(o.Spec.(*HTTPRoute).Spec.ParentRefs, func(ref gatewayv1.ParentReference) bool { return !ofRoute(ref) })
+}
+
+// reachable returns the routes to which those above delegate, and so on.
+func reachable(v *resource.View, above []*resource.Object) map[resource.Key]bool {
+	reached := map[resource.Key]bool{}
+	queue := slices.Clone(above)
 	for len(queue) > 0 {
 		o := queue[0]
 		queue = queue[1:]
@@ -87,7 +118,7 @@ func judgeParent(v *resource.View, o *resource.Object, ref gatewayv1.ParentRefer
 		p.What, p.Remedy = "a part of an HTTPRoute cannot be a parent", "remove sectionName and port"
 	case !leads(v, from, o):
 		p.What, p.Remedy = fmt.Sprintf("%v does not delegate to it", key), "name it there in a backendRef of kind HTTPRoute"
-	case !reached[key]:
+	case !reached[key] && !servedItself(from):
 		p.Severity = status.Warning
 		p.What, p.Remedy = fmt.Sprintf("%v is not served itself", key), "give that a Gateway as parent"
 	default:

@@ -48,11 +48,9 @@ var rooted = []resource.GroupKind{
 func roots(v *resource.View) []resource.Key {
 	var keys []resource.Key
 	for _, gk := range rooted {
-		for _, o := range v.All(gk) {
-			keys = append(keys, o.Key)
-		}
+		keys = append(keys, v.Keys(gk)...)
 	}
-	if len(v.All(gatewayKind)) == 0 && len(v.All(virtualServiceKind)) > 0 {
+	if len(v.Keys(gatewayKind)) == 0 && len(v.Keys(virtualServiceKind)) > 0 {
 		keys = append(keys, impliedGateway)
 	}
 	return keys

@@ -40,9 +40,7 @@ func New(o Options) dialect.Dialect {
 func roots(v *resource.View) []resource.Key {
 	var keys []resource.Key
 	for _, k := range kinds() {
-		for _, o := range v.All(k.GroupKind) {
-			keys = append(keys, o.Key)
-		}
+		keys = append(keys, v.Keys(k.GroupKind)...)
 	}
 	return keys
 }

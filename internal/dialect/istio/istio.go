@@ -67,14 +67,10 @@ func (d *definition) roots(v *resource.View) []resource.Key {
 	if d.opts.Mesh != nil {
 		keys = append(keys, meshRoot)
 	} else {
-		for _, o := range v.All(apiGatewayKind) {
-			keys = append(keys, o.Key)
-		}
+		keys = append(keys, v.Keys(apiGatewayKind)...)
 	}
 	for _, k := range d.kinds() {
-		for _, o := range v.All(k.GroupKind) {
-			keys = append(keys, o.Key)
-		}
+		keys = append(keys, v.Keys(k.GroupKind)...)
 	}
 	return keys
 }
