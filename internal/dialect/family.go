@@ -199,11 +199,12 @@ func (r *round) tellRefused(owner resource.Key) {
 
 // parent returns the parent that the host's routes are reported for.
 func (h *VirtualHost) parent() string {
-	for _, rt := range h.Routes {
-		if len(rt.Delegators) > 0 {
-			return rt.Delegators[0].Parent
-		}
-		return rt.Parent
+	if len(h.Routes) == 0 {
+		return ""
 	}
-	return ""
+	first := h.Routes[0]
+	if len(first.Delegators) > 0 {
+		return first.Delegators[0].Parent
+	}
+	return first.Parent
 }

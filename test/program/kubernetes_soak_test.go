@@ -29,10 +29,7 @@ type crowd struct {
 	http   *http.Client
 }
 
-var (
-	httpRoutes = schema.GroupVersionResource{Group: "gateway.networking.k8s.io", Version: "v1", Resource: "httproutes"}
-	secretsGVR = schema.GroupVersionResource{Version: "v1", Resource: "secrets"}
-)
+var secretsGVR = schema.GroupVersionResource{Version: "v1", Resource: "secrets"}
 
 // crowdBase is what the routes of a crowd stand on.
 const crowdBase = `

@@ -68,7 +68,7 @@ func TestSecurityRow20ForeignCredential(t *testing.T) {
 	}
 	told(p, "create a ReferenceGrant in owner from Upstream in tenant to Secret \"key\"")
 
-	p, ask = start("--secret-namespaces", "owner")
+	_, ask = start("--secret-namespaces", "owner")
 	if got := send(t, ask); got.status != 500 {
 		t.Errorf("without a grant: %v", got)
 	}

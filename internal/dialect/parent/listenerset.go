@@ -128,15 +128,11 @@ func (s Set) listener(v *resource.View, i int, e gatewayv1.ListenerEntry) *Liste
 		Name:   fmt.Sprintf("ListenerSet %s/%s/%s", s.Object.Namespace, s.Object.Name, e.Name),
 		Field:  fmt.Sprintf("spec.listeners[%d]", i),
 		Object: s.Object,
-		Spec:   asListener(e),
+		Spec:   gatewayv1.Listener(e),
 	}
 	l.judge()
 	l.kinds(v)
 	return l
-}
-
-func asListener(e gatewayv1.ListenerEntry) gatewayv1.Listener {
-	return gatewayv1.Listener{Name: e.Name, Hostname: e.Hostname, Port: e.Port, Protocol: e.Protocol, TLS: e.TLS, AllowedRoutes: e.AllowedRoutes}
 }
 
 // conflict notes that another listener of the Gateway comes first. Whose that

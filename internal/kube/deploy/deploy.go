@@ -137,7 +137,7 @@ func (d *Deployer) Update(set *resource.Set, config *ir.Config) {
 func (d *Deployer) Lead(ctx context.Context) {
 	d.setLead(ctx)
 	<-ctx.Done()
-	d.setLead(nil)
+	d.endLead()
 	d.passing.Lock() // what is under way
 	defer d.passing.Unlock()
 }
@@ -145,6 +145,13 @@ func (d *Deployer) Lead(ctx context.Context) {
 func (d *Deployer) setLead(ctx context.Context) {
 	d.mu.Lock()
 	d.lead = ctx
+	d.mu.Unlock()
+	d.nudge()
+}
+
+func (d *Deployer) endLead() {
+	d.mu.Lock()
+	d.lead = nil
 	d.mu.Unlock()
 	d.nudge()
 }

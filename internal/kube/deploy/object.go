@@ -6,7 +6,6 @@ import (
 	"maps"
 	"slices"
 
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/postern-gateway/postern/internal/dialect/infrastructure"
@@ -237,8 +236,4 @@ func anyMap(m map[string]string) fields {
 		out[k] = v
 	}
 	return out
-}
-
-func (d desired) unstructured() *unstructured.Unstructured {
-	return &unstructured.Unstructured{Object: d.object}
 }

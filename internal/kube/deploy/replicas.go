@@ -55,7 +55,7 @@ func owns(o *unstructured.Unstructured, manager, field string) bool {
 			continue
 		}
 		var owned map[string]map[string]json.RawMessage
-		if json.Unmarshal(m.FieldsV1.Raw, &owned) == nil {
+		if json.Unmarshal(m.FieldsV1.GetRawBytes(), &owned) == nil {
 			_, has := owned["f:spec"][field]
 			return has
 		}

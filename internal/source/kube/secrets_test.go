@@ -94,7 +94,7 @@ func TestSecretsByName(t *testing.T) {
 	}
 	wanted.Swap(reads("", "a"), reads("", "b", "none"))
 	p.Put(t, "x", sourcetest.WidgetYAML("x", "one")) // its translation read others
-	s = w.Await(t, "another", func(s sourcetest.State) bool { return known(s, "b") && there(w, "b") })
+	w.Await(t, "another", func(s sourcetest.State) bool { return known(s, "b") && there(w, "b") })
 	if there(w, "a") {
 		t.Error("the bytes of one that is not wanted any more are still there")
 	}
