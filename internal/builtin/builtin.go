@@ -181,6 +181,9 @@ type KubernetesConfig struct {
 	// Namespaces to watch; none, or "*", means all of them. SecretNamespaces are
 	// those whose Secrets are read; none means no Secrets.
 	Namespaces, SecretNamespaces []string
+	// Referred says that of every namespace's Secrets those are read that
+	// resources refer to, and that no list of all is asked for.
+	Referred bool
 	// ForeignSecrets lets resources use the Secrets of other namespaces without
 	// a ReferenceGrant.
 	ForeignSecrets bool
@@ -213,6 +216,6 @@ func Kubernetes(c KubernetesConfig) (Cluster, error) {
 	return kube.New(kube.Config{
 		Client: client, Kinds: kinds, Store: c.Store, Log: c.Log,
 		Decoder:    resource.NewDecoder(kinds, resource.Options{EnvMode: resource.EnvRefuse}),
-		Namespaces: c.Namespaces, SecretNamespaces: c.SecretNamespaces, ForeignSecrets: c.ForeignSecrets,
+		Namespaces: c.Namespaces, SecretNamespaces: c.SecretNamespaces, Referred: c.Referred, ForeignSecrets: c.ForeignSecrets,
 	})
 }

@@ -38,29 +38,30 @@ func (o *kubernetesOptions) flags(f *pflag.FlagSet) {
 // of the one who runs us, since all of them would be a cluster's every secret.
 // whole says that we serve every Gateway of a cluster, each at an address of
 // its own: by the rights of the one who runs us, their certificates are read
-// wherever they are.
-func (o *kubernetesOptions) secretScope(gateway string, whole bool) ([]string, error) {
+// wherever resources refer to them, and no list of a cluster's Secrets is asked
+// for, as referred says.
+func (o *kubernetesOptions) secretScope(gateway string, whole bool) (scope []string, referred bool, err error) {
 	if len(o.secretNamespaces) > 0 {
-		return o.secretNamespaces, nil
+		return o.secretNamespaces, false, nil
 	}
 	var out []string
 	if !o.inCluster {
 		out = slices.DeleteFunc(slices.Clone(o.namespaces), func(n string) bool { return n == builtin.AllNamespaces })
 	}
 	if len(out) == 0 && whole && !o.inCluster && gateway == "" {
-		return []string{builtin.AllNamespaces}, nil
+		return []string{builtin.AllNamespaces}, true, nil
 	}
 	if len(out) == 0 {
 		own, err := builtin.HomeNamespace(o.kubeconfig, o.inCluster)
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		out = []string{own}
 	}
 	if namespace, _, _ := strings.Cut(gateway, "/"); namespace != "" && !slices.Contains(out, namespace) {
 		out = append(out, namespace)
 	}
-	return out, nil
+	return out, false, nil
 }
 
 // given reports whether a cluster is the source.
@@ -127,14 +128,14 @@ func (o *runOptions) openCluster(log *slog.Logger, env func(string) (string, boo
 	if err != nil {
 		return nil, err
 	}
-	scope, err := o.cluster.secretScope(o.gateway, o.addresses != "")
+	scope, referred, err := o.cluster.secretScope(o.gateway, o.addresses != "")
 	if err != nil {
 		return nil, err
 	}
 	r := &read{store: secret.NewStore()}
 	c := builtin.KubernetesConfig{
 		Kubeconfig: o.cluster.kubeconfig, InCluster: o.cluster.inCluster, Exec: o.cluster.exec,
-		Namespaces: o.cluster.namespaces, SecretNamespaces: scope, ForeignSecrets: o.cluster.foreign,
+		Namespaces: o.cluster.namespaces, SecretNamespaces: scope, Referred: referred, ForeignSecrets: o.cluster.foreign,
 		Dialects: dialects, Store: r.store, Log: log, NoSecrets: o.mesh != nil,
 	}
 	if r.cluster, err = builtin.Kubernetes(c); err != nil {

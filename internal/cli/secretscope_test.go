@@ -34,7 +34,8 @@ current-context: c
 		{"as said", kubernetesOptions{secretNamespaces: []string{"s"}}, "", true, []string{"s"}},
 	} {
 		tc.o.kubeconfig = kubeconfig
-		if got, err := tc.o.secretScope(tc.gateway, tc.whole); err != nil || !slices.Equal(got, tc.want) {
+		got, referred, err := tc.o.secretScope(tc.gateway, tc.whole)
+		if err != nil || !slices.Equal(got, tc.want) || referred != slices.Equal(got, []string{"*"}) {
 			t.Errorf("%s: %v, %v; want %v", tc.name, got, err, tc.want)
 		}
 	}

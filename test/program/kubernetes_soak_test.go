@@ -13,6 +13,7 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
@@ -181,6 +182,27 @@ func (c *crowd) change(i, version int) time.Duration {
 	}
 }
 
+// settled waits until every route has a status, and returns how long that took.
+func (c *crowd) settled() time.Duration {
+	began := time.Now()
+	for next := ""; ; {
+		list, err := c.client.Resource(httpRoutes).Namespace("default").List(context.Background(), metav1.ListOptions{Limit: 500, Continue: next})
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		bare := slices.ContainsFunc(list.Items, func(u unstructured.Unstructured) bool { return parentAccepted(u.Object) != "True" })
+		switch next = list.GetContinue(); {
+		case bare && time.Since(began) > 10*patience:
+			c.t.Fatal("routes are left without a status")
+		case bare:
+			next = ""
+			time.Sleep(time.Second)
+		case next == "":
+			return time.Since(began)
+		}
+	}
+}
+
 // TestKubernetesManyRoutes serves many routes of a cluster while they change
 // and requests come. With POSTERN_SOAK it is 20,000 of them, and timed.
 func TestKubernetesManyRoutes(t *testing.T) {
@@ -191,6 +213,7 @@ func TestKubernetesManyRoutes(t *testing.T) {
 	c := newCrowd(t, routes, secrets)
 	memory := float64(rss(c.p.Process.Pid)) / 1024
 	t.Logf("ready after %v; RssAnon %.0f MB, %.1f kB for each route", c.p.ready.Round(time.Millisecond), memory, memory*1024/float64(routes))
+	t.Logf("every route has a status after another %v", c.settled().Round(time.Millisecond))
 	stop := make(chan struct{})
 	var served, failed int64
 	var loading sync.WaitGroup

@@ -39,7 +39,7 @@ func (s *Source) inScope(k resource.Kind, namespace string) bool {
 func (s *Source) Look(ctx context.Context, keys []resource.Key) []*resource.Object {
 	f := &fetched{src: s, found: map[resource.Key]*entry{}, turns: make(chan struct{}, fetchers)}
 	for _, k := range keys[:min(len(keys), lookMost)] {
-		if _, ok := s.secrets.scope(k.Namespace); ok {
+		if _, ok := s.secrets.scope(k.Namespace, s.secrets.demand.Load()); ok {
 			f.get(ctx, k)
 		}
 	}

@@ -108,6 +108,33 @@ func TestSecretsByName(t *testing.T) {
 	}
 }
 
+// TestSecretsReferred reads the many Secrets that are referred to, where every
+// namespace's may be read, and asks for no list of the cluster's.
+func TestSecretsReferred(t *testing.T) {
+	p := open(t, shared)
+	var names []string
+	for i := range 2 * fewSecrets {
+		names = append(names, fmt.Sprint("s", i))
+		p.Put(t, names[i], sourcetest.SecretYAML(names[i], "k", sourcetest.Marker))
+	}
+	wanted, asked := resource.NewDemand(), new(asked)
+	wanted.Swap(resource.Reads{}, reads("", names...))
+	cfg := Config{
+		Client: rest.CopyConfig(p.client), Store: secret.NewStore(), Namespaces: []string{"default"},
+		SecretNamespaces: []string{AllNamespaces}, Referred: true,
+	}
+	cfg.Client.Wrap(asked.wrap)
+	w := sourcetest.StartWanting(t, p.source(t, cfg), cfg.Store, wanted)
+	w.Await(t, "all of them", func(sourcetest.State) bool {
+		return !slices.ContainsFunc(names, func(n string) bool { return !there(w, n) })
+	})
+	for _, q := range asked.all() {
+		if !strings.HasPrefix(q, "/api/v1/namespaces/default/secrets") {
+			t.Errorf("asked for %s", q)
+		}
+	}
+}
+
 // TestSecretsOfANamespace watches a namespace where many Secrets are referred
 // to. The bytes of the others are dropped on arrival, and fetched when they are
 // wanted; those that are not wanted any more go.

@@ -3,6 +3,7 @@ package kube
 import (
 	"context"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/postern-gateway/postern/internal/resource"
@@ -41,13 +42,17 @@ func (s *secrets) watch(ctx context.Context, d *resource.Demand) {
 func (s *secrets) places(d *resource.Demand) map[place]bool {
 	names := map[string][]place{}
 	for k := range d.Names() {
-		scope, ok := s.scope(k.Namespace)
+		scope, ok := s.scope(k.Namespace, d)
 		if ok {
 			names[scope] = append(names[scope], place{resource.SecretKind, k.Namespace, k.Name})
 		}
 	}
+	scopes := namespaces(s.src.cfg.SecretNamespaces)
+	if s.apart(d) {
+		scopes = slices.Sorted(maps.Keys(names))
+	}
 	want := map[place]bool{}
-	for _, scope := range namespaces(s.src.cfg.SecretNamespaces) {
+	for _, scope := range scopes {
 		whole := place{GroupKind: resource.SecretKind, namespace: scope}
 		s.src.mu.Lock()
 		watched := s.src.watches[whole] != nil
@@ -63,8 +68,17 @@ func (s *secrets) places(d *resource.Demand) map[place]bool {
 	return want
 }
 
+// apart reports whether all namespaces are permitted, and each is watched for
+// itself.
+func (s *secrets) apart(d *resource.Demand) bool {
+	return s.src.cfg.Referred && (d == nil || !d.Broad()) && slices.Contains(namespaces(s.src.cfg.SecretNamespaces), "")
+}
+
 // scope returns the permitted scope that a namespace is in: itself, or all.
-func (s *secrets) scope(namespace string) (string, bool) {
+func (s *secrets) scope(namespace string, d *resource.Demand) (string, bool) {
+	if s.apart(d) {
+		return namespace, true
+	}
 	for _, n := range namespaces(s.src.cfg.SecretNamespaces) {
 		if n == "" || n == namespace {
 			return n, true

@@ -55,6 +55,10 @@ type Config struct {
 	// SecretNamespaces are those whose Secrets are read, AllNamespaces every
 	// one; none means no Secret at all.
 	SecretNamespaces []string
+	// Referred says that where every namespace's Secrets may be read, those of
+	// the namespaces are that resources refer to, each for itself. All of the
+	// cluster are listed only where Secrets are chosen by label.
+	Referred bool
 	// ForeignSecrets lets resources use the Secrets of other namespaces without
 	// a ReferenceGrant.
 	ForeignSecrets bool
