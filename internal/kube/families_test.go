@@ -267,6 +267,7 @@ func TestFamilies(t *testing.T) {
 					t.Errorf("%s %s: %s", want.kind, want.name, plain(u))
 				}
 			}
+			p.awaitIdle(r)
 			before := map[string]string{}
 			for _, want := range tc.told {
 				before[want.kind+want.name] = p.get(want.kind, want.name).GetResourceVersion()

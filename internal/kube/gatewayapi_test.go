@@ -124,6 +124,7 @@ func TestGatewayAPI(t *testing.T) {
 
 	// What is equal is not written again, neither on a change elsewhere nor by a
 	// replica that starts.
+	p.awaitIdle(r)
 	written := r.requests.of("PATCH")
 	before := plain(p.get("HTTPRoute", "good"))
 	r.stop()
