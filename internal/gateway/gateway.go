@@ -68,6 +68,7 @@ type Gateway struct {
 	listeners *Listeners
 	budget    *dataplane.Budget
 	applying  sync.Mutex
+	ended     bool // by applying: everything was let go of
 	now       atomic.Pointer[Applied]
 	ready     chan struct{}
 	once      sync.Once
@@ -179,7 +180,7 @@ func (g *Gateway) Refresh() {
 	g.applying.Lock()
 	defer g.applying.Unlock()
 	old := g.now.Load()
-	if old == nil {
+	if old == nil || g.ended {
 		return
 	}
 	a := &Applied{Result: old.Result}
@@ -213,6 +214,9 @@ func (g *Gateway) drain(ctx context.Context, cut context.CancelFunc) {
 	g.listeners.Drain(limit)
 	kept()
 	g.endUpgraded()
+	g.applying.Lock()
+	defer g.applying.Unlock()
+	g.ended = true
 	if a := g.now.Load(); a != nil {
 		a.Compiled.Snapshot.Release()
 	}
