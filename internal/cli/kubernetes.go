@@ -29,7 +29,7 @@ func (o *kubernetesOptions) flags(f *pflag.FlagSet) {
 	f.BoolVar(&o.inCluster, "in-cluster", false, "read the resources of the cluster that this pod is in, in place of -f")
 	f.BoolVar(&o.exec, "kubeconfig-exec", false, "let a kubeconfig start the program that its user names")
 	f.StringSliceVar(&o.namespaces, "namespaces", nil, "`NAMESPACES` of the cluster to watch, separated by commas (default all)")
-	f.StringSliceVar(&o.secretNamespaces, "secret-namespaces", nil, "`NAMESPACES` of the cluster whose Secrets are read; '*' is all (default those of --namespaces or the kubeconfig's own, with --in-cluster the pod's, and with --gateway the Gateway's; with --kubeconfig and --gateway-addresses all)")
+	f.StringSliceVar(&o.secretNamespaces, "secret-namespaces", nil, "`NAMESPACES` of the cluster whose Secrets are read; '*' is all (default those of --namespaces or the kubeconfig's own, with --in-cluster the pod's, and with --gateway the Gateway's; with --kubeconfig and --gateway-addresses wherever resources refer to them)")
 	f.BoolVar(&o.foreign, "cross-namespace-credentials", false, "let resources of the cluster use Secrets of other namespaces without a ReferenceGrant")
 	o.webhook.flags(f)
 }
@@ -120,7 +120,7 @@ func (o *runOptions) understanding() []string {
 }
 
 // openCluster returns the resources of a cluster, of which nothing is read yet.
-func (o *runOptions) openCluster(log *slog.Logger, env func(string) (string, bool)) (*read, error) {
+func (o *runOptions) openCluster(log *slog.Logger) (*read, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
@@ -145,7 +145,7 @@ func (o *runOptions) openCluster(log *slog.Logger, env func(string) (string, boo
 	if o.mesh != nil { // a workload's side sees its own share alone: others tell what became of the whole
 		return r, nil
 	}
-	if r.duties, err = o.statuses.newDuties(c, env); err != nil {
+	if r.duties, err = o.statuses.newDuties(c); err != nil {
 		return nil, err
 	}
 	switch {

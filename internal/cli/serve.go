@@ -136,7 +136,7 @@ func (o *runOptions) serves(deps compile.Deps) compile.Deps {
 // open returns the resources: those of files are read once.
 func (o *runOptions) open(ctx context.Context, std Streams, log *slog.Logger) (*read, error) {
 	if o.cluster.given() {
-		return o.openCluster(log, std.Env)
+		return o.openCluster(log)
 	}
 	return o.load(ctx, std, false)
 }

@@ -4,8 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"os"
-	"strings"
 	"sync"
 
 	"github.com/spf13/pflag"
@@ -18,9 +16,6 @@ import (
 
 // otherwiseNamespace is where the Lease is, for who runs in no pod.
 const otherwiseNamespace = "postern-system"
-
-// podNamespace is the file that tells a pod its namespace.
-const podNamespace = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
 
 // statusOptions are the flags that say who writes statuses to the API server.
 type statusOptions struct {
@@ -50,16 +45,9 @@ func (o *statusOptions) check(f *pflag.FlagSet, cluster bool) error {
 }
 
 // home returns the namespace that we run in.
-func (o *statusOptions) home(env func(string) (string, bool)) string {
-	if o.namespace != "" {
-		return o.namespace
-	}
-	own, _ := env("POD_NAMESPACE")
-	if own == "" {
-		b, _ := os.ReadFile(podNamespace) // no pod has none
-		own = strings.TrimSpace(string(b))
-	}
-	return cmp.Or(own, otherwiseNamespace)
+func (o *statusOptions) home() string {
+	own, _ := builtin.HomeNamespace("", true) // who runs in no pod has none
+	return cmp.Or(o.namespace, own, otherwiseNamespace)
 }
 
 // duties are what is done beside serving, in a cluster: by the leader alone,
@@ -76,11 +64,11 @@ type duties struct {
 }
 
 // newDuties returns the duties of a process that reads a cluster; nil: none.
-func (o *statusOptions) newDuties(c builtin.KubernetesConfig, env func(string) (string, bool)) (*duties, error) {
+func (o *statusOptions) newDuties(c builtin.KubernetesConfig) (*duties, error) {
 	if o.readOnly {
 		return nil, nil
 	}
-	d := &duties{cluster: c, elect: o.elect, home: o.home(env)}
+	d := &duties{cluster: c, elect: o.elect, home: o.home()}
 	var err error
 	if d.statuses, err = builtin.NewStatuses(c, d.home); err != nil {
 		return nil, err
