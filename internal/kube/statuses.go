@@ -27,7 +27,7 @@ const (
 	// many objects of one kind are read as a list.
 	many = 200
 	// writers work on single objects, and as many on lists.
-	writers = 8
+	writers = 2
 )
 
 // Statuses writes what became of the objects that were translated into their
