@@ -33,6 +33,9 @@ type Dialect struct {
 	// Translate turns one root into its fragment. The fragment must not be
 	// changed afterwards.
 	Translate func(v *resource.View, root resource.Key) (*Fragment, status.Report)
+	// Shared are translations that the dialect has in common with others, such
+	// as that of Services to endpoints. Dialects of one name are one.
+	Shared []Dialect
 	// Status renders the statuses of the dialect's kinds, a pure function, too;
 	// nil: they have none that is written.
 	Status StatusFunc
@@ -40,14 +43,23 @@ type Dialect struct {
 
 // Fragment is what one root contributes.
 type Fragment struct {
-	Listeners   []*Listener
-	Hosts       []*VirtualHost
-	SNIRoutes   []*SNIRoute
+	Listeners []*Listener
+	Hosts     []*VirtualHost
+	SNIRoutes []*SNIRoute
+	// Upstreams whose endpoints are Discovered have none here: Merger puts in
+	// those of the EndpointList of that name, whoever brings it.
 	Upstreams   []*ir.Upstream
+	Endpoints   []*EndpointList
 	Attachments []*Attachment
 	// Referable are the things that routes of any dialect may refer to, also
 	// where they attach nothing.
 	Referable []Target
+}
+
+// EndpointList is what one place is served by at the moment, by name.
+type EndpointList struct {
+	Name      string
+	Endpoints []ir.Endpoint
 }
 
 // Target is something that policies attach to: an object, or a named section

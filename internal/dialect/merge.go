@@ -30,6 +30,7 @@ type Merger struct {
 
 	fragments []*Fragment // of Merge
 	supplies  map[string]*supply
+	lists     map[string]*endpointList
 	spots     map[Target]*spot
 	listeners map[Place][]*Listener
 	served    []*door              // in their order
@@ -75,6 +76,7 @@ type todo struct {
 func (m *Merger) begin() *round {
 	if m.supplies == nil {
 		m.supplies, m.spots = map[string]*supply{}, map[Target]*spot{}
+		m.lists = map[string]*endpointList{}
 		m.listeners, m.sni = map[Place][]*Listener{}, map[Place][]*SNIRoute{}
 		m.sites, m.offers, m.lost, m.rivalled = map[string]*site{}, map[offerKey]*offer{}, map[*offer]bool{}, map[resource.Key]bool{}
 		m.upstreams, m.variants = map[string]*ir.Upstream{}, map[string]*variant{}
@@ -165,6 +167,9 @@ func (r *round) takeAway(c *Change) {
 	for _, u := range only(before.Upstreams, after.Upstreams) {
 		r.withdraw(c.Place, u.it)
 	}
+	for _, l := range only(before.Endpoints, after.Endpoints) {
+		r.discover(l.it.Name, nil)
+	}
 	for _, a := range only(before.Attachments, after.Attachments) {
 		r.detach(c.Place, a.it)
 	}
@@ -178,6 +183,9 @@ func (r *round) put(c *Change) {
 	before, after := c.fragments()
 	for _, u := range only(after.Upstreams, before.Upstreams) {
 		after.Upstreams[u.index] = r.provide(c.Place, u.index, u.it)
+	}
+	for _, l := range only(after.Endpoints, before.Endpoints) {
+		r.discover(l.it.Name, l.it)
 	}
 	for _, a := range only(after.Attachments, before.Attachments) {
 		r.attach(c.Place, a.index, a.it)

@@ -94,7 +94,7 @@ func (r *round) release(o *offer) {
 	for _, s := range o.supplies {
 		delete(s.users, o)
 		delete(s.readers, o)
-		if len(s.users)+len(s.sources) == 0 {
+		if len(s.users)+len(s.sources) == 0 && s.from == nil { // else its end is still to be seen to
 			delete(r.supplies, s.name)
 		}
 	}

@@ -13,6 +13,8 @@ import (
 type supply struct {
 	name    string
 	sources []supplied
+	from    *ir.Upstream  // the first source, as it was when the upstream was made of it
+	list    *endpointList // that it looks at; nil: its endpoints are its own
 	users   map[*offer]bool
 	readers map[*offer]bool // those of users that look into the upstream
 }
@@ -44,8 +46,8 @@ func (r *round) provide(p Place, index int, u *ir.Upstream) *ir.Upstream {
 			break
 		}
 	}
-	if held := r.upstreams[u.Name]; held != nil && reflect.DeepEqual(held, u) {
-		u = held
+	if s.from != nil && reflect.DeepEqual(s.from, u) {
+		u = s.from
 	}
 	it := supplied{p, index, u}
 	at, _ := slices.BinarySearchFunc(s.sources, it, func(a, b supplied) int {
@@ -72,10 +74,7 @@ func (r *round) withdraw(p Place, u *ir.Upstream) {
 func (r *round) supply() {
 	for name := range r.todo.supplies {
 		s := r.supplyOf(name)
-		var u *ir.Upstream
-		if len(s.sources) > 0 {
-			u = s.sources[0].Upstream
-		}
+		u := r.complete(s)
 		was := r.upstreams[s.name]
 		if u != was {
 			r.setUpstream(s.name, u)
@@ -100,5 +99,77 @@ func (r *round) setUpstream(name string, u *ir.Upstream) {
 		delete(r.upstreams, name)
 	} else {
 		r.upstreams[name] = u
+	}
+}
+
+// endpointList is an EndpointList, and the supplies that look at it; nobody
+// may have brought it.
+type endpointList struct {
+	name  string
+	there *EndpointList
+	users map[*supply]bool
+}
+
+// discover puts another list in the place of the one of its name, or nil.
+func (r *round) discover(name string, l *EndpointList) {
+	e := r.listOf(name)
+	e.there = l
+	for s := range e.users {
+		r.todo.supplies[s.name] = true
+	}
+	r.forget(e)
+}
+
+// listOf returns the list of a name, which may not be there yet.
+func (m *Merger) listOf(name string) *endpointList {
+	e := m.lists[name]
+	if e == nil {
+		e = &endpointList{name: name, users: map[*supply]bool{}}
+		m.lists[name] = e
+	}
+	return e
+}
+
+// forget drops a list that is not there and that nobody looks at.
+func (m *Merger) forget(e *endpointList) {
+	if e.there == nil && len(e.users) == 0 {
+		delete(m.lists, e.name)
+	}
+}
+
+// complete returns the upstream of a supply, with the endpoints that are discovered
+// for it; nil: nobody brings it. It is the one before if that says the same.
+func (r *round) complete(s *supply) *ir.Upstream {
+	s.from = nil
+	if len(s.sources) > 0 {
+		s.from = s.sources[0].Upstream
+	}
+	r.follow(s)
+	if s.list == nil {
+		return s.from
+	}
+	u := *s.from
+	u.Endpoints = nil
+	if s.list.there != nil {
+		u.Endpoints = s.list.there.Endpoints
+	}
+	if held := r.upstreams[s.name]; held != nil && reflect.DeepEqual(held, &u) {
+		return held
+	}
+	return &u
+}
+
+// follow makes a supply look at the list that its source names, and at no other.
+func (r *round) follow(s *supply) {
+	var list *endpointList
+	if s.from != nil && s.from.Discovered != "" {
+		list = r.listOf(s.from.Discovered)
+	}
+	if was := s.list; was != nil && was != list {
+		delete(was.users, s)
+		r.forget(was)
+	}
+	if s.list = list; list != nil {
+		list.users[s] = true
 	}
 }

@@ -79,10 +79,11 @@ func Join(first, second []Change) []Change {
 	return out
 }
 
-// NewTranslator returns a Translator for the dialects, in their order.
+// NewTranslator returns a Translator for the dialects, in their order, and what
+// they share.
 func NewTranslator(dialects []Dialect) *Translator {
-	t := &Translator{dialects: dialects, done: map[Place]*translation{}, demand: resource.NewDemand()}
-	for _, d := range dialects {
+	t := &Translator{dialects: withShared(dialects), done: map[Place]*translation{}, demand: resource.NewDemand()}
+	for _, d := range t.dialects {
 		l := &rootList{rank: map[resource.GroupKind]int{}}
 		for i, k := range d.Kinds {
 			l.rank[k.GroupKind] = i + 1
@@ -90,6 +91,19 @@ func NewTranslator(dialects []Dialect) *Translator {
 		t.roots = append(t.roots, l)
 	}
 	return t
+}
+
+// withShared returns dialects with what they share behind them.
+func withShared(dialects []Dialect) []Dialect {
+	out := slices.Clone(dialects)
+	for _, d := range dialects {
+		for _, s := range d.Shared {
+			if !slices.ContainsFunc(out, func(o Dialect) bool { return o.Name == s.Name }) {
+				out = append(out, s)
+			}
+		}
+	}
+	return out
 }
 
 // Demand returns what the last translation of each root reads of the Secrets.
@@ -222,6 +236,7 @@ func keepEqual(old, f *Fragment) {
 	sameAt(old.Hosts, f.Hosts)
 	sameAt(old.SNIRoutes, f.SNIRoutes)
 	sameAt(old.Attachments, f.Attachments)
+	sameAt(old.Endpoints, f.Endpoints)
 	byName := make(map[string]*ir.Upstream, len(old.Upstreams))
 	for _, u := range old.Upstreams {
 		byName[u.Name] = u

@@ -20,6 +20,10 @@ type Upstream struct {
 	// Name is unique: "gloo.solo.io/Upstream/ns/name", "Service/ns/name:80".
 	Name      string     `json:"name"`
 	Endpoints []Endpoint `json:"endpoints,omitempty"`
+	// Discovered, if set, names the list that Endpoints is a copy of, such as
+	// the addresses of a Service's pods. They come and go while the upstream
+	// stays the same one.
+	Discovered string `json:"-"`
 	// Tiers, if any, replace Endpoints: the members of the first tier that
 	// has a healthy one share the requests; the next is for failover.
 	Tiers    [][]TierMember `json:"tiers,omitempty"`

@@ -24,6 +24,7 @@ import (
 	"fmt"
 
 	"github.com/postern-gateway/postern/internal/dialect"
+	"github.com/postern-gateway/postern/internal/dialect/service"
 	"github.com/postern-gateway/postern/internal/ir"
 	"github.com/postern-gateway/postern/internal/resource"
 	"github.com/postern-gateway/postern/internal/status"
@@ -34,7 +35,7 @@ const name = "envoyai"
 
 // New returns the dialect.
 func New() dialect.Dialect {
-	return dialect.Dialect{Name: name, Kinds: kinds(), Roots: roots, Translate: translate, Status: objectStatus}
+	return dialect.Dialect{Name: name, Kinds: kinds(), Roots: roots, Translate: translate, Shared: []dialect.Dialect{service.Lists()}, Status: objectStatus}
 }
 
 // roots lists every object of the dialect's own kinds.

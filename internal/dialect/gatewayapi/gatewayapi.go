@@ -20,6 +20,7 @@ import (
 	"github.com/postern-gateway/postern/internal/dialect/backendtls"
 	"github.com/postern-gateway/postern/internal/dialect/infrastructure"
 	"github.com/postern-gateway/postern/internal/dialect/parent"
+	"github.com/postern-gateway/postern/internal/dialect/service"
 	"github.com/postern-gateway/postern/internal/resource"
 	"github.com/postern-gateway/postern/internal/status"
 )
@@ -34,7 +35,7 @@ type HTTPRoute struct {
 
 // New returns the dialect.
 func New() dialect.Dialect {
-	return dialect.Dialect{Name: Name, Kinds: kinds(), Roots: roots, Translate: translate, Status: objectStatus}
+	return dialect.Dialect{Name: Name, Kinds: kinds(), Roots: roots, Translate: translate, Shared: []dialect.Dialect{service.Lists()}, Status: objectStatus}
 }
 
 func kinds() []resource.Kind {

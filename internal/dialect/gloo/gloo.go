@@ -23,6 +23,7 @@ import (
 	"github.com/postern-gateway/postern/internal/dialect"
 	"github.com/postern-gateway/postern/internal/dialect/glooauth"
 	"github.com/postern-gateway/postern/internal/dialect/reading"
+	"github.com/postern-gateway/postern/internal/dialect/service"
 	"github.com/postern-gateway/postern/internal/resource"
 	"github.com/postern-gateway/postern/internal/status"
 )
@@ -32,7 +33,7 @@ const name = "gloo"
 
 // New returns the dialect.
 func New() dialect.Dialect {
-	return dialect.Dialect{Name: name, Kinds: kinds(), Roots: roots, Translate: translate, Status: objectStatus}
+	return dialect.Dialect{Name: name, Kinds: kinds(), Roots: roots, Translate: translate, Shared: []dialect.Dialect{service.Lists()}, Status: objectStatus}
 }
 
 // rooted are the kinds each of whose objects is translated by itself. A

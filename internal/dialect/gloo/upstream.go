@@ -129,7 +129,7 @@ func (p *options) kube(s *kubeUpstream, u *ir.Upstream) {
 		p.Fail(at, remedy, "%s", problem)
 		return
 	}
-	u.Endpoints = svc.Endpoints
+	u.Endpoints, u.Discovered = svc.Endpoints, svc.Discovered
 	if svc.Protocol != ir.ProtocolHTTP1 {
 		u.Protocol = svc.Protocol
 	}

@@ -22,6 +22,7 @@ package gloomesh
 import (
 	"github.com/postern-gateway/postern/internal/dialect"
 	"github.com/postern-gateway/postern/internal/dialect/reading"
+	"github.com/postern-gateway/postern/internal/dialect/service"
 	"github.com/postern-gateway/postern/internal/resource"
 	"github.com/postern-gateway/postern/internal/status"
 )
@@ -31,7 +32,7 @@ const name = "gloomesh"
 
 // New returns the dialect.
 func New(o Options) dialect.Dialect {
-	return dialect.Dialect{Name: name, Kinds: kinds(), Roots: roots, Translate: o.translate, Status: objectStatus}
+	return dialect.Dialect{Name: name, Kinds: kinds(), Roots: roots, Translate: o.translate, Shared: []dialect.Dialect{service.Lists()}, Status: objectStatus}
 }
 
 // roots lists every object of the dialect's kinds.

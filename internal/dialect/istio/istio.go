@@ -22,6 +22,7 @@ import (
 	"github.com/postern-gateway/postern/internal/dialect"
 	"github.com/postern-gateway/postern/internal/dialect/istioauth"
 	"github.com/postern-gateway/postern/internal/dialect/reading"
+	"github.com/postern-gateway/postern/internal/dialect/service"
 	"github.com/postern-gateway/postern/internal/resource"
 	"github.com/postern-gateway/postern/internal/status"
 )
@@ -52,7 +53,7 @@ type Mesh struct {
 // New returns the dialect.
 func New(opts Options) dialect.Dialect {
 	d := &definition{opts: opts}
-	return dialect.Dialect{Name: name, Kinds: d.kinds(), Roots: d.roots, Translate: d.translate, Status: objectStatus}
+	return dialect.Dialect{Name: name, Kinds: d.kinds(), Roots: d.roots, Translate: d.translate, Shared: []dialect.Dialect{service.Lists()}, Status: objectStatus}
 }
 
 // definition is what New was told.

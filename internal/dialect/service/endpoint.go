@@ -6,8 +6,10 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/postern-gateway/postern/internal/dialect"
 	"github.com/postern-gateway/postern/internal/ir"
 	"github.com/postern-gateway/postern/internal/resource"
+	"github.com/postern-gateway/postern/internal/status"
 )
 
 const (
@@ -15,31 +17,55 @@ const (
 	headless         = "None"
 )
 
-// endpoints returns where the port's requests go.
-func endpoints(v *resource.View, obj *resource.Object, spec *resource.ServiceSpec, port resource.ServicePort) ([]ir.Endpoint, error) {
-	if spec.Type == typeExternalName {
-		if obj.File == "" { // whoever may write a Service must not choose whom we reach
-			return nil, &Error{
-				Fault:  NotFound,
-				What:   fmt.Sprintf("Service %s/%s: type ExternalName is not followed in a cluster", obj.Namespace, obj.Name),
-				Remedy: "name the host in a resource that is about hosts, such as a Backend, an Upstream or a ServiceEntry",
-			}
-		}
-		name := strings.TrimSuffix(spec.ExternalName, ".")
-		if name == "" || strings.ContainsAny(name, "/: \t\r\n@") {
-			return nil, &Error{
-				Fault:  NotFound,
-				What:   fmt.Sprintf("Service %s/%s: externalName %q is no DNS name", obj.Namespace, obj.Name, spec.ExternalName),
-				Remedy: "write a name such as api.example.com",
-			}
-		}
-		return []ir.Endpoint{{Host: name, Port: port.Port}}, nil
+// Lists is the translation of Services to the lists of their endpoints.
+func Lists() dialect.Dialect {
+	return dialect.Dialect{
+		Name:      "service",
+		Roots:     func(v *resource.View) []resource.Key { return v.Keys(resource.ServiceKind) },
+		Translate: lists,
 	}
-	list, any := sliced(v, obj, port)
-	if any || obj.File == "" {
-		return list, nil
+}
+
+// lists returns the endpoints of a Service's ports. What is wrong with it is
+// told where it is named.
+func lists(v *resource.View, root resource.Key) (*dialect.Fragment, status.Report) {
+	f := &dialect.Fragment{}
+	obj, svc := resource.Spec[resource.Service](v, root.GroupKind, root.Namespace, root.Name)
+	if svc == nil || len(obj.Faults) > 0 || svc.Spec.Type == typeExternalName {
+		return f, status.Report{}
 	}
-	return outOfFile(obj, spec, port), nil
+	for i, port := range svc.Spec.Ports {
+		if slices.ContainsFunc(svc.Spec.Ports[:i], func(p resource.ServicePort) bool { return p.Port == port.Port }) {
+			continue // as for findPort, the first of a number counts
+		}
+		list, found := sliced(v, obj, port)
+		if !found && obj.File != "" {
+			list = outOfFile(obj, &svc.Spec, port)
+		}
+		name := UpstreamName("", Ref{root.Namespace, root.Name, port.Port})
+		f.Endpoints = append(f.Endpoints, &dialect.EndpointList{Name: name, Endpoints: list})
+	}
+	return f, status.Report{}
+}
+
+// external returns where a Service of type ExternalName leads.
+func external(obj *resource.Object, spec *resource.ServiceSpec, port resource.ServicePort) ([]ir.Endpoint, error) {
+	if obj.File == "" { // whoever may write a Service must not choose whom we reach
+		return nil, &Error{
+			Fault:  NotFound,
+			What:   fmt.Sprintf("Service %s/%s: type ExternalName is not followed in a cluster", obj.Namespace, obj.Name),
+			Remedy: "name the host in a resource that is about hosts, such as a Backend, an Upstream or a ServiceEntry",
+		}
+	}
+	name := strings.TrimSuffix(spec.ExternalName, ".")
+	if name == "" || strings.ContainsAny(name, "/: \t\r\n@") {
+		return nil, &Error{
+			Fault:  NotFound,
+			What:   fmt.Sprintf("Service %s/%s: externalName %q is no DNS name", obj.Namespace, obj.Name, spec.ExternalName),
+			Remedy: "write a name such as api.example.com",
+		}
+	}
+	return []ir.Endpoint{{Host: name, Port: port.Port}}, nil
 }
 
 // sliced gathers the addresses of the Service's EndpointSlices that take

@@ -1,10 +1,15 @@
-// Package service turns Services, with their EndpointSlices, into upstreams.
-// Every dialect whose routes may name a Service uses it; it is no dialect, and
-// imports none.
+// Package service turns Services into upstreams, and their EndpointSlices into
+// the endpoints of these. Every dialect whose routes may name a Service uses
+// it; it is no dialect, and imports none.
 //
-//	Service port ──► EndpointSlices of its name ──► ready addresses ──► ir.Upstream
+//	Service port ──► ir.Upstream, with the name of its list of endpoints
+//	             └─► EndpointSlices of its name ──► ready addresses
 //	                 none, and out of a file ─────► clusterIP, else its DNS name
 //	                 type ExternalName ───────────► that name
+//
+// The two are apart: pods come and go at all times, and what names a Service
+// is not translated anew for that. Lists are translated once for all dialects,
+// which have Lists among what they share.
 //
 // What protects the way to a Service (TLS) belongs to the dialects: they hand
 // it in.
@@ -74,9 +79,10 @@ func UpstreamName(dialect string, ref Ref) string {
 	return name
 }
 
-// Upstream returns the upstream of one port of a Service. The result is the
-// caller's to complete. A Service without ready endpoints is an upstream
-// without endpoints: it answers 503. Any error is an *Error.
+// Upstream returns the upstream of one port of a Service, whose endpoints are
+// Discovered as a rule. The result is the caller's to complete. A Service
+// without ready endpoints is an upstream without endpoints: it answers 503. Any
+// error is an *Error.
 func Upstream(v *resource.View, ref Ref, opts Options) (*ir.Upstream, error) {
 	obj, svc := resource.Spec[resource.Service](v, resource.ServiceKind, ref.Namespace, ref.Name)
 	if svc == nil {
@@ -97,9 +103,11 @@ func Upstream(v *resource.View, ref Ref, opts Options) (*ir.Upstream, error) {
 	if u.Protocol, err = protocol(port, ref, opts); err != nil {
 		return nil, err
 	}
-	if u.Endpoints, err = endpoints(v, obj, &svc.Spec, port); err != nil {
-		return nil, err
+	if svc.Spec.Type == typeExternalName {
+		u.Endpoints, err = external(obj, &svc.Spec, port)
+		return u, err
 	}
+	u.Discovered = UpstreamName("", ref)
 	return u, nil
 }
 

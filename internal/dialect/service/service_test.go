@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/postern-gateway/postern/internal/dialect"
 	"github.com/postern-gateway/postern/internal/ir"
 	"github.com/postern-gateway/postern/internal/resource"
 )
@@ -31,9 +32,17 @@ func slice(name, text string) *resource.Object {
 	return object[resource.EndpointSlice](resource.EndpointSliceKind, name, "", text)
 }
 
-func addresses(u *ir.Upstream) string {
+// addresses returns the endpoints of an upstream, its own or those that are
+// discovered.
+func addresses(u *ir.Upstream, f *dialect.Fragment) string {
+	endpoints := u.Endpoints
+	for _, l := range f.Endpoints {
+		if l.Name == u.Discovered {
+			endpoints = append(endpoints, l.Endpoints...)
+		}
+	}
 	var out []string
-	for _, e := range u.Endpoints {
+	for _, e := range endpoints {
 		out = append(out, fmt.Sprintf("%s:%d", e.Host, e.Port))
 	}
 	return strings.Join(out, " ")
@@ -76,7 +85,8 @@ func TestEndpoints(t *testing.T) {
 			t.Errorf("%s: %v", tc.name, err)
 			continue
 		}
-		if got := addresses(u); got != tc.want {
+		f, _ := Lists().Translate(v, resource.Key{GroupKind: resource.ServiceKind, Namespace: "n", Name: "s"})
+		if got := addresses(u, f); got != tc.want {
 			t.Errorf("%s: got %q, want %q", tc.name, got, tc.want)
 		}
 		if u.Name != "d:Service/n/s:80" {
