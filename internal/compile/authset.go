@@ -35,7 +35,7 @@ func (s *sharedSet) Close() {
 func (rb *routeBuilder) authSet(s ir.Step) (dataplane.Stage, error) {
 	var used []*ir.Upstream
 	for _, name := range s.AuthSet.Upstreams() {
-		used = append(used, rb.config.Upstreams[name])
+		used = append(used, lasting(rb.config.Upstreams[name]))
 	}
 	key := rb.keys[s.AuthSet]
 	if key == "" {

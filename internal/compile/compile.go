@@ -159,7 +159,7 @@ func (c *Compiler) Compile(cfg *ir.Config) *Compiled {
 }
 
 // follow finds the routes that look at an upstream which is another than
-// before.
+// before. One that has other endpoints, discovered ones, is the same.
 func (r *run) follow() {
 	before, after := r.upstreams, r.config.Upstreams
 	if before != nil && sameMap(before, after) {
@@ -178,7 +178,12 @@ func (r *run) follow() {
 		}
 	}
 	for name, u := range after {
-		if before[name] != u {
+		was := before[name]
+		switch {
+		case was == u:
+		case was != nil && was.Discovered != "" && u.Discovered != "" && reflect.DeepEqual(lasting(was), lasting(u)):
+			r.refill(u)
+		default:
 			change(name)
 		}
 	}

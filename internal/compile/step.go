@@ -184,7 +184,7 @@ func remoteUpstreams(c *ir.Config, j *ir.JWT) []*ir.Upstream {
 	var out []*ir.Upstream
 	for _, p := range j.Providers {
 		if p.Keys.Remote != nil && p.Keys.Remote.Upstream != "" {
-			out = append(out, c.Upstreams[p.Keys.Remote.Upstream])
+			out = append(out, lasting(c.Upstreams[p.Keys.Remote.Upstream]))
 		}
 	}
 	return out
@@ -226,7 +226,7 @@ func (r *run) remoteKeys(session *keep.Session, cfg ir.RemoteKeys) (*authn.Remot
 		if err != nil {
 			return nil, err
 		}
-		client, key = pool, keep.Key("jwks", []any{cfg, u})
+		client, key = pool, keep.Key("jwks", []any{cfg, lasting(u)})
 	}
 	return keep.Get(session, key, func() (*authn.RemoteKeys, error) {
 		return authn.NewRemoteKeys(cfg, client, r.deps.Clock)

@@ -122,13 +122,37 @@ func (rb *routeBuilder) upstream(u *ir.Upstream) (*forward.Upstream, error) {
 
 // pool returns the kept pool of an upstream, held by a session.
 func (r *run) pool(session *keep.Session, u *ir.Upstream) (*forward.Upstream, error) {
-	return keep.Get(session, r.key(u, "upstream", u), func() (*forward.Upstream, error) {
+	pool, err := keep.Get(session, r.poolKey(u), func() (*forward.Upstream, error) {
 		pool, err := forward.NewUpstream(u, r.deps.Forward)
 		if pool != nil { // err is of secret bytes, which Check tells of
 			return pool, nil
 		}
 		return nil, err
 	})
+	if err == nil {
+		pool.SetEndpoints(u.Endpoints)
+	}
+	return pool, err
+}
+
+func (r *run) poolKey(u *ir.Upstream) string { return r.key(u, "upstream", lasting(u)) }
+
+// lasting returns what of an upstream tells it from others: all but endpoints
+// that are discovered. A pool gets these while it serves.
+func lasting(u *ir.Upstream) *ir.Upstream {
+	if u == nil || u.Discovered == "" {
+		return u
+	}
+	n := *u
+	n.Endpoints = nil
+	return &n
+}
+
+// refill gives the pool of an upstream other endpoints, where it is in use.
+func (r *run) refill(u *ir.Upstream) {
+	if pool, ok := keep.Find[*forward.Upstream](r.deps.Keep, r.poolKey(u)); ok {
+		pool.SetEndpoints(u.Endpoints)
+	}
 }
 
 // key returns the key of a kept thing, worked out once for each identity.

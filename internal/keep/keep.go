@@ -69,6 +69,17 @@ func Get[T any](s *Session, key string, create func() (T, error)) (T, error) {
 	return v, nil
 }
 
+// Find returns the thing with the key, if a session holds it.
+func Find[T any](k *Keep, key string) (T, bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if e := k.entries[key]; e != nil {
+		return e.value.(T), true
+	}
+	var zero T
+	return zero, false
+}
+
 func (s *Session) find(key string) (any, bool) {
 	s.keep.mu.Lock()
 	defer s.keep.mu.Unlock()

@@ -114,16 +114,26 @@ func (x *exchange) pick() (*member, *endpoint) {
 			if t != x.tier {
 				x.tier, x.inTier = t, 0
 			}
-			return m, m.upstream.pick(x.tried)
+			return m.next(x.tried)
 		}
 	}
 	// Nobody is well: better to try one that was failing than to refuse.
 	for t := x.tier; t < len(tiers); t++ {
 		if m := x.pickMember(t, false); m != nil {
-			return m, m.upstream.pick(x.tried)
+			return m.next(x.tried)
 		}
 	}
 	return nil, nil
+}
+
+// next returns m with one of its endpoints, or nil if the last one has gone
+// since m was found to have some.
+func (m *member) next(tried []*endpoint) (*member, *endpoint) {
+	ep := m.upstream.pick(tried)
+	if ep == nil && m.upstream.cfg.Closed == nil {
+		return nil, nil
+	}
+	return m, ep
 }
 
 // pickMember draws a member by weight that is usable, well if asked, and not

@@ -125,8 +125,7 @@ func (at *attempt) close() {
 	if at.cancel != nil {
 		at.cancel(nil)
 	}
-	at.ep.active.Add(-1)
-	at.ep.upstream.leave()
+	at.ep.leave()
 }
 
 // try makes one attempt. It returns either an attempt with an answer, which

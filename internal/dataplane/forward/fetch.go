@@ -15,10 +15,11 @@ func (u *Upstream) Name() string { return u.cfg.Name }
 // to the upstream's first endpoint, over its TLS. It follows no redirect, and
 // no credential is put on.
 func (u *Upstream) Do(r *http.Request) (*http.Response, error) {
-	if len(u.endpoints) == 0 {
+	endpoints := u.members.Load().endpoints
+	if len(endpoints) == 0 {
 		return nil, errors.New("the upstream has no endpoint")
 	}
-	ep := u.endpoints[0]
+	ep := endpoints[0]
 	sni := ep.serverName(r.URL.Host)
 	t := &http.Transport{
 		DialContext:            func(ctx context.Context, _, _ string) (net.Conn, error) { return ep.dial(ctx, sni) },
@@ -41,7 +42,7 @@ func (u *Upstream) Dial(ctx context.Context, alpn ...string) (net.Conn, error) {
 		return nil, errOverflow
 	}
 	err := errors.New("the upstream has no endpoint")
-	for _, ep := range u.endpoints {
+	for _, ep := range u.members.Load().endpoints {
 		var c net.Conn
 		if c, err = ep.dial(ctx, ep.serverName(ep.host), alpn...); err == nil {
 			return &ownConn{Conn: c, leave: sync.OnceFunc(u.leave)}, nil

@@ -35,12 +35,14 @@ type EndpointHealth struct {
 // endpoint is one address of an Upstream.
 type endpoint struct {
 	upstream  *Upstream
+	cfg       ir.Endpoint
 	address   string // host:port
 	host      string
 	sni       string // "": see serverName
 	weight    uint64
 	transport transports
 	active    atomic.Int64
+	gone      atomic.Bool // it is none of the Upstream's any more
 	// out is when the ejection ends, in Unix nanoseconds; 0: not ejected.
 	out atomic.Int64
 
@@ -49,11 +51,27 @@ type endpoint struct {
 	ejected  int // how often in a row
 }
 
-func newEndpoint(u *Upstream, cfg *ir.Endpoint) *endpoint {
-	ep := &endpoint{upstream: u, host: cfg.Host, sni: cfg.SNI, weight: uint64(max(cfg.Weight, 1))}
+// members are the endpoints of an Upstream at one time.
+type members struct {
+	list      []ir.Endpoint
+	endpoints []*endpoint // as list
+	weights   uint64
+}
+
+func newEndpoint(u *Upstream, cfg ir.Endpoint) *endpoint {
+	ep := &endpoint{upstream: u, cfg: cfg, host: cfg.Host, sni: cfg.SNI, weight: uint64(max(cfg.Weight, 1))}
 	ep.address = net.JoinHostPort(cfg.Host, strconv.Itoa(cfg.Port))
 	ep.transport = newTransports(ep)
 	return ep
+}
+
+// leave counts a request out. The last one of an endpoint that is gone closes
+// what it leaves idle.
+func (ep *endpoint) leave() {
+	if ep.active.Add(-1) == 0 && ep.gone.Load() {
+		ep.transport.closeIdle()
+	}
+	ep.upstream.leave()
 }
 
 // well reports whether ep is not ejected.
@@ -109,16 +127,17 @@ func (u *Upstream) ejection() time.Duration {
 // mayBeOut is how many endpoints may be ejected at once: all but one, unless
 // the configuration bounds it.
 func (u *Upstream) mayBeOut() int {
-	limit := max(len(u.endpoints)-1, 1)
+	all := len(u.members.Load().endpoints)
+	limit := max(all-1, 1)
 	if o := u.cfg.Outlier; o != nil {
-		limit = min(limit, max(1, len(u.endpoints)*orDefault(o.MaxPercent, defaultMaxPercent)/100))
+		limit = min(limit, max(1, all*orDefault(o.MaxPercent, defaultMaxPercent)/100))
 	}
 	return limit
 }
 
 func (u *Upstream) countOut(now time.Time) int {
 	n := 0
-	for _, ep := range u.endpoints {
+	for _, ep := range u.members.Load().endpoints {
 		if !ep.well(now) {
 			n++
 		}
@@ -128,9 +147,9 @@ func (u *Upstream) countOut(now time.Time) int {
 
 // Health tells how the endpoints are, in the order of the configuration.
 func (u *Upstream) Health() []EndpointHealth {
-	now := u.deps.Clock()
-	out := make([]EndpointHealth, len(u.endpoints))
-	for i, ep := range u.endpoints {
+	now, endpoints := u.deps.Clock(), u.members.Load().endpoints
+	out := make([]EndpointHealth, len(endpoints))
+	for i, ep := range endpoints {
 		ep.mu.Lock()
 		h := EndpointHealth{Address: ep.address, Healthy: ep.well(now), Failures: ep.failures, Active: int(ep.active.Load())}
 		ep.mu.Unlock()
@@ -148,11 +167,12 @@ func (u *Upstream) usable(well bool) bool {
 	if u.cfg.Closed != nil {
 		return !well
 	}
+	endpoints := u.members.Load().endpoints
 	if !well {
-		return len(u.endpoints) > 0
+		return len(endpoints) > 0
 	}
 	now := u.deps.Clock()
-	for _, ep := range u.endpoints {
+	for _, ep := range endpoints {
 		if ep.well(now) {
 			return true
 		}
@@ -165,7 +185,7 @@ func (u *Upstream) hasFresh(tried []*endpoint) bool {
 	if len(tried) == 0 {
 		return true
 	}
-	for _, ep := range u.endpoints {
+	for _, ep := range u.members.Load().endpoints {
 		if !triedBefore(tried, ep) {
 			return true
 		}
@@ -177,54 +197,55 @@ func (u *Upstream) hasFresh(tried []*endpoint) bool {
 // that are well and were not tried; if there is none, from those that are
 // well, and then from all. It is nil if there is no endpoint.
 func (u *Upstream) pick(tried []*endpoint) *endpoint {
-	switch len(u.endpoints) {
+	m := u.members.Load()
+	switch len(m.endpoints) {
 	case 0:
 		return nil
 	case 1:
-		return u.endpoints[0]
+		return m.endpoints[0]
 	}
 	now := u.deps.Clock()
 	fresh := func(ep *endpoint) bool { return ep.well(now) && !triedBefore(tried, ep) }
 	well := func(ep *endpoint) bool { return ep.well(now) }
 	for _, good := range []func(*endpoint) bool{fresh, well} {
-		a := u.draw(good)
+		a := m.draw(u.deps.Rand, good)
 		if a == nil {
 			continue
 		}
-		if b := u.draw(good); b != nil && b.load() < a.load() {
+		if b := m.draw(u.deps.Rand, good); b != nil && b.load() < a.load() {
 			return b
 		}
 		return a
 	}
-	return u.draw(func(*endpoint) bool { return true })
+	return m.draw(u.deps.Rand, func(*endpoint) bool { return true })
 }
 
 // load is how busy ep is for its weight.
 func (ep *endpoint) load() float64 { return float64(ep.active.Load()+1) / float64(ep.weight) }
 
 // draw returns a random endpoint, by weight, of those that are good.
-func (u *Upstream) draw(good func(*endpoint) bool) *endpoint {
+func (m *members) draw(random func() uint64, good func(*endpoint) bool) *endpoint {
 	for range 4 {
-		if ep := u.drawAny(); good(ep) {
+		if ep := m.drawAny(random); good(ep) {
 			return ep
 		}
 	}
-	start := int(u.deps.Rand() % uint64(len(u.endpoints)))
-	for i := range u.endpoints {
-		if ep := u.endpoints[(start+i)%len(u.endpoints)]; good(ep) {
+	start := int(random() % uint64(len(m.endpoints)))
+	for i := range m.endpoints {
+		if ep := m.endpoints[(start+i)%len(m.endpoints)]; good(ep) {
 			return ep
 		}
 	}
 	return nil
 }
 
-func (u *Upstream) drawAny() *endpoint {
-	n := u.deps.Rand() % u.weights
-	for _, ep := range u.endpoints {
+func (m *members) drawAny(random func() uint64) *endpoint {
+	n := random() % m.weights
+	for _, ep := range m.endpoints {
 		if n < ep.weight {
 			return ep
 		}
 		n -= ep.weight
 	}
-	return u.endpoints[0]
+	return m.endpoints[0]
 }

@@ -105,6 +105,11 @@ func (p *http1) put(c *http1Conn) {
 		return
 	}
 	p.mu.Lock()
+	if p.ep.gone.Load() { // whoever set it closes what is idle by now
+		p.mu.Unlock()
+		_ = c.Close()
+		return
+	}
 	p.idle[c.sni] = append(p.idle[c.sni], c)
 	if p.timer == nil {
 		p.timer = time.AfterFunc(min(lookEvery, p.idleFor), p.look)

@@ -127,8 +127,7 @@ func (r *SNIRoute) choose(random func() uint64) (*Backend, *ir.Closed) {
 type carrying struct{ ep *endpoint }
 
 func (c carrying) done() {
-	c.ep.active.Add(-1)
-	c.ep.upstream.leave()
+	c.ep.leave()
 }
 
 // share says by which chance a connection goes to b; empty: there is no choice.

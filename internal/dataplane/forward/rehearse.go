@@ -52,7 +52,7 @@ func (x *exchange) share(at *attempt) string {
 	if len(x.f.backends) > 1 {
 		return fmt.Sprintf("weight %d of %d", x.backend.weight, x.f.total)
 	}
-	switch members, endpoints := len(x.backend.members), len(at.ep.upstream.endpoints); {
+	switch members, endpoints := len(x.backend.members), len(at.ep.upstream.members.Load().endpoints); {
 	case members > 1:
 		return "the first of " + strconv.Itoa(members) + " upstreams in " + strconv.Itoa(len(x.backend.tiers)) + " tiers"
 	case endpoints > 1:

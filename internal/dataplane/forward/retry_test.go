@@ -215,7 +215,8 @@ func TestMaxPercent(t *testing.T) {
 		{1, nil, 1}, {2, nil, 1}, {10, nil, 9},
 		{1, &ir.Outlier{}, 1}, {2, &ir.Outlier{}, 1}, {30, &ir.Outlier{}, 3}, {10, &ir.Outlier{MaxPercent: 50}, 5}, {10, &ir.Outlier{MaxPercent: 100}, 9},
 	} {
-		u := &Upstream{cfg: &ir.Upstream{Outlier: tc.outlier}, endpoints: make([]*endpoint, tc.endpoints)}
+		u := &Upstream{cfg: &ir.Upstream{Outlier: tc.outlier}}
+		u.members.Store(&members{endpoints: make([]*endpoint, tc.endpoints)})
 		if got := u.mayBeOut(); got != tc.want {
 			t.Errorf("%d endpoints, %+v: %d, want %d", tc.endpoints, tc.outlier, got, tc.want)
 		}
@@ -229,12 +230,12 @@ func TestWeights(t *testing.T) {
 	})
 	n := map[string]int{}
 	for range 4000 {
-		n[u.drawAny().host]++
+		n[u.members.Load().drawAny(u.deps.Rand).host]++
 	}
 	if n["a"] < 2800 || n["a"] > 3200 {
 		t.Errorf("drawn %v", n)
 	}
-	u.endpoints[0].active.Store(1000)
+	u.members.Load().endpoints[0].active.Store(1000)
 	clear(n)
 	for range 1000 {
 		n[u.pick(nil).host]++

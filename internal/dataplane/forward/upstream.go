@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -22,13 +23,13 @@ const (
 // Upstream is what is kept of one ir.Upstream: connections, counts and the
 // health of its endpoints. It outlives snapshots.
 type Upstream struct {
-	cfg       *ir.Upstream
-	deps      Deps
-	endpoints []*endpoint
-	weights   uint64
-	injector  credential.Injector // nil: nothing is shown
-	tls       *clientTLS          // nil: plain text
+	cfg      *ir.Upstream // but for its endpoints
+	deps     Deps
+	members  atomic.Pointer[members]
+	injector credential.Injector // nil: nothing is shown
+	tls      *clientTLS          // nil: plain text
 
+	setting  sync.Mutex // orders SetEndpoints
 	requests atomic.Int64
 	// ctx ends with Close; mirrored requests live in it.
 	ctx    context.Context
@@ -57,13 +58,44 @@ func NewUpstream(cfg *ir.Upstream, deps Deps) (*Upstream, error) {
 			return nil, fmt.Errorf("upstream %q: %w", cfg.Name, err)
 		}
 	}
-	for i := range cfg.Endpoints {
-		ep := newEndpoint(u, &cfg.Endpoints[i])
-		u.endpoints = append(u.endpoints, ep)
-		u.weights += ep.weight
-	}
+	u.SetEndpoints(cfg.Endpoints)
 	u.ctx, u.cancel = context.WithCancel(context.Background())
 	return u, u.Check()
+}
+
+// SetEndpoints makes requests that come go to other endpoints. Those that stay
+// keep their connections and their health; those that go finish what is under
+// way.
+func (u *Upstream) SetEndpoints(list []ir.Endpoint) {
+	u.setting.Lock()
+	defer u.setting.Unlock()
+	before := u.members.Load()
+	if before != nil && slices.Equal(before.list, list) {
+		return
+	}
+	left := map[ir.Endpoint][]*endpoint{} // of before; a list may name one twice
+	if before != nil {
+		for _, ep := range before.endpoints {
+			left[ep.cfg] = append(left[ep.cfg], ep)
+		}
+	}
+	next := &members{list: list}
+	for _, cfg := range list {
+		var ep *endpoint
+		if same := left[cfg]; len(same) > 0 {
+			ep, left[cfg] = same[0], same[1:]
+		} else {
+			ep = newEndpoint(u, cfg)
+		}
+		next.endpoints, next.weights = append(next.endpoints, ep), next.weights+ep.weight
+	}
+	u.members.Store(next)
+	for _, gone := range left {
+		for _, ep := range gone {
+			ep.gone.Store(true)
+			ep.transport.closeIdle()
+		}
+	}
 }
 
 // Credential tells how the upstream's credential is, if it is one that is
@@ -154,7 +186,7 @@ func (u *Upstream) sweep() {
 }
 
 func (u *Upstream) closeIdle() {
-	for _, ep := range u.endpoints {
+	for _, ep := range u.members.Load().endpoints {
 		ep.transport.closeIdle()
 	}
 }
