@@ -2,6 +2,7 @@ package dialecttest
 
 import (
 	"encoding/json"
+	"fmt"
 	"math/rand/v2"
 	"path/filepath"
 	"testing"
@@ -22,10 +23,18 @@ func (s *Suite) Incremental(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	translator, merger := dialect.NewTranslator(s.Dialects), new(dialect.Merger)
 	set := resource.NewSet(nil, s.Kinds)
-	repeated, total := 0, 0
-	for range 200 {
-		set = change(random, set, pool)
+	repeated, total, pods := 0, 0, 0
+	for n := range 300 {
+		slice := slice(random, set)
+		if n%3 > 0 || slice == nil {
+			slice, set = nil, change(random, set, pool)
+		} else {
+			set, pods = set.With([]*resource.Object{slice}, nil), pods+1
+		}
 		fragments, report, done := translator.Translate(set)
+		if slice != nil && done > 1 {
+			t.Errorf("other pods of one Service: %d translations were repeated, want that of its endpoints", done)
+		}
 		config, merged := merger.Merge(fragments)
 		report.Join(merged)
 
@@ -39,6 +48,9 @@ func (s *Suite) Incremental(t *testing.T) {
 	}
 	if repeated >= total/2 {
 		t.Errorf("%d of %d translations were repeated; what did not change should not be", repeated, total)
+	}
+	if pods < 5 {
+		t.Errorf("pods of a Service changed %d times only", pods)
 	}
 }
 
@@ -76,6 +88,26 @@ func change(random *rand.Rand, set *resource.Set, pool []*resource.Object) *reso
 		}
 	}
 	return set.With(put, removed)
+}
+
+// slice returns other endpoints of a Service in the set; nil: it has none.
+func slice(random *rand.Rand, set *resource.Set) *resource.Object {
+	services := set.All(resource.ServiceKind)
+	if len(services) == 0 {
+		return nil
+	}
+	svc := services[random.IntN(len(services))]
+	spec := &resource.EndpointSlice{AddressType: "IPv4"}
+	for range random.IntN(3) {
+		spec.Endpoints = append(spec.Endpoints, resource.Endpoint{Addresses: []string{fmt.Sprint("10.0.0.", random.IntN(9))}})
+	}
+	for _, p := range svc.Spec.(*resource.Service).Spec.Ports {
+		spec.Ports = append(spec.Ports, resource.EndpointPort{Name: p.Name, Port: 8080 + random.IntN(2)})
+	}
+	return &resource.Object{
+		Key:    resource.Key{GroupKind: resource.EndpointSliceKind, Namespace: svc.Namespace, Name: svc.Name + "-pods"},
+		Labels: map[string]string{resource.ServiceNameLabel: svc.Name}, Spec: spec,
+	}
 }
 
 func text(t *testing.T, config any, report status.Report) string {
