@@ -13,6 +13,7 @@
 package compile
 
 import (
+	"crypto/tls"
 	"log/slog"
 	"maps"
 	"reflect"
@@ -80,6 +81,7 @@ type Compiler struct {
 	names     map[string]int // of routes
 	exposed   int
 	checks    checks
+	pairs     map[ir.KeyPair]*secret.Derived[tls.Certificate] // of KeyPairFaults
 
 	mu             sync.Mutex
 	oldest, newest *version
