@@ -27,7 +27,7 @@ type routeKey struct {
 type built struct {
 	routeKey
 	route   *dataplane.Route
-	entries []match.Entry[*dataplane.Route]
+	entries []*match.Entry[*dataplane.Route]
 	// unmatched says that an entry has a path that no request can have.
 	unmatched bool
 	upstreams []string // that its compilation looks at
@@ -157,7 +157,7 @@ func (r *run) build(key routeKey) *built {
 	for _, m := range rt.Matches {
 		path, err := normalized(m.Path)
 		m.Path, b.unmatched = path, b.unmatched || err != nil
-		b.entries = append(b.entries, match.Entry[*dataplane.Route]{Match: m, Value: b.route})
+		b.entries = append(b.entries, &match.Entry[*dataplane.Route]{Match: m, Value: b.route})
 	}
 	return b
 }
