@@ -85,6 +85,7 @@ type crowd struct {
 	dec    *resource.Decoder
 	set    *resource.Set
 	served hand
+	lent   *dialect.Lent // what its pipeline lends
 }
 
 func (c *crowd) decode(b testing.TB, text string) *resource.Object {
@@ -136,8 +137,10 @@ func (c *crowd) serve(b testing.TB, dialects []dialect.Dialect) {
 	if err != nil {
 		b.Fatal(err)
 	}
+	pipeline := gateway.NewPipeline(dialects, compile.New(deps), "")
+	c.lent = pipeline.Lend()
 	s.gateway = gateway.New(gateway.Config{
-		Source: c.served, Store: store, Pipeline: gateway.NewPipeline(dialects, compile.New(deps), ""), Ports: ports,
+		Source: c.served, Store: store, Pipeline: pipeline, Ports: ports,
 		Recorder: s.recorders(), BodyBudget: 1 << 20, DrainLimit: time.Second, Reloaded: s.reloaded, Clock: time.Now, Log: log,
 	})
 	ctx, stop := context.WithCancel(context.Background())

@@ -151,6 +151,9 @@ func (r *run) build(key routeKey) *built {
 	stages, guards := rb.stages()
 	b.route = &dataplane.Route{Name: rt.Name, Origin: rt.Origin, Stages: stages, Guards: guards, Sanitize: rb.sanitized(), Brought: rb.brought()}
 	rb.describe(b.route)
+	if r.deps.Unserved {
+		b.route, b.checks = r.nobody, nil
+	}
 	for _, m := range rt.Matches {
 		path, err := normalized(m.Path)
 		m.Path, b.unmatched = path, b.unmatched || err != nil

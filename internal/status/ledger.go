@@ -32,11 +32,12 @@ type Ledger struct {
 	objects   map[Object][]*part          // who speaks of an object
 	problems  map[Problem]int             // how many parts tell of it
 	blamed    map[Object]map[Problem]bool // problems by origin, without a group
-	unbound   map[Object]int              // how many outcomes say so
+	unbound   map[Object]int              // how many outcomes and problems say so, without a group
 	attached  map[string]int
 	addresses map[string][]Address
 	totals    Totals
 	news      news
+	brief     bool // outcomes are not kept
 }
 
 // part is immutable.
@@ -49,7 +50,7 @@ type part struct {
 type Totals struct {
 	// Errors and Warnings are problems.
 	Errors, Warnings int
-	// Unbound are policies whose target is not there, or that hold nowhere.
+	// Unbound are policies whose target is not there, or that others come before.
 	Unbound int
 }
 
@@ -82,6 +83,10 @@ func (l *Ledger) Hold() (release func()) {
 	return l.whole.Unlock
 }
 
+// ProblemsOnly makes a Ledger leave out all but the problems of what is put in
+// from now on.
+func (l *Ledger) ProblemsOnly() { l.brief = true }
+
 // Put makes r what a pass says of a thing, in place of what it said before. An
 // empty Report takes that back. The key must not be another pass's.
 func (l *Ledger) Put(pass Pass, key any, r Report) {
@@ -92,6 +97,9 @@ func (l *Ledger) Put(pass Pass, key any, r Report) {
 		l.problems, l.unbound = map[Problem]int{}, map[Object]int{}
 		l.blamed = map[Object]map[Problem]bool{}
 		l.attached, l.addresses = map[string]int{}, map[string][]Address{}
+	}
+	if l.brief {
+		r = Report{Problems: r.Problems}
 	}
 	old := l.parts[key]
 	if old != nil && old.report.equal(r) {
@@ -154,6 +162,9 @@ func (l *Ledger) countProblemLocked(p Problem, n int) {
 	if (before == 0) != (now == 0) {
 		l.blameLocked(p, now > 0)
 	}
+	if p.Alert == TargetNotFound {
+		l.unboundLocked(Object{Kind: p.Origin.Kind, Namespace: p.Origin.Namespace, Name: p.Origin.Name}, n)
+	}
 	total := &l.totals.Warnings
 	if p.Severity == Error {
 		total = &l.totals.Errors
@@ -196,11 +207,16 @@ func (l *Ledger) countOutcomeLocked(o Outcome, n int) {
 		l.news.objects = map[Object]struct{}{}
 	}
 	l.news.objects[o.Object] = struct{}{}
-	if o.Condition != "Attached" || o.OK {
-		return
+	if o.Condition == "Attached" && !o.OK {
+		l.unboundLocked(o.Object, n)
 	}
-	if l.unbound[o.Object] += n; l.unbound[o.Object] == 0 {
-		delete(l.unbound, o.Object)
+}
+
+// unboundLocked counts what says that a policy holds nowhere.
+func (l *Ledger) unboundLocked(o Object, n int) {
+	o.Group = "" // as in origins
+	if l.unbound[o] += n; l.unbound[o] == 0 {
+		delete(l.unbound, o)
 	}
 	l.totals.Unbound = len(l.unbound)
 }
@@ -314,9 +330,9 @@ func (l *Ledger) Gateways() (attached map[string]int, addresses map[string][]Add
 }
 
 // outcomesOf joins the outcomes of parts that are asked for: of several in one
-// respect a bad one stands, the earlier pass's, and in one part the first.
-// What two parts of one pass say differently has no order but that of the
-// words.
+// respect a bad one stands, else one with a message, the earlier pass's, and in
+// one part the first. What two parts of one pass say differently has no order
+// but that of the words.
 func outcomesOf(parts []*part, asked func(Outcome) bool) []Outcome {
 	type told struct {
 		Outcome
@@ -336,7 +352,7 @@ func outcomesOf(parts []*part, asked func(Outcome) bool) []Outcome {
 		}
 	}
 	slices.SortFunc(all, func(a, b told) int {
-		return cmp.Or(a.compare(b.Outcome), compareBad(a.Outcome, b.Outcome), cmp.Compare(a.pass, b.pass),
+		return cmp.Or(a.compare(b.Outcome), cmp.Compare(a.rank(), b.rank()), cmp.Compare(a.pass, b.pass),
 			cmp.Compare(a.Reason, b.Reason), cmp.Compare(a.Message, b.Message))
 	})
 	var out []Outcome
@@ -346,17 +362,6 @@ func outcomesOf(parts []*part, asked func(Outcome) bool) []Outcome {
 		}
 	}
 	return out
-}
-
-// compareBad puts what tells of a fault first.
-func compareBad(a, b Outcome) int {
-	switch {
-	case a.Bad() == b.Bad():
-		return 0
-	case a.Bad():
-		return -1
-	}
-	return 1
 }
 
 func (r *Report) empty() bool {
