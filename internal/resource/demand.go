@@ -42,7 +42,7 @@ func (d *Demand) addLocked(reads Reads, n int) {
 			continue
 		}
 		switch s.of {
-		case ofObject:
+		case ofObject, ofBody:
 			count(d, d.names, Key{SecretKind, s.first, s.second}, n)
 		case ofLabel, ofLabelIn:
 			count(d, d.labels, s, n)

@@ -12,6 +12,7 @@ package resource
 
 import (
 	"cmp"
+	"maps"
 	"reflect"
 	"strings"
 	"time"
@@ -149,6 +150,17 @@ func (o *Object) Says(p *Object) bool {
 	c := *o
 	c.ResourceVersion, c.Generation, c.Reached = p.ResourceVersion, p.Generation, p.Reached
 	return c.Same(p)
+}
+
+// relabelled reports whether o and p, which differ, differ in nothing but their
+// labels and annotations.
+func (o *Object) relabelled(p *Object) bool {
+	if maps.Equal(o.Labels, p.Labels) && maps.Equal(o.Annotations, p.Annotations) {
+		return false
+	}
+	c := *o
+	c.Labels, c.Annotations = p.Labels, p.Annotations
+	return c.Says(p)
 }
 
 // Renewed returns o as p is, of which Says holds: with p's versions. Between

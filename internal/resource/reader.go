@@ -14,6 +14,7 @@ type aspect uint8
 
 const (
 	ofObject    aspect = iota // one object, or its absence
+	ofBody                    // the same, but for labels and annotations
 	ofKind                    // every object
 	ofKeys                    // which objects there are
 	ofNamespace               // every object in a namespace
@@ -47,6 +48,9 @@ func ChangesOf(before, after *Set, keys []Key) Changes {
 			add(subject{of: ofKeys, GroupKind: k.GroupKind})
 		}
 		add(subject{ofObject, k.GroupKind, k.Namespace, k.Name})
+		if was == nil || is == nil || !was.relabelled(is) {
+			add(subject{ofBody, k.GroupKind, k.Namespace, k.Name})
+		}
 		add(subject{of: ofKind, GroupKind: k.GroupKind})
 		add(subject{ofNamespace, k.GroupKind, k.Namespace, ""})
 	}

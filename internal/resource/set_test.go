@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/postern-gateway/postern/internal/status"
 )
 
 var (
@@ -164,6 +166,8 @@ func TestViewRecordsWhatItRead(t *testing.T) {
 		{"a namespace", func(v *View) { v.In(kindA, "n") }, []bool{true, true, false, false}},
 		{"an empty namespace", func(v *View) { v.In(kindB, "n") }, []bool{false, false, false, true}},
 		{"a kind", func(v *View) { v.All(kindA) }, []bool{true, true, true, false}},
+		{"a body", func(v *View) { v.Body(kindA, "n", "1") }, []bool{true, false, false, false}},
+		{"the absence of one", func(v *View) { v.Body(kindA, "n", "2") }, []bool{false, true, false, false}},
 		{"a spec", func(v *View) { Spec[Namespace](v, kindA, "n", "1") }, []bool{true, false, false, false}},
 	} {
 		v := NewView(s)
@@ -173,6 +177,37 @@ func TestViewRecordsWhatItRead(t *testing.T) {
 				t.Errorf("%s: a change of %v touches: %v", c.name, k, got)
 			}
 		}
+	}
+}
+
+// TestBody: labels and annotations are none of it, and everything else is.
+func TestBody(t *testing.T) {
+	was := &Object{Key: key(kindA, "n", "1"), Labels: map[string]string{"a": "b"}, Spec: &widget{}, File: "f"}
+	set := NewSet([]*Object{was}, nil)
+	v := NewView(set)
+	v.Body(kindA, "n", "1")
+	for _, tc := range []struct {
+		name string
+		edit func(o *Object)
+		want bool
+	}{
+		{"another label", func(o *Object) { o.Labels = map[string]string{"a": "c"} }, false},
+		{"no label", func(o *Object) { o.Labels = nil }, false},
+		{"an annotation", func(o *Object) { o.Annotations = map[string]string{"a": "c"} }, false},
+		{"another spec", func(o *Object) { o.Spec = &Namespace{} }, true},
+		{"both", func(o *Object) { o.Labels, o.Spec = nil, &Namespace{} }, true},
+		{"a fault", func(o *Object) { o.Labels, o.Faults = nil, []status.Problem{{}} }, true},
+		{"another file", func(o *Object) { o.Labels, o.File = nil, "g" }, true},
+	} {
+		is := *was
+		tc.edit(&is)
+		next := set.With([]*Object{&is}, nil)
+		if got := v.Sees(ChangesOf(set, next, Diff(set, next))); got != tc.want {
+			t.Errorf("%s: concerns the reader: %v", tc.name, got)
+		}
+	}
+	if none := set.With(nil, []Key{was.Key}); !v.Sees(ChangesOf(set, none, Diff(set, none))) {
+		t.Error("its end does not concern the reader")
 	}
 }
 

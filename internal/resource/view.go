@@ -19,6 +19,13 @@ func (v *View) Get(gk GroupKind, namespace, name string) *Object {
 	return v.set.Get(Key{GroupKind: gk, Namespace: namespace, Name: name})
 }
 
+// Body is Get for who looks at neither labels nor annotations of the object: a
+// change of these alone does not concern the reader.
+func (v *View) Body(gk GroupKind, namespace, name string) *Object {
+	v.note(subject{ofBody, gk, namespace, name})
+	return v.set.Get(Key{GroupKind: gk, Namespace: namespace, Name: name})
+}
+
 // All returns every object of a kind, sorted by namespace and name.
 func (v *View) All(gk GroupKind) []*Object {
 	v.note(subject{of: ofKind, GroupKind: gk})

@@ -3,6 +3,7 @@ package dialecttest
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"path/filepath"
 	"testing"
@@ -84,10 +85,22 @@ func change(random *rand.Rand, set *resource.Set, pool []*resource.Object) *reso
 		if set.Get(o.Key) != nil && random.IntN(3) == 0 {
 			removed = append(removed, o.Key)
 		} else {
-			put = append(put, o)
+			put = append(put, relabelled(random, o))
 		}
 	}
 	return set.With(put, removed)
+}
+
+// relabelled returns o, at times with another label and annotation.
+func relabelled(random *rand.Rand, o *resource.Object) *resource.Object {
+	if random.IntN(3) > 0 {
+		return o
+	}
+	n, mark := *o, map[string]string{"version": fmt.Sprint(random.IntN(9))}
+	n.Labels, n.Annotations = maps.Clone(mark), maps.Clone(mark)
+	maps.Copy(n.Labels, o.Labels)
+	maps.Copy(n.Annotations, o.Annotations)
+	return &n
 }
 
 // slice returns other endpoints of a Service in the set; nil: it has none.

@@ -80,7 +80,7 @@ func (t *translation) service(r objectRef, to *portRef) (string, *trouble) {
 	if to != nil {
 		number = to.Number
 	}
-	if _, svc := resource.Spec[resource.Service](t.v, resource.ServiceKind, r.Namespace, r.Name); svc != nil && number == 0 {
+	if _, svc := service.Read(t.v, r.Namespace, r.Name); svc != nil && number == 0 {
 		var ports []port
 		for _, p := range svc.Spec.Ports {
 			ports = append(ports, port{p.Port, p.Name})

@@ -53,7 +53,7 @@ func (t *translation) upstream(g target) (string, *trouble) {
 			return t.provider(g, o)
 		}
 	}
-	if ns, name, ok := serviceOf(g.host); ok && t.v.Get(resource.ServiceKind, ns, name) != nil {
+	if ns, name, ok := serviceOf(g.host); ok && t.v.Body(resource.ServiceKind, ns, name) != nil {
 		return t.service(g, ns, name)
 	}
 	if o := t.entryOf(g.host, g.workload); o != nil {
@@ -116,7 +116,7 @@ const httpPort = 80
 
 // service brings along the upstream of a Service's port.
 func (t *translation) service(g target, namespace, name string) (string, *trouble) {
-	_, svc := resource.Spec[resource.Service](t.v, resource.ServiceKind, namespace, name)
+	_, svc := service.Read(t.v, namespace, name)
 	port := g.port
 	if len(svc.Spec.Ports) > 0 || port == 0 {
 		var ports []int

@@ -127,7 +127,7 @@ func attach(v *resource.View, r Route, ref gatewayv1.ParentReference, field stri
 		}
 		return refuse("NoMatchingParent", "name a Gateway", "a parent of kind %s is not supported; the route is not served there", key.Kind)
 	}
-	obj := v.Get(key.GroupKind, key.Namespace, key.Name)
+	obj := v.Body(key.GroupKind, key.Namespace, key.Name)
 	if obj == nil {
 		p := fault(missing(v, key.GroupKind, key.Namespace, key.Name), "no %s %q in %s; the route is not served there", key.Kind, key.Name, key.Namespace)
 		report.Add(p.Alerting(status.ParentNotFound))

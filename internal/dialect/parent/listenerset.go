@@ -44,7 +44,7 @@ func SetOf(v *resource.View, obj *resource.Object) Set {
 		s.Foreign = obj.File == ""
 		return refuse("Invalid", "name a Gateway", "a parent of kind %v is not supported; the listeners are not served", key.GroupKind)
 	}
-	gw := v.Get(GatewayKind, key.Namespace, key.Name)
+	gw := v.Body(GatewayKind, key.Namespace, key.Name)
 	if gw == nil {
 		s.Foreign = obj.File == ""
 		return refuse("Invalid", missing(v, GatewayKind, key.Namespace, key.Name), "no Gateway %q in %s; the listeners are not served", ref.Name, key.Namespace)

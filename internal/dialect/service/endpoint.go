@@ -30,7 +30,7 @@ func Lists() dialect.Dialect {
 // told where it is named.
 func lists(v *resource.View, root resource.Key) (*dialect.Fragment, status.Report) {
 	f := &dialect.Fragment{}
-	obj, svc := resource.Spec[resource.Service](v, root.GroupKind, root.Namespace, root.Name)
+	obj, svc := Read(v, root.Namespace, root.Name)
 	if svc == nil || len(obj.Faults) > 0 || svc.Spec.Type == typeExternalName {
 		return f, status.Report{}
 	}

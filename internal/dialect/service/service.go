@@ -69,6 +69,16 @@ type Error struct {
 // Error returns what is wrong, without the remedy.
 func (e *Error) Error() string { return e.What }
 
+// Read returns a Service, or nil, for who looks at neither its labels nor its
+// annotations: controllers write to these at any time.
+func Read(v *resource.View, namespace, name string) (*resource.Object, *resource.Service) {
+	o := v.Body(resource.ServiceKind, namespace, name)
+	if o == nil {
+		return nil, nil
+	}
+	return o, o.Spec.(*resource.Service)
+}
+
 // UpstreamName returns the name of the upstream that Upstream makes:
 // "gatewayapi:Service/ns/name:80".
 func UpstreamName(dialect string, ref Ref) string {
@@ -84,7 +94,7 @@ func UpstreamName(dialect string, ref Ref) string {
 // without ready endpoints is an upstream without endpoints: it answers 503. Any
 // error is an *Error.
 func Upstream(v *resource.View, ref Ref, opts Options) (*ir.Upstream, error) {
-	obj, svc := resource.Spec[resource.Service](v, resource.ServiceKind, ref.Namespace, ref.Name)
+	obj, svc := Read(v, ref.Namespace, ref.Name)
 	if svc == nil {
 		return nil, missing(v, ref)
 	}
@@ -189,7 +199,7 @@ func protocol(p resource.ServicePort, ref Ref, opts Options) (ir.Protocol, error
 // PortName returns the name of the Service's port; "": it has none, or is not
 // there.
 func PortName(v *resource.View, ref Ref) string {
-	_, svc := resource.Spec[resource.Service](v, resource.ServiceKind, ref.Namespace, ref.Name)
+	_, svc := Read(v, ref.Namespace, ref.Name)
 	if svc == nil {
 		return ""
 	}
