@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/postern-gateway/postern/internal/dialect/reading"
 	"github.com/postern-gateway/postern/internal/ir"
 )
 
@@ -72,7 +73,7 @@ func (p *place) apiKeyAuth(s *apiKeyAuth) []ir.Step {
 			at.headerName(fmt.Sprintf("headers[%d]", j), h)
 		}
 		for j, c := range from.Cookies {
-			if !token.MatchString(c) {
+			if !reading.IsToken(c) {
 				at.Fail(fmt.Sprintf("cookies[%d]", j), "correct it", "%q is no cookie's name", c)
 			}
 		}

@@ -11,6 +11,7 @@ import (
 	kube "k8s.io/apimachinery/pkg/api/resource"
 
 	"github.com/postern-gateway/postern/internal/dialect/parent"
+	"github.com/postern-gateway/postern/internal/dialect/reading"
 	"github.com/postern-gateway/postern/internal/ir"
 	"github.com/postern-gateway/postern/internal/resource"
 )
@@ -48,7 +49,7 @@ func (p *place) backendTraffic(s *backendTrafficPolicySpec) {
 		p.build("httpUpgrade", len(s.HTTPUpgrade) > 0, func(at *place) []ir.Step {
 			up := &ir.Upgrade{}
 			for i, u := range s.HTTPUpgrade {
-				if !token.MatchString(u.Type) || u.Type == "CONNECT" || bool(u.Connect) {
+				if !reading.IsToken(u.Type) || u.Type == "CONNECT" || bool(u.Connect) {
 					at.Fail(fmt.Sprintf("[%d].type", i), "write websocket", "an upgrade to %q is not supported", u.Type)
 				}
 				up.Protocols = append(up.Protocols, u.Type)

@@ -1,6 +1,9 @@
 package gloo
 
-import "github.com/postern-gateway/postern/internal/resource"
+import (
+	"github.com/postern-gateway/postern/internal/dialect/reading"
+	"github.com/postern-gateway/postern/internal/resource"
+)
 
 // virtualService is gateway.solo.io/v1 VirtualService.
 type virtualService struct {
@@ -117,7 +120,7 @@ type redirectCode int
 
 // UnmarshalJSON reads the enum RedirectResponseCode.
 func (e *redirectCode) UnmarshalJSON(b []byte) error {
-	return parseEnum(e, b, "MOVED_PERMANENTLY", "FOUND", "SEE_OTHER", "TEMPORARY_REDIRECT", "PERMANENT_REDIRECT")
+	return reading.Enum(e, b, "MOVED_PERMANENTLY", "FOUND", "SEE_OTHER", "TEMPORARY_REDIRECT", "PERMANENT_REDIRECT")
 }
 
 type directAction struct {
@@ -163,7 +166,7 @@ const (
 
 // UnmarshalJSON reads the enum Operator.
 func (e *expressionOperator) UnmarshalJSON(b []byte) error {
-	return parseEnum(e, b, "Equals", "DoubleEquals", "NotEquals", "In", "NotIn", "Exists", "DoesNotExist", "GreaterThan", "LessThan")
+	return reading.Enum(e, b, "Equals", "DoubleEquals", "NotEquals", "In", "NotIn", "Exists", "DoesNotExist", "GreaterThan", "LessThan")
 }
 
 // regexRewrite is used by several fields.
@@ -258,5 +261,5 @@ const (
 
 // UnmarshalJSON reads the enum ProtocolVersion.
 func (e *tlsVersion) UnmarshalJSON(b []byte) error {
-	return parseEnum(e, b, "TLS_AUTO", "TLSv1_0", "TLSv1_1", "TLSv1_2", "TLSv1_3")
+	return reading.Enum(e, b, "TLS_AUTO", "TLSv1_0", "TLSv1_1", "TLSv1_2", "TLSv1_3")
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/postern-gateway/postern/internal/dialect/reading"
 	"github.com/postern-gateway/postern/internal/ir"
 )
 
@@ -63,31 +64,21 @@ func (p *place) appended(field string, headers map[string]string) []ir.HeaderVal
 	return out
 }
 
-// framing are the headers that an edit cannot touch: they belong to the
-// connection, or decide where the request goes.
-var framing = []string{
-	"connection", "content-length", "host", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
-}
-
 // editable reports a name that is no header that may be edited.
 func (p *place) editable(at, name string) {
-	if strings.HasPrefix(name, ":") || slices.Contains(framing, strings.ToLower(name)) {
+	if strings.HasPrefix(name, ":") || reading.IsFraming(name) {
 		p.Fail(at, "use hostRewrite or pathRewrite for the request's target", "header %q cannot be edited", name)
 		return
 	}
 	p.headerName(at, name)
 }
 
-// headerName reports a name that is no token (RFC 9110, section 5.6.2).
+// headerName reports a name that no header has.
 func (p *place) headerName(at, name string) {
-	for i := range len(name) {
-		c := name[i]
-		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0) {
-			p.Fail(at, "write a header's name", "%q is no header name", name)
-			return
-		}
-	}
-	if name == "" {
+	switch {
+	case name == "":
 		p.Fail(at, "write a header's name", "the header has no name")
+	case !reading.IsToken(name):
+		p.Fail(at, "write a header's name", "%q is no header name", name)
 	}
 }

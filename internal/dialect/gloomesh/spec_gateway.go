@@ -1,5 +1,7 @@
 package gloomesh
 
+import "github.com/postern-gateway/postern/internal/dialect/reading"
+
 // virtualGateway is networking.gloo.solo.io/v2 VirtualGateway.
 type virtualGateway struct {
 	Spec virtualGatewaySpec `json:"spec"`
@@ -56,7 +58,7 @@ const (
 
 // UnmarshalJSON reads the enum TLSProtocol.
 func (e *tlsVersion) UnmarshalJSON(b []byte) error {
-	return parseEnum(e, b, "TLS_AUTO", "TLSv1_0", "TLSv1_1", "TLSv1_2", "TLSv1_3")
+	return reading.Enum(e, b, "TLS_AUTO", "TLSv1_0", "TLSv1_1", "TLSv1_2", "TLSv1_3")
 }
 
 type tlsMode int
@@ -69,7 +71,7 @@ const (
 
 // UnmarshalJSON reads the enum TLSmode.
 func (e *tlsMode) UnmarshalJSON(b []byte) error {
-	return parseEnum(e, b, "PASSTHROUGH", "SIMPLE", "MUTUAL", "AUTO_PASSTHROUGH", "ISTIO_MUTUAL")
+	return reading.Enum(e, b, "PASSTHROUGH", "SIMPLE", "MUTUAL", "AUTO_PASSTHROUGH", "ISTIO_MUTUAL")
 }
 
 // workspace is admin.gloo.solo.io/v2 Workspace: which namespaces belong

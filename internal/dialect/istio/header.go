@@ -76,30 +76,13 @@ func (p *place) values(field string, headers map[string]string) []ir.HeaderValue
 	return out
 }
 
-// framing are the headers that an edit cannot touch: they belong to the
-// connection, or decide where the request goes.
-var framing = []string{
-	"connection", "content-length", "host", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
-}
-
 // editable reports a name that is no header that may be edited.
 func (p *place) editable(at, name string, host bool) {
 	switch {
 	case host && isAuthority(name):
-	case strings.HasPrefix(name, ":"), slices.Contains(framing, strings.ToLower(name)):
+	case strings.HasPrefix(name, ":"), reading.IsFraming(name):
 		p.Fail(at, "use rewrite for the request's target", "header %q cannot be edited; the route is closed", name)
-	case !isToken(name):
+	case !reading.IsToken(name):
 		p.Fail(at, "write a header's name", "%q is no header name; the route is closed", name)
 	}
-}
-
-// isToken reports whether s is a token (RFC 9110, section 5.6.2).
-func isToken(s string) bool {
-	for i := range len(s) {
-		c := s[i]
-		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0) {
-			return false
-		}
-	}
-	return s != ""
 }
