@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/postern-gateway/postern/internal/dialect/reading"
+	"github.com/postern-gateway/postern/internal/dialect/secretref"
 	"github.com/postern-gateway/postern/internal/ir"
 )
 
@@ -139,7 +140,7 @@ func (p *place) clients(field string, r *objectRef, known []ir.APIKeyEntry) []ir
 			p.Warn(field, "give each client one key", "client %q has a key in an earlier Secret, which holds", client)
 			continue
 		}
-		out = append(out, ir.APIKeyEntry{Namespace: o.Namespace, Name: client, Key: secretRef(o.Key, client), Origin: o.Origin("")})
+		out = append(out, ir.APIKeyEntry{Namespace: o.Namespace, Name: client, Key: secretref.Of(o.Key, client), Origin: o.Origin("")})
 	}
 	return out
 }

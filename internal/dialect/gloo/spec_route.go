@@ -1,6 +1,7 @@
 package gloo
 
 import (
+	"github.com/postern-gateway/postern/internal/dialect/envoy"
 	"github.com/postern-gateway/postern/internal/dialect/reading"
 	"github.com/postern-gateway/postern/internal/resource"
 )
@@ -242,24 +243,8 @@ type sslFiles struct {
 }
 
 type sslParameters struct {
-	CipherSuites           []string   `json:"cipherSuites"`
-	ECDHCurves             []string   `json:"ecdhCurves"`
-	MaximumProtocolVersion tlsVersion `json:"maximumProtocolVersion"`
-	MinimumProtocolVersion tlsVersion `json:"minimumProtocolVersion"`
-}
-
-type tlsVersion int
-
-// The versions of TLS.
-const (
-	tlsAuto tlsVersion = iota
-	tls10
-	tls11
-	tls12
-	tls13
-)
-
-// UnmarshalJSON reads the enum ProtocolVersion.
-func (e *tlsVersion) UnmarshalJSON(b []byte) error {
-	return reading.Enum(e, b, "TLS_AUTO", "TLSv1_0", "TLSv1_1", "TLSv1_2", "TLSv1_3")
+	CipherSuites           []string         `json:"cipherSuites"`
+	ECDHCurves             []string         `json:"ecdhCurves"`
+	MaximumProtocolVersion envoy.TLSVersion `json:"maximumProtocolVersion"`
+	MinimumProtocolVersion envoy.TLSVersion `json:"minimumProtocolVersion"`
 }

@@ -156,13 +156,13 @@ func (p *pick) add(o *resource.Object, wanted []ir.MetadataHeader) {
 		p.skip(o, "put the key into its data", "the Secret has no %s and is skipped", keyDataKey)
 		return
 	}
-	e := ir.APIKeyEntry{Namespace: o.Namespace, Name: o.Name, Key: ref(o, keyDataKey), Created: o.Created, Origin: o.Origin("")}
+	e := ir.APIKeyEntry{Namespace: o.Namespace, Name: o.Name, Key: secretref.Of(o.Key, keyDataKey), Created: o.Created, Origin: o.Origin("")}
 	for i, w := range wanted {
 		if e.Metadata == nil {
 			e.Metadata = make([]secret.Ref, len(wanted))
 		}
 		if s.HasKey(w.Key) {
-			e.Metadata[i] = ref(o, w.Key)
+			e.Metadata[i] = secretref.Of(o.Key, w.Key)
 		} else if w.Required {
 			p.skip(o, "put it into its data", "the Secret has no %s, which %s requires: its key is refused", w.Key, w.Header)
 		}
@@ -174,8 +174,4 @@ func (p *pick) skip(o *resource.Object, remedy, format string, args ...any) {
 	if p.skipped++; p.skipped <= maxSkipped {
 		p.problems = append(p.problems, status.Warningf(o.Origin(""), format, args...).Fix("%s", remedy))
 	}
-}
-
-func ref(o *resource.Object, key string) secret.Ref {
-	return secret.Ref{Kind: resource.SecretKind.Kind, Namespace: o.Namespace, Name: o.Name, Key: key}
 }

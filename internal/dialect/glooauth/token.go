@@ -124,7 +124,7 @@ func (r *reader) secretKey(at string, to Ref, key string) secret.Ref {
 	case !s.HasKey(key):
 		r.fail(at, "put it into the Secret's data", "secret %s/%s has no key %s", ns, to.Name, key)
 	}
-	return ref(o, key)
+	return secretref.Of(o.Key, key)
 }
 
 // url reports a text that is no http or https URL. One with a password is

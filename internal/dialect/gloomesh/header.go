@@ -3,10 +3,10 @@ package gloomesh
 import (
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 
+	"github.com/postern-gateway/postern/internal/dialect/envoy"
 	"github.com/postern-gateway/postern/internal/dialect/reading"
 	"github.com/postern-gateway/postern/internal/ir"
 )
@@ -38,28 +38,13 @@ func (p *place) headers(s *headerPolicy) {
 	p.attach("HeaderManipulationPolicy", targets, []ir.Step{{Phase: ir.PhaseForward, Order: orderHeaders, Headers: e}}, p.Since(mark))
 }
 
-// command is one of Envoy's formatters, or an escaped percent sign.
-var command = regexp.MustCompile(`%%|%[A-Z0-9_]+(?:\([^)]*\))?(?::[0-9]+)?%`)
-
 // appended reads headers by name, with Envoy's formatters in their values.
 func (p *place) appended(field string, headers map[string]string) []ir.HeaderValue {
 	var out []ir.HeaderValue
 	for _, h := range slices.Sorted(maps.Keys(headers)) {
-		at, text := field+"."+h, headers[h]
+		at := field + "." + h
 		p.editable(at, h)
-		v := ir.HeaderValue{Name: h, Origin: p.Origin(at)}
-		rest := command.ReplaceAllString(text, "")
-		switch {
-		case strings.ContainsAny(text, "\r\n\x00"):
-			p.Fail(at, "write it on one line", "the value holds a line break or NUL")
-		case strings.Contains(rest, "%"):
-			p.Fail(at, "write %% for a percent sign", "a percent sign begins no formatter such as %%REQ(:path)%%")
-		case strings.Contains(strings.ReplaceAll(text, "%%", ""), "%"):
-			v.Format = text
-		default:
-			v.Value = strings.ReplaceAll(text, "%%", "%")
-		}
-		out = append(out, v)
+		out = append(out, envoy.HeaderValue(&p.Place, at, h, headers[h]))
 	}
 	return out
 }

@@ -3,6 +3,7 @@ package istio
 import (
 	"encoding/json"
 
+	"github.com/postern-gateway/postern/internal/dialect/envoy"
 	"github.com/postern-gateway/postern/internal/dialect/reading"
 )
 
@@ -82,20 +83,12 @@ func (e *tlsMode) UnmarshalJSON(b []byte) error {
 	return reading.Enum(e, b, "PASSTHROUGH", "SIMPLE", "MUTUAL", "AUTO_PASSTHROUGH", "ISTIO_MUTUAL", "OPTIONAL_MUTUAL")
 }
 
-type tlsVersion int
-
-// The versions.
-const (
-	tlsAuto tlsVersion = iota
-	tls10
-	tls11
-	tls12
-	tls13
-)
+// tlsVersion is Envoy's, in capital letters.
+type tlsVersion struct{ envoy.TLSVersion }
 
 // UnmarshalJSON reads the enum ServerTLSSettings.TLSProtocol.
 func (e *tlsVersion) UnmarshalJSON(b []byte) error {
-	return reading.Enum(e, b, "TLS_AUTO", "TLSV1_0", "TLSV1_1", "TLSV1_2", "TLSV1_3")
+	return reading.Enum(&e.TLSVersion, b, "TLS_AUTO", "TLSV1_0", "TLSV1_1", "TLSV1_2", "TLSV1_3")
 }
 
 // extension is an EnvoyFilter or a WasmPlugin: of what it does nothing is
