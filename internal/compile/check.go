@@ -25,6 +25,7 @@ type check struct {
 
 // checks are those of everything that was compiled last, by who asks.
 type checks struct {
+	none  bool // nobody will look at them
 	bytes map[any][]check
 	fresh map[any]bool // of bytes, those that were not asked yet
 	asked uint64       // version of the Store when all were
@@ -35,6 +36,9 @@ type checks struct {
 
 // put makes list the checks of someone, in place of those before.
 func (c *checks) put(who any, list []check) {
+	if c.none {
+		return
+	}
 	if c.bytes == nil {
 		c.bytes, c.fresh = map[any][]check{}, map[any]bool{}
 	}

@@ -42,6 +42,17 @@ type Pipeline struct {
 // before the first update.
 func (p *Pipeline) GiveAddresses(a dialect.Addresser) { p.merger.Addresses = a }
 
+// Lend returns what others may Borrow. It is called before the first update.
+func (p *Pipeline) Lend() *dialect.Lent { return p.translator.Lend() }
+
+// Try makes a Pipeline one whose results nobody serves, and of which problems
+// alone are asked for: with what another one lends, it holds little itself. It
+// is called before the first update.
+func (p *Pipeline) Try(lent *dialect.Lent) {
+	p.translator.Borrow(lent)
+	p.ledger.ProblemsOnly()
+}
+
 // Result is what one update led to.
 type Result struct {
 	// Set that was translated.

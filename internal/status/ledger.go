@@ -37,6 +37,7 @@ type Ledger struct {
 	addresses map[string][]Address
 	totals    Totals
 	news      news
+	brief     bool // outcomes are not kept
 }
 
 // part is immutable.
@@ -82,6 +83,10 @@ func (l *Ledger) Hold() (release func()) {
 	return l.whole.Unlock
 }
 
+// ProblemsOnly makes a Ledger leave out all but the problems of what is put in
+// from now on.
+func (l *Ledger) ProblemsOnly() { l.brief = true }
+
 // Put makes r what a pass says of a thing, in place of what it said before. An
 // empty Report takes that back. The key must not be another pass's.
 func (l *Ledger) Put(pass Pass, key any, r Report) {
@@ -92,6 +97,9 @@ func (l *Ledger) Put(pass Pass, key any, r Report) {
 		l.problems, l.unbound = map[Problem]int{}, map[Object]int{}
 		l.blamed = map[Object]map[Problem]bool{}
 		l.attached, l.addresses = map[string]int{}, map[string][]Address{}
+	}
+	if l.brief {
+		r = Report{Problems: r.Problems}
 	}
 	old := l.parts[key]
 	if old != nil && old.report.equal(r) {

@@ -72,6 +72,11 @@ const (
 	CredentialUnavailable = "CredentialUnavailable"
 	// CredentialNotRenewed: they can, until it ends.
 	CredentialNotRenewed = "CredentialNotRenewed"
+	// ParentNotFound: a route is served nowhere, since what it names is not
+	// there. Its status has no place for that: an entry is for a parent of ours.
+	ParentNotFound = "ParentNotFound"
+	// TargetNotFound: a policy protects nothing, likewise.
+	TargetNotFound = "TargetNotFound"
 )
 
 // String returns "file:line: kind ns/name: field: what; remedy".

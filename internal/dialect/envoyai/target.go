@@ -8,6 +8,7 @@ import (
 	"github.com/postern-gateway/postern/internal/dialect/parent"
 	"github.com/postern-gateway/postern/internal/ir"
 	"github.com/postern-gateway/postern/internal/resource"
+	"github.com/postern-gateway/postern/internal/status"
 )
 
 // targetKey returns the object that a target names.
@@ -145,6 +146,7 @@ func (p *place) oneTarget(s *targeting, r targetRef, kinds []string) (dialect.Ta
 		p.Fail("kind", "remove mergeType", "mergeType can only be used with routes as targets")
 	case !p.exists(key):
 		p.unresolved("name", p.suggest(p.near(key)), "no %s %q in %s; nothing is protected by it there", r.Kind, r.Name, p.Object.Namespace)
+		p.Alert(status.TargetNotFound)
 	}
 	return t, true
 }
@@ -194,6 +196,7 @@ func (p *place) selected(s *targetSelector, kinds []string) []dialect.Target {
 	}
 	if len(out) == 0 {
 		p.unresolved("", "label a "+s.Kind, "no %s in %s has the labels; nothing is protected by it there", s.Kind, p.Object.Namespace)
+		p.Alert(status.TargetNotFound)
 	}
 	return out
 }

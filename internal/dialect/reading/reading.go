@@ -63,6 +63,12 @@ func (p *Place) Note(field, remedy, format string, args ...any) {
 	p.Report.Add(status.Notef(p.Origin(field), format, args...).Fix("%s", remedy))
 }
 
+// Alert has the problem that was reported last be an alert.
+func (p *Place) Alert(alert string) {
+	last := len(p.Report.Problems) - 1
+	p.Report.Problems[last] = p.Report.Problems[last].Alerting(alert)
+}
+
 // Ignore reports a field that guards nothing and has no effect here.
 func (p *Place) Ignore(field string, there Present) {
 	if there {
