@@ -12,7 +12,6 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
-	"k8s.io/client-go/transport"
 )
 
 // aggregated asks for all groups in one answer.
@@ -33,10 +32,6 @@ func newAPI(given *rest.Config) (*api, error) {
 	cfg.UserAgent = "postern"
 	cfg.QPS, cfg.Burst = 500, 1000 // watches begin, and Secrets are fetched, many at once
 	cfg.WarningHandler = rest.NoWarnings{}
-	if file := cfg.BearerTokenFile; file != "" { // read each minute, and at once when it is refused
-		cfg.BearerToken, cfg.BearerTokenFile = "", ""
-		cfg.Wrap(transport.ResettableTokenSourceWrapTransport(transport.NewCachedFileTokenSource(file)))
-	}
 	client, err := rest.HTTPClientFor(cfg)
 	if err != nil {
 		return nil, err
@@ -81,6 +76,10 @@ func FromFile(path string, exec bool) (*rest.Config, error) {
 	}
 	if startsProgram(file) && !exec {
 		return nil, errors.New("--kubeconfig " + path + ": its user is obtained by running a program, which --kubeconfig-exec allows")
+	}
+	if file := cfg.BearerTokenFile; file != "" {
+		cfg.BearerToken, cfg.BearerTokenFile = "", ""
+		cfg.WrapTransport = withToken(tokenFile(file))
 	}
 	return cfg, nil
 }
