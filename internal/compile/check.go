@@ -2,12 +2,14 @@ package compile
 
 import (
 	"cmp"
+	"crypto/tls"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/postern-gateway/postern/internal/credential"
 	"github.com/postern-gateway/postern/internal/ir"
+	"github.com/postern-gateway/postern/internal/secret"
 	"github.com/postern-gateway/postern/internal/status"
 )
 
@@ -153,6 +155,24 @@ func (c *Compiled) CredentialProblems() []status.Problem {
 				Fix("correct what is named, or make the server reachable").Alerting(status.CredentialUnavailable))
 		}
 	}
+	return out
+}
+
+// KeyPairFaults tells of each pair why its bytes cannot be used now; nil: they
+// can. Pairs of the call before are read again only where bytes have changed.
+// It is for the goroutine that compiles.
+func (c *Compiled) KeyPairFaults(pairs []*ir.KeyPair) []error {
+	out := make([]error, len(pairs))
+	next := make(map[ir.KeyPair]*secret.Derived[tls.Certificate], len(pairs))
+	for i, p := range pairs {
+		d := c.compiler.pairs[*p]
+		if d == nil {
+			d = derivePair(c.compiler.deps.Store, p)
+		}
+		next[*p] = d
+		_, out[i] = d.Get()
+	}
+	c.compiler.pairs = next
 	return out
 }
 

@@ -13,6 +13,7 @@
 package compile
 
 import (
+	"crypto/tls"
 	"log/slog"
 	"maps"
 	"reflect"
@@ -84,7 +85,8 @@ type Compiler struct {
 	names     map[string]int // of routes
 	exposed   int
 	checks    checks
-	nobody    *dataplane.Route // in place of each, where they are Unserved
+	pairs     map[ir.KeyPair]*secret.Derived[tls.Certificate] // of KeyPairFaults
+	nobody    *dataplane.Route                                // in place of each, where they are Unserved
 
 	mu             sync.Mutex
 	oldest, newest *version

@@ -322,9 +322,9 @@ func (l *Ledger) Gateways() (attached map[string]int, addresses map[string][]Add
 }
 
 // outcomesOf joins the outcomes of parts that are asked for: of several in one
-// respect a bad one stands, the earlier pass's, and in one part the first.
-// What two parts of one pass say differently has no order but that of the
-// words.
+// respect a bad one stands, else one with a message, the earlier pass's, and in
+// one part the first. What two parts of one pass say differently has no order
+// but that of the words.
 func outcomesOf(parts []*part, asked func(Outcome) bool) []Outcome {
 	type told struct {
 		Outcome
@@ -344,7 +344,7 @@ func outcomesOf(parts []*part, asked func(Outcome) bool) []Outcome {
 		}
 	}
 	slices.SortFunc(all, func(a, b told) int {
-		return cmp.Or(a.compare(b.Outcome), compareBad(a.Outcome, b.Outcome), cmp.Compare(a.pass, b.pass),
+		return cmp.Or(a.compare(b.Outcome), cmp.Compare(a.rank(), b.rank()), cmp.Compare(a.pass, b.pass),
 			cmp.Compare(a.Reason, b.Reason), cmp.Compare(a.Message, b.Message))
 	})
 	var out []Outcome
@@ -354,17 +354,6 @@ func outcomesOf(parts []*part, asked func(Outcome) bool) []Outcome {
 		}
 	}
 	return out
-}
-
-// compareBad puts what tells of a fault first.
-func compareBad(a, b Outcome) int {
-	switch {
-	case a.Bad() == b.Bad():
-		return 0
-	case a.Bad():
-		return -1
-	}
-	return 1
 }
 
 func (r *Report) empty() bool {
