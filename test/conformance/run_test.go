@@ -28,6 +28,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/postern-gateway/postern/test/cluster"
+	"github.com/postern-gateway/postern/test/static"
 )
 
 // patience is how long things that take seconds may take.
@@ -70,8 +71,7 @@ func TestConformance(t *testing.T) {
 	install(t, root, channel, objects)
 	objects.Put(class)
 
-	postern := filepath.Join(logs, "postern")
-	command(t, root, "go", "build", "-o", postern, "./cmd/postern")
+	postern := static.Postern(t)
 	network := loopback(t, c)
 	start(t, logs, "gateway", nil, postern, "run", "--kubeconfig", c.Kubeconfig,
 		"--gateway-addresses", network+"0.0/16",

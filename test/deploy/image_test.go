@@ -20,6 +20,7 @@ import (
 	"testing"
 
 	"github.com/postern-gateway/postern/internal/simulate"
+	"github.com/postern-gateway/postern/test/static"
 )
 
 // TestImage runs the static program with the files of the image and no others,
@@ -35,14 +36,9 @@ func TestImage(t *testing.T) {
 	}
 	image := finalStage(t, string(text))
 	dir := t.TempDir()
-	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", filepath.Join(dir, "postern"), "./cmd/postern")
-	build.Dir, build.Env = root, append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
 	upstream := publicServer(t)
 	sources := map[string]func() ([]byte, error){
-		"/out/postern": func() ([]byte, error) { return os.ReadFile(filepath.Join(dir, "postern")) },
+		"/out/postern": func() ([]byte, error) { return os.ReadFile(static.Postern(t)) },
 		"/src/LICENSE": func() ([]byte, error) { return os.ReadFile(root + "/LICENSE") },
 		// In the image they are the build image's: here, one that stands for them.
 		"/etc/ssl/certs/ca-certificates.crt": func() ([]byte, error) { return upstream.roots, nil },

@@ -7,13 +7,13 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/postern-gateway/postern/test/cluster"
+	"github.com/postern-gateway/postern/test/static"
 )
 
 // TestNewcomer does with an empty cluster what docs/kubernetes.md begins with:
@@ -24,14 +24,8 @@ func TestNewcomer(t *testing.T) {
 		t.Skip(err)
 	}
 	newHelm(t, "")
-	program := filepath.Join(t.TempDir(), "postern")
-	build := exec.Command("go", "build", "-trimpath", "-o", program, "./cmd/postern")
-	build.Dir, build.Env = root, append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
 	c := cluster.ForTest(t, cluster.Options{Pods: true, Images: []cluster.Image{
-		{Name: "ghcr.io/postern-gateway/postern", Program: program, Path: "/postern", User: 65532},
+		{Name: "ghcr.io/postern-gateway/postern", Program: static.Postern(t), Path: "/postern", User: 65532},
 	}})
 	kubectl := c.Kubectl(t)
 	defer func() {

@@ -15,17 +15,14 @@ import (
 	"k8s.io/client-go/dynamic"
 
 	"github.com/postern-gateway/postern/test/cluster"
+	"github.com/postern-gateway/postern/test/static"
 )
 
 // child starts the built program as a process, which ends with the test at the
 // latest.
 func child(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
-	path, err := binary()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd, out := exec.Command(path, args...), &buffer{}
+	cmd, out := exec.Command(static.Postern(t), args...), &buffer{}
 	cmd.Stdout, cmd.Stderr = out, out
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
