@@ -20,6 +20,7 @@ import (
 	"testing"
 
 	"github.com/postern-gateway/postern/internal/simulate"
+	"github.com/postern-gateway/postern/test/child"
 	"github.com/postern-gateway/postern/test/static"
 )
 
@@ -201,11 +202,10 @@ func serves(t *testing.T, image stage, jail string, upstream public) {
 	cmd := image.command(jail, fmt.Sprintf(resources, port, at.Port), "run", "-f", "-", "--admin", "", "--connect-to", fmt.Sprintf("localhost:%d=%s", at.Port, at))
 	var said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &said, &said
-	if err := cmd.Start(); err != nil {
+	ended, err := child.Start(cmd)
+	if err != nil {
 		t.Fatal(err)
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
 	defer func() {
 		_ = cmd.Process.Signal(syscall.SIGTERM)
 		if err := <-ended; err != nil {

@@ -81,7 +81,7 @@ func twoCommands(t *testing.T, c *cluster.Cluster) {
 // dataPlaneRights takes the token of the pods that the controller made: they
 // read Secrets of their Gateway's namespace alone, and write nothing.
 func dataPlaneRights(t *testing.T, c *cluster.Cluster) {
-	admin, cfg := client(t, c)
+	admin, cfg := c.Client(t)
 	as := account(t, admin, cfg, "default", "ai-postern")
 	eventually(t, "Secrets of its namespace", func(context.Context) error {
 		if !may(t, as, right{"list", "", "secrets", "", "default", ""}) {

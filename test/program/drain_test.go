@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/postern-gateway/postern/test/child"
 	"github.com/postern-gateway/postern/test/static"
 )
 
@@ -235,11 +236,12 @@ func launch(t *testing.T, dir string, args ...string) *process {
 	p.Env = append(os.Environ(), "OPENAI_API_KEY="+openAIKey, "HF_API_TOKEN="+huggingFaceKey)
 	p.Stdout, p.Stderr = p.out, p.err
 	began := time.Now()
-	if err := p.Start(); err != nil {
+	ended, err := child.Start(p.Cmd)
+	if err != nil {
 		t.Fatal(err)
 	}
 	go func() {
-		err := p.Wait()
+		err := <-ended
 		p.code <- p.ProcessState.ExitCode()
 		p.exited <- err
 	}()
