@@ -23,14 +23,19 @@ type Unbound struct {
 
 // Problem returns it as one of the resources that ask for the port.
 func (u Unbound) Problem() status.Problem {
-	name, remedy := fmt.Sprintf("port %d", u.Socket.Port), fmt.Sprintf("free the port, or bind another with --port %d=PORT", u.Socket.Port)
-	if u.Socket.Address != "" {
-		name = net.JoinHostPort(u.Socket.Address, strconv.Itoa(u.Socket.Port))
-	}
+	remedy := fmt.Sprintf("free the port, or bind another with --port %d=PORT", u.Socket.Port)
 	if errors.Is(u.Err, syscall.EADDRNOTAVAIL) {
 		remedy = "give the machine this address, or use another"
 	}
-	return status.Errorf(ir.Origin{Kind: "listener", Name: name}, "%v", u.Err).Fix("%s", remedy)
+	return status.Errorf(ir.Origin{Kind: "listener", Name: u.name()}, "%v", u.Err).Fix("%s", remedy)
+}
+
+// name says which port of which address it is.
+func (u Unbound) name() string {
+	if u.Socket.Address == "" {
+		return fmt.Sprintf("port %d", u.Socket.Port)
+	}
+	return net.JoinHostPort(u.Socket.Address, strconv.Itoa(u.Socket.Port))
 }
 
 // refusals returns what it means for each listener of the port.

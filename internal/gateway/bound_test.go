@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"net"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/postern-gateway/postern/internal/ir"
 	"github.com/postern-gateway/postern/internal/secret"
@@ -53,6 +55,61 @@ func TestPortThatCannotBeBound(t *testing.T) {
 	})
 	n.up.next <- forwarding(nil, echo(t))
 	await(t, "report without a fault", func() bool { return len(n.Report().Outcomes) == 0 })
+}
+
+// TestPortIsTriedAgain until it is bound, after times that double up to a
+// limit; an update begins anew.
+func TestPortIsTriedAgain(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = ln.Close() }()
+	taken := ln.Addr().(*net.TCPAddr).Port
+	n := newNode(t, forwarding(nil, echo(t)))
+	first, other := forwarding(nil, echo(t)), forwarding(nil, echo(t))
+	first.Listeners[0].Port, other.Listeners[0].Port = taken, taken
+	wait := func(want time.Duration) *waiting {
+		t.Helper()
+		select {
+		case w := <-n.waits:
+			if w.Duration != want {
+				t.Fatalf("waits for %v, want %v", w.Duration, want)
+			}
+			return w
+		case <-time.After(patience):
+			t.Fatalf("does not wait for %v", want)
+			return nil
+		}
+	}
+	n.up.next <- first
+	for _, seconds := range []time.Duration{1, 2, 4, 8, 16, 30, 30} {
+		wait(seconds * time.Second).over <- time.Time{}
+	}
+	wait(30 * time.Second)
+	n.up.next <- other
+	wait(time.Second).over <- time.Time{}
+	last := wait(2 * time.Second)
+	if got := outcomesOf(n.Report()); len(got) == 0 {
+		t.Fatal("a port that cannot be bound is not reported")
+	}
+	if err := ln.Close(); err != nil {
+		t.Fatal(err)
+	}
+	last.over <- time.Time{}
+	await(t, "report without a fault", func() bool {
+		r := n.Report()
+		return len(r.Outcomes)+len(r.Problems) == 0 && len(r.Addresses["t/gw"]) == 1
+	})
+	if code, text := get(client(t, nil), fmt.Sprintf("http://127.0.0.1:%d/", taken)); code != 200 {
+		t.Errorf("%d %s", code, text)
+	}
+	if got := strings.Count(n.log.String(), "bound at last"); got != 1 {
+		t.Errorf("%d lines of the port in the log:\n%s", got, n.log)
+	}
+	if len(n.waits) > 0 {
+		t.Error("waits though every port is bound")
+	}
 }
 
 // TestCertificateThatCannotBeUsed follows the bytes of a listener's

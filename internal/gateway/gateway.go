@@ -44,7 +44,9 @@ type Config struct {
 	// Beside is what else is known of resources; nil: nothing.
 	Beside func(*resource.Set) status.Report
 	Clock  func() time.Time
-	Log    *slog.Logger
+	// After is how a time is waited for; nil: time.After.
+	After func(time.Duration) <-chan time.Time
+	Log   *slog.Logger
 }
 
 // Applied is an update that is served.
@@ -70,6 +72,7 @@ type Gateway struct {
 	applying  sync.Mutex
 	ended     bool // by applying: everything was let go of
 	now       atomic.Pointer[Applied]
+	unbound   chan struct{} // says that ports could not be bound
 	ready     chan struct{}
 	once      sync.Once
 	draining  atomic.Bool
@@ -77,7 +80,10 @@ type Gateway struct {
 
 // New returns a Gateway; Run starts it.
 func New(cfg Config) *Gateway {
-	g := &Gateway{cfg: cfg, budget: dataplane.NewBudget(cfg.BodyBudget), ready: make(chan struct{})}
+	g := &Gateway{cfg: cfg, budget: dataplane.NewBudget(cfg.BodyBudget), unbound: make(chan struct{}, 1), ready: make(chan struct{})}
+	if cfg.After == nil {
+		g.cfg.After = time.After
+	}
 	g.listeners = NewListeners(cfg.Ports, func() *dataplane.Handler {
 		return dataplane.NewHandler(cfg.Recorder, g.budget, cfg.Log, cfg.Clock)
 	}, cfg.Log)
@@ -93,6 +99,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	defer context.AfterFunc(asked, func() { g.part(ctx, stop) })()
 	connections, cut := context.WithCancel(context.WithoutCancel(ctx))
 	defer cut()
+	endRebinding := g.beginRebinding(ctx)
 	var refused error
 	err := g.cfg.Source.Run(ctx, func(u source.Update) {
 		if refused != nil {
@@ -102,6 +109,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 			stop()
 		}
 	})
+	endRebinding()
 	g.drain(ctx, cut)
 	if refused != nil || ctx.Err() != nil {
 		return refused
@@ -150,6 +158,12 @@ func (g *Gateway) apply(ctx context.Context, u source.Update) error {
 	if n := len(result.Compiled.Snapshot.Sockets); a.First && n > 0 && len(unbound) == n {
 		return unboundError(unbound)
 	}
+	if len(unbound) > 0 {
+		select {
+		case g.unbound <- struct{}{}:
+		default: // it is said already
+		}
+	}
 	g.once.Do(func() { close(g.ready) })
 	if g.cfg.Reloaded != nil {
 		g.cfg.Reloaded(a)
@@ -183,7 +197,13 @@ func (g *Gateway) Refresh() {
 	if old == nil || g.ended {
 		return
 	}
-	a := &Applied{Result: old.Result}
+	g.tellAgain(old.Result)
+}
+
+// tellAgain looks again at what is wrong with what is served, and says what is
+// new.
+func (g *Gateway) tellAgain(r *Result) {
+	a := &Applied{Result: r}
 	g.review(a)
 	g.now.Store(a)
 	if g.cfg.Reloaded != nil {

@@ -162,6 +162,20 @@ type node struct {
 	log   *text
 	seen  *seen
 	up    *updates
+	waits chan *waiting
+}
+
+// waiting is a time that the node waits for, until the test ends it.
+type waiting struct {
+	time.Duration
+	over chan time.Time
+}
+
+// after is the node's clock.
+func (n *node) after(d time.Duration) <-chan time.Time {
+	w := &waiting{d, make(chan time.Time, 1)}
+	n.waits <- w
+	return w.over
 }
 
 const nodePort = 1443
@@ -170,7 +184,7 @@ const nodePort = 1443
 // elsewhere, as --connect-to.
 func newNode(t testing.TB, cfg *ir.Config, led ...string) *node {
 	t.Helper()
-	n := &node{store: secret.NewStore(), log: &text{}, seen: &seen{}, up: &updates{next: make(chan *ir.Config)}}
+	n := &node{store: secret.NewStore(), log: &text{}, seen: &seen{}, up: &updates{next: make(chan *ir.Config)}, waits: make(chan *waiting, 64)}
 	log := slog.New(slog.NewTextHandler(n.log, nil))
 	dialer, err := NewDialer(led)
 	if err != nil {
@@ -186,7 +200,7 @@ func newNode(t testing.TB, cfg *ir.Config, led ...string) *node {
 	})
 	n.Gateway = New(Config{
 		Source: n.up, Store: n.store, Pipeline: NewPipeline([]dialect.Dialect{n.up.said()}, compiler, ""),
-		Ports: ports, Recorder: n.seen, BodyBudget: 1 << 20, DrainLimit: patience, Clock: time.Now, Log: log,
+		Ports: ports, Recorder: n.seen, BodyBudget: 1 << 20, DrainLimit: patience, Clock: time.Now, After: n.after, Log: log,
 	})
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error, 1)

@@ -37,19 +37,25 @@ func NewListeners(ports Ports, handler func() *dataplane.Handler, log *slog.Logg
 // are bound, those that it has no more are freed, and drained until ctx ends.
 // It returns the ports that could not be bound; the others are served.
 func (l *Listeners) Apply(ctx context.Context, s *dataplane.Snapshot) []Unbound {
-	var out []Unbound
-	var waiting []*dataplane.Socket
+	var waiting []Unbound
 	wanted := map[socketKey]bool{}
 	for _, next := range s.Sockets {
 		wanted[socketKey{next.Address, next.Port}] = true
-		if l.serve(next) != nil { // perhaps a port that is about to be freed
-			waiting = append(waiting, next)
+		if err := l.serve(next); err != nil { // perhaps a port that is about to be freed
+			waiting = append(waiting, Unbound{next, err})
 		}
 	}
 	l.free(ctx, wanted)
-	for _, next := range waiting {
-		if err := l.serve(next); err != nil {
-			out = append(out, Unbound{next, err})
+	return l.Bind(waiting)
+}
+
+// Bind serves on the ports of what is served that could not be bound before,
+// and returns those that still cannot be. It is not for use beside Apply.
+func (l *Listeners) Bind(waiting []Unbound) []Unbound {
+	var out []Unbound
+	for _, u := range waiting {
+		if err := l.serve(u.Socket); err != nil {
+			out = append(out, Unbound{u.Socket, err})
 		}
 	}
 	return out

@@ -19,7 +19,11 @@ const defaultLease = 15 * time.Second
 // does (which would bring along the types of every kind there is):
 // https://kubernetes.io/docs/concepts/architecture/leases/#leader-election.
 // Clocks are compared nowhere: who waits takes the time since he saw the lease
-// change last.
+// change last. Of a lease that is not renewed
+//
+//	2/3   the leader has stopped leading
+//	3/4   after they saw it renewed, the others may take it,
+//	7/8   which they have all done by now, since they look every eighth.
 type Leader struct {
 	// Client leads to the API server. Its rate limits are not used: a lease is
 	// renewed whatever else is under way.
@@ -55,17 +59,17 @@ func (l Leader) Run(ctx context.Context, lead func(context.Context)) error {
 	if err != nil {
 		return fmt.Errorf("leader election: %w", err)
 	}
-	every := time.NewTicker(l.Lease / 8)
-	defer every.Stop()
 	for {
 		if b.take(ctx) {
 			l.Log.Info("this replica is the leader", "lease", b.String())
 			l.term(ctx, b, lead)
 		}
-		select {
-		case <-ctx.Done():
+		wait := l.Lease / 8
+		if d, ok := b.left(); ok {
+			wait = min(wait, d)
+		}
+		if !pause(ctx, wait) {
 			return nil
-		case <-every.C:
 		}
 	}
 }
@@ -76,9 +80,10 @@ func (l Leader) term(ctx context.Context, b *lease, lead func(context.Context)) 
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
+		defer stop() // who has nothing more to do need not be the leader
 		lead(leading)
 	}()
-	l.renew(leading, b, ended)
+	l.renew(leading, b)
 	stop()
 	<-ended
 	if ctx.Err() == nil {
@@ -90,18 +95,13 @@ func (l Leader) term(ctx context.Context, b *lease, lead func(context.Context)) 
 	b.release(release)
 }
 
-// renew returns when the lease is held no more, or need not be.
-func (l Leader) renew(ctx context.Context, b *lease, ended <-chan struct{}) {
-	every := time.NewTicker(l.Lease / 8)
-	defer every.Stop()
+// renew returns when the lease is held no more, or ctx has ended.
+func (l Leader) renew(ctx context.Context, b *lease) {
 	limit := l.Lease * 2 / 3
 	for renewed := time.Now(); ; {
-		select {
-		case <-ctx.Done():
+		left := time.Until(renewed.Add(limit))
+		if left <= 0 || !pause(ctx, min(l.Lease/8, left)) {
 			return
-		case <-ended:
-			return
-		case <-every.C:
 		}
 		began := time.Now()
 		try, cancel := context.WithDeadline(ctx, renewed.Add(limit))
@@ -110,7 +110,7 @@ func (l Leader) renew(ctx context.Context, b *lease, ended <-chan struct{}) {
 		if held {
 			renewed = began
 		}
-		if b.lost || time.Since(renewed) >= limit {
+		if b.lost {
 			return
 		}
 	}

@@ -80,13 +80,25 @@ func (b *lease) try(ctx context.Context) error {
 		b.seen, b.changed = v, time.Now()
 	}
 	holder, _, _ := unstructured.NestedString(there.Object, "spec", "holderIdentity")
-	if holder != "" && holder != b.identity && time.Since(b.changed) < b.duration {
+	if holder != "" && holder != b.identity && time.Since(b.changed) < b.patience() {
 		b.lost = true
 		return errHeld
 	}
 	b.lost = false
 	_, err = b.api.Update(ctx, b.made(there), metav1.UpdateOptions{FieldManager: userAgent})
 	return err
+}
+
+// patience is for how long a lease that another holds is left to him after it
+// was seen to change: longer than he leads without renewing it, and shorter
+// than the lease, since we see it late and must look again to take it.
+func (b *lease) patience() time.Duration { return b.duration * 3 / 4 }
+
+// left is how long it takes until a lease that another holds may be taken,
+// unless it changes; false: nothing says when to try again.
+func (b *lease) left() (time.Duration, bool) {
+	d := b.patience() - time.Since(b.changed)
+	return d, b.lost && d > 0
 }
 
 // create makes the lease, and its namespace too where that is missing and we

@@ -41,6 +41,9 @@ func TestManyStatuses(t *testing.T) {
 	read := time.Since(began)
 	soon("a tenth", func() bool { return r.statuses.Written() > uint64(n/10) })
 	first := time.Since(began)
+	if edge, err := p.api("Gateway").Get(context.Background(), "edge", metav1.GetOptions{}); err != nil || !acceptedOf("Gateway")(edge) {
+		t.Errorf("the Gateway's status waits behind those of its routes: %v", err)
+	}
 	changed := time.Now()
 	patch := []byte(`{"spec":{"parentRefs":[{"name":"edge","sectionName":"none"}]}}`)
 	if _, err := p.api("HTTPRoute").Patch(context.Background(), "good", types.MergePatchType, patch, metav1.PatchOptions{}); err != nil {

@@ -1,6 +1,7 @@
 package kube
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,7 +28,7 @@ const (
 	// many objects of one kind are read as a list.
 	many = 200
 	// writers work on single objects, and as many on lists.
-	writers = 8
+	writers = 2
 )
 
 // Statuses writes what became of the objects that were translated into their
@@ -193,10 +194,14 @@ func (s *Statuses) follow(ctx context.Context) {
 	}
 }
 
-// all queues every kind of which there is an object.
+// all queues every kind of which there is an object, those with the fewest
+// first: a Gateway need not wait for thousands of routes.
 func (s *Statuses) all(now *state) {
-	for gk := range s.kinds {
-		if len(now.set.All(gk)) > 0 {
+	count := func(gk resource.GroupKind) int { return len(now.set.All(gk)) }
+	for _, gk := range slices.SortedFunc(maps.Keys(s.kinds), func(a, b resource.GroupKind) int {
+		return cmp.Or(cmp.Compare(count(a), count(b)), cmp.Compare(a.String(), b.String()))
+	}) {
+		if count(gk) > 0 {
 			s.lists.Add(gk)
 		}
 	}

@@ -35,7 +35,7 @@ type Metrics struct {
 	unbound  prometheus.Gauge
 	reloads  *prometheus.CounterVec
 	lastLoad *prometheus.GaugeVec
-	loadTime prometheus.Gauge
+	loadTime prometheus.Observer
 
 	routes, upstreams names
 	received, sent    prometheus.Counter
@@ -62,10 +62,11 @@ func NewMetrics() *Metrics {
 	m.lastLoad = gauges("config_last_reload_timestamp_seconds", "When resources were last taken up, by result.", "result")
 	m.exposed = gauge("routes_exposed", "Routes that carry a provider credential and ask nobody who they are.")
 	m.unbound = gauge("policies_unbound", "Policies whose target cannot be found.")
-	m.loadTime = gauge("config_reload_seconds", "How long it took until the last change was served.")
+	loadTime := histograms("config_reload_seconds", "How long it took to take a change up, until it was served.")
+	m.loadTime = loadTime.WithLabelValues()
 	m.registry.MustRegister(
 		m.requests, m.duration, m.firstByte, m.attempts, m.bytes, m.cut,
-		m.problems, m.reloads, m.lastLoad, m.exposed, m.unbound, m.loadTime,
+		m.problems, m.reloads, m.lastLoad, m.exposed, m.unbound, loadTime,
 	)
 	m.received, m.sent = m.bytes.WithLabelValues("received"), m.bytes.WithLabelValues("sent")
 	return m
@@ -135,7 +136,7 @@ func (m *Metrics) Loaded(l Load) {
 		m.problems.WithLabelValues("warning").Set(float64(l.Warnings))
 		m.exposed.Set(float64(l.Exposed))
 		m.unbound.Set(float64(l.Unbound))
-		m.loadTime.Set(l.Took.Seconds())
+		m.loadTime.Observe(l.Took.Seconds())
 	}
 	m.reloads.WithLabelValues(result).Inc()
 	m.lastLoad.WithLabelValues(result).Set(float64(l.At.UnixMilli()) / 1000)

@@ -59,7 +59,7 @@ func TestMetricsOfLoads(t *testing.T) {
 	m.Loaded(Load{At: at.Add(time.Second), Errors: 9})
 	wantLines(t, scrape(t, m),
 		`postern_config_problems{severity="error"} 1`, `postern_config_problems{severity="warning"} 2`,
-		`postern_routes_exposed 3`, `postern_policies_unbound 4`, `postern_config_reload_seconds 0.02`,
+		`postern_routes_exposed 3`, `postern_policies_unbound 4`, `postern_config_reload_seconds_sum 0.02`, `postern_config_reload_seconds_bucket{le="0.05"} 1`,
 		`postern_config_reloads_total{result="ok"} 1`, `postern_config_reloads_total{result="failed"} 1`,
 		`postern_config_last_reload_timestamp_seconds{result="ok"} 1.7673230455e+09`,
 	)

@@ -360,15 +360,14 @@ func readReply(t *testing.T, r *bufio.Reader, method string) reply {
 	return reply{resp.StatusCode, resp.Header, string(body)}
 }
 
-// metric returns the value of a metric without labels, or of all of its
-// series together.
+// metric returns the value of one series, or of all of a metric together.
 func (p *program) metric(name string) float64 {
 	p.t.Helper()
 	r := send(p.t, request{url: "http://" + p.admin + "/metrics"})
 	sum := 0.0
 	for line := range strings.Lines(r.body) {
 		key, value, _ := strings.Cut(strings.TrimSpace(line), " ")
-		if base, _, _ := strings.Cut(key, "{"); base != name {
+		if base, _, _ := strings.Cut(key, "{"); base != name && key != name {
 			continue
 		}
 		v, err := strconv.ParseFloat(value, 64)
