@@ -50,7 +50,13 @@ type managed struct {
 // and the roles of data planes.
 func manage(t *testing.T) *managed {
 	t.Helper()
-	return manageWith(t, cluster.Options{ControllerManager: true})
+	m := manageWith(t, cluster.Options{ControllerManager: true})
+	// Its garbage collector looks for kinds at its start, and every 30 s then.
+	m.cluster.Kill("kube-controller-manager")
+	if err := m.cluster.Restart(t.Context(), "kube-controller-manager"); err != nil {
+		t.Fatal(err)
+	}
+	return m
 }
 
 // manageWith is manage with options.
