@@ -142,7 +142,8 @@ func (o *runOptions) openCluster(log *slog.Logger) (*read, error) {
 		return nil, err
 	}
 	r.source = r.cluster
-	if o.mesh != nil { // a workload's side sees its own share alone: others tell what became of the whole
+	// Who serves a share alone does not know what became of the whole: others tell.
+	if o.mesh != nil || o.gateway != "" {
 		return r, nil
 	}
 	if r.duties, err = o.statuses.newDuties(c); err != nil {

@@ -38,6 +38,7 @@ func TestKubernetesFlags(t *testing.T) {
 	}{
 		{"two clusters", []string{"--kubeconfig", "x", "--in-cluster"}, exitUsage, "name one of the two"},
 		{"files and a cluster", []string{"-f", ".", "--in-cluster"}, exitUsage, "-f and a cluster"},
+		{"one Gateway, and statuses", []string{"--in-cluster", "--gateway", "a/b", "--read-only=false"}, exitUsage, "who serves one Gateway"},
 		{"namespaces of files", []string{"-f", ".", "--namespaces", "a"}, exitUsage, "need --kubeconfig or --in-cluster"},
 		{"Secrets of files", []string{"-f", ".", "--secret-namespaces", "a"}, exitUsage, "need --kubeconfig or --in-cluster"},
 		{"no cluster around", []string{"--in-cluster"}, exitWrong, "--in-cluster"},

@@ -62,7 +62,7 @@ object is written into its status, of several replicas by one, unless
 			if err := o.cluster.check(o.paths); err != nil {
 				return err
 			}
-			if err := o.statuses.check(cmd.Flags(), o.cluster.given()); err != nil {
+			if err := o.statuses.check(cmd.Flags(), o.cluster.given(), o.gateway != "" || o.meshSide.addr != ""); err != nil {
 				return err
 			}
 			o.prepare(cmd.Flags())

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/postern-gateway/postern/internal/admin"
@@ -115,7 +116,7 @@ func (o *runOptions) assemble(ctx context.Context, std Streams) (*serving, error
 		return nil, err
 	}
 	s.observe(tokens)
-	if err := o.openWebhook(s); err != nil {
+	if err := o.openWebhook(s, pipeline); err != nil {
 		s.close()
 		return nil, err
 	}
@@ -301,6 +302,11 @@ func (s *serving) serve(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
 	wait := s.duties.begin(ctx, s.gateway)
 	defer wait()
+	var judging sync.WaitGroup
+	if s.judge != nil {
+		judging.Go(func() { s.judge.Follow(ctx) })
+	}
+	defer judging.Wait()
 	defer stop()
 	if err := s.gateway.Run(ctx); err != nil {
 		return err

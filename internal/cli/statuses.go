@@ -25,14 +25,17 @@ type statusOptions struct {
 }
 
 func (o *statusOptions) flags(f *pflag.FlagSet) {
-	f.BoolVar(&o.readOnly, "read-only", false, "write nothing to the API server: no statuses, no lease")
+	f.BoolVar(&o.readOnly, "read-only", false, "write nothing to the API server: no statuses, no lease; so it is with --gateway and --mesh")
 	f.BoolVar(&o.elect, "leader-elect", true, "of several replicas let one alone write to the API server")
 	f.StringVar(&o.namespace, "leader-election-namespace", "", "`NAMESPACE` of the lease by which that one is elected (default the pod's own, else "+otherwiseNamespace+")")
 }
 
 // check returns what is wrong with the flags; cluster tells whether the
-// resources are in one.
-func (o *statusOptions) check(f *pflag.FlagSet, cluster bool) error {
+// resources are in one, and share whether only some of them are served.
+func (o *statusOptions) check(f *pflag.FlagSet, cluster, share bool) error {
+	if cluster && share && f.Changed("read-only") && !o.readOnly {
+		return usageError{errors.New("--read-only=false: who serves one Gateway, or one workload, writes nothing; let postern controller, or a run without --gateway, write statuses")}
+	}
 	if cluster {
 		return nil
 	}

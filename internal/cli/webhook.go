@@ -45,15 +45,19 @@ func (o *webhookOptions) check(cluster bool) error {
 	return nil
 }
 
-// openWebhook begins to answer an API server, if that was asked for.
-func (o *runOptions) openWebhook(s *serving) error {
+// openWebhook begins to answer an API server, if that was asked for; served is
+// what serves.
+func (o *runOptions) openWebhook(s *serving, served *gateway.Pipeline) error {
 	if o.cluster.webhook.addr == "" {
 		return nil
 	}
-	pipeline, err := o.pipeline(offline(secret.NewStore()))
+	deps := offline(secret.NewStore())
+	deps.Unserved = true
+	pipeline, err := o.pipeline(deps)
 	if err != nil {
 		return err
 	}
+	pipeline.Try(served.Lend())
 	s.judge = gateway.NewJudge(gateway.JudgeConfig{Pipeline: pipeline, Decode: s.cluster.Decode, Look: s.cluster.Look, Clock: time.Now})
 	certificate, err := webhook.NewCertificate(o.cluster.webhook.certificate, time.Now, s.log)
 	if err != nil {

@@ -2,12 +2,14 @@ package compile
 
 import (
 	"cmp"
+	"crypto/tls"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/postern-gateway/postern/internal/credential"
 	"github.com/postern-gateway/postern/internal/ir"
+	"github.com/postern-gateway/postern/internal/secret"
 	"github.com/postern-gateway/postern/internal/status"
 )
 
@@ -25,6 +27,7 @@ type check struct {
 
 // checks are those of everything that was compiled last, by who asks.
 type checks struct {
+	none  bool // nobody will look at them
 	bytes map[any][]check
 	fresh map[any]bool // of bytes, those that were not asked yet
 	asked uint64       // version of the Store when all were
@@ -35,6 +38,9 @@ type checks struct {
 
 // put makes list the checks of someone, in place of those before.
 func (c *checks) put(who any, list []check) {
+	if c.none {
+		return
+	}
 	if c.bytes == nil {
 		c.bytes, c.fresh = map[any][]check{}, map[any]bool{}
 	}
@@ -149,6 +155,24 @@ func (c *Compiled) CredentialProblems() []status.Problem {
 				Fix("correct what is named, or make the server reachable").Alerting(status.CredentialUnavailable))
 		}
 	}
+	return out
+}
+
+// KeyPairFaults tells of each pair why its bytes cannot be used now; nil: they
+// can. Pairs of the call before are read again only where bytes have changed.
+// It is for the goroutine that compiles.
+func (c *Compiled) KeyPairFaults(pairs []*ir.KeyPair) []error {
+	out := make([]error, len(pairs))
+	next := make(map[ir.KeyPair]*secret.Derived[tls.Certificate], len(pairs))
+	for i, p := range pairs {
+		d := c.compiler.pairs[*p]
+		if d == nil {
+			d = derivePair(c.compiler.deps.Store, p)
+		}
+		next[*p] = d
+		_, out[i] = d.Get()
+	}
+	c.compiler.pairs = next
 	return out
 }
 

@@ -11,7 +11,7 @@ import (
 
 // partlyClosed compiles a host that has a match which cannot be.
 func (r *run) partlyClosed(h *ir.VirtualHost, routes []*built) *dataplane.VirtualHost {
-	var entries []match.Entry[*dataplane.Route]
+	var entries []*match.Entry[*dataplane.Route]
 	var owners []*ir.Route
 	for i, b := range routes {
 		for _, e := range b.entries {
@@ -31,7 +31,7 @@ func (r *run) partlyClosed(h *ir.VirtualHost, routes []*built) *dataplane.Virtua
 	if err != nil { // cannot be: every entry was tried alone
 		r.problem(h.Origin, "correct its matches", "host %q: %v; it is closed", h.Hostname, err)
 		c := dataplane.Closed(&ir.Closed{Reason: err.Error(), Origin: h.Origin})
-		router, _ = match.NewRouter([]match.Entry[*dataplane.Route]{{Value: &dataplane.Route{Name: h.Hostname, Stages: []dataplane.Stage{c}}}})
+		router, _ = match.NewRouter([]*match.Entry[*dataplane.Route]{{Value: &dataplane.Route{Name: h.Hostname, Stages: []dataplane.Stage{c}}}})
 	}
 	return &dataplane.VirtualHost{Router: router}
 }
@@ -58,7 +58,7 @@ func normalized(p ir.PathMatch) (ir.PathMatch, error) {
 
 // closedMatch stands in for a match that cannot be compiled: whatever begins
 // as it could have begun is answered with 500.
-func (r *run) closedMatch(rt *ir.Route, m ir.Match, err error) match.Entry[*dataplane.Route] {
+func (r *run) closedMatch(rt *ir.Route, m ir.Match, err error) *match.Entry[*dataplane.Route] {
 	if rt.Action.Closed == nil { // else it is known already
 		r.problem(rt.Origin, "correct the match", "%v; what it could match is closed", err)
 	}
@@ -71,7 +71,7 @@ func (r *run) closedMatch(rt *ir.Route, m ir.Match, err error) match.Entry[*data
 		wide.Model = []ir.StringMatch{{}}
 	}
 	c := &ir.Closed{Reason: err.Error(), Origin: rt.Origin}
-	return match.Entry[*dataplane.Route]{Match: wide, Value: &dataplane.Route{
+	return &match.Entry[*dataplane.Route]{Match: wide, Value: &dataplane.Route{
 		Name: rt.Name, Origin: rt.Origin, Stages: []dataplane.Stage{dataplane.Closed(c)},
 	}}
 }
@@ -84,7 +84,7 @@ func withoutModel(m ir.Match) (ir.Match, bool) {
 	if _, err := normalized(m.Path); err != nil || !had {
 		return m, false
 	}
-	_, err := match.NewRouter([]match.Entry[int]{{Match: m}})
+	_, err := match.NewRouter([]*match.Entry[int]{{Match: m}})
 	return m, err == nil
 }
 

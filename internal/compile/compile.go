@@ -13,6 +13,7 @@
 package compile
 
 import (
+	"crypto/tls"
 	"log/slog"
 	"maps"
 	"reflect"
@@ -54,6 +55,10 @@ type Deps struct {
 	Clock     func() time.Time
 	Log       *slog.Logger
 	Exposed   Exposure
+	// Unserved says that the snapshot is for nobody, and only the report is
+	// asked for: what was built is let go of when it is known what is wrong with
+	// it, and secrets are not looked at.
+	Unserved bool
 	// Rehearse says that the snapshot is for dataplane.Rehearse: every step
 	// tells what it does. JWKS and Answer are what is known of other servers,
 	// which nobody asks; a set of keys by its URL.
@@ -80,6 +85,8 @@ type Compiler struct {
 	names     map[string]int // of routes
 	exposed   int
 	checks    checks
+	pairs     map[ir.KeyPair]*secret.Derived[tls.Certificate] // of KeyPairFaults
+	nobody    *dataplane.Route                                // in place of each, where they are Unserved
 
 	mu             sync.Mutex
 	oldest, newest *version
@@ -88,7 +95,7 @@ type Compiler struct {
 // New returns a Compiler.
 func New(deps Deps) *Compiler {
 	deps.Forward.Keep = deps.Keep
-	c := &Compiler{deps: deps}
+	c := &Compiler{deps: deps, checks: checks{none: deps.Unserved}, nobody: &dataplane.Route{}}
 	c.reset()
 	return c
 }

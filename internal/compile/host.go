@@ -24,10 +24,7 @@ type builtHost struct {
 // another than before. A match that cannot be compiled is replaced by one that
 // takes at least as much, and closed.
 func (r *run) host(bh *builtHost, h *ir.VirtualHost) (changed bool) {
-	routes := make([]*built, len(h.Routes))
-	for i, rt := range h.Routes {
-		routes[i] = r.route(rt, bh.listener.open)
-	}
+	routes := r.hostRoutes(bh, h)
 	bh.ir = h
 	if bh.host != nil && !bh.closed && slices.Equal(bh.routes, routes) {
 		return false
@@ -35,25 +32,48 @@ func (r *run) host(bh *builtHost, h *ir.VirtualHost) (changed bool) {
 	r.hold(bh, routes)
 	var told status.Report
 	r.told = &told
-	bh.host, bh.closed = r.virtualHost(h, routes)
+	bh.host, bh.closed = r.virtualHost(bh, h)
 	r.Ledger.Put(status.PassCompile, bh, told)
 	return true
 }
 
-func (r *run) virtualHost(h *ir.VirtualHost, routes []*built) (vh *dataplane.VirtualHost, closed bool) {
-	n := 0
-	for _, b := range routes {
-		if n += len(b.entries); b.unmatched {
-			return r.partlyClosed(h, routes), true
+// hostRoutes returns the compiled routes of a host. A route that was there is
+// expected behind the one that was before it.
+func (r *run) hostRoutes(bh *builtHost, h *ir.VirtualHost) []*built {
+	out := make([]*built, len(h.Routes))
+	at := 0
+	for i, rt := range h.Routes {
+		for _, k := range [...]int{at, at - 1, at + 1} { // replaced, come or gone before it
+			if k >= 0 && k < len(bh.routes) && bh.routes[k].Route == rt && !r.stale[bh.routes[k]] {
+				out[i], at = bh.routes[k], k
+				break
+			}
+		}
+		if at++; out[i] == nil {
+			out[i] = r.route(rt, bh.listener.open)
 		}
 	}
-	entries := make([]match.Entry[*dataplane.Route], 0, n)
-	for _, b := range routes {
+	return out
+}
+
+func (r *run) virtualHost(bh *builtHost, h *ir.VirtualHost) (vh *dataplane.VirtualHost, closed bool) {
+	n := 0
+	for _, b := range bh.routes {
+		if n += len(b.entries); b.unmatched {
+			return r.partlyClosed(h, bh.routes), true
+		}
+	}
+	entries := make([]*match.Entry[*dataplane.Route], 0, n)
+	for _, b := range bh.routes {
 		entries = append(entries, b.entries...)
 	}
-	router, err := match.NewRouter(entries)
+	before := new(match.Router[*dataplane.Route])
+	if bh.host != nil {
+		before = bh.host.Router
+	}
+	router, err := before.With(entries)
 	if err != nil {
-		return r.partlyClosed(h, routes), true
+		return r.partlyClosed(h, bh.routes), true
 	}
 	return &dataplane.VirtualHost{Router: router}, false
 }

@@ -27,7 +27,7 @@ type routeKey struct {
 type built struct {
 	routeKey
 	route   *dataplane.Route
-	entries []match.Entry[*dataplane.Route]
+	entries []*match.Entry[*dataplane.Route]
 	// unmatched says that an entry has a path that no request can have.
 	unmatched bool
 	upstreams []string // that its compilation looks at
@@ -151,10 +151,13 @@ func (r *run) build(key routeKey) *built {
 	stages, guards := rb.stages()
 	b.route = &dataplane.Route{Name: rt.Name, Origin: rt.Origin, Stages: stages, Guards: guards, Sanitize: rb.sanitized(), Brought: rb.brought()}
 	rb.describe(b.route)
+	if r.deps.Unserved {
+		b.route, b.checks = r.nobody, nil
+	}
 	for _, m := range rt.Matches {
 		path, err := normalized(m.Path)
 		m.Path, b.unmatched = path, b.unmatched || err != nil
-		b.entries = append(b.entries, match.Entry[*dataplane.Route]{Match: m, Value: b.route})
+		b.entries = append(b.entries, &match.Entry[*dataplane.Route]{Match: m, Value: b.route})
 	}
 	return b
 }

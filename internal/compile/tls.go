@@ -124,7 +124,7 @@ func (r *run) keyPairs(t *ir.ServerTLS) ([]*secret.Derived[tls.Certificate], err
 	}
 	var pairs []*secret.Derived[tls.Certificate]
 	for _, kp := range list {
-		pair := secret.Derive(r.deps.Store, []secret.Ref{kp.Certificate, kp.Key}, parseKeyPair)
+		pair := derivePair(r.deps.Store, &kp)
 		pairs = append(pairs, pair)
 		r.identityCheck(t.Identity, check{origin: cmp.Or(kp.Origin, t.Origin), err: errOf(pair)})
 	}
@@ -169,6 +169,10 @@ func (r *run) clientRules(l *dataplane.Listener, cfg *ir.ServerTLS, base *tls.Co
 		c.ClientCAs = trust.pool
 		return nil
 	}, nil
+}
+
+func derivePair(s *secret.Store, p *ir.KeyPair) *secret.Derived[tls.Certificate] {
+	return secret.Derive(s, []secret.Ref{p.Certificate, p.Key}, parseKeyPair)
 }
 
 // parseKeyPair reads a PEM chain and key.

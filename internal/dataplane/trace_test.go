@@ -14,7 +14,7 @@ import (
 // rehearsed is a socket with one route of the given stages.
 func rehearsed(t *testing.T, stages ...Stage) *Socket {
 	t.Helper()
-	router, err := match.NewRouter([]match.Entry[*Route]{{Value: &Route{Name: "r", Stages: stages}}})
+	router, err := match.NewRouter([]*match.Entry[*Route]{{Value: &Route{Name: "r", Stages: stages}}})
 	if err != nil {
 		t.Fatal(err)
 	}

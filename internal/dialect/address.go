@@ -110,7 +110,7 @@ func (r *ruling) tellGrant(all []*Listener, w AddressWish, g AddressGrant) {
 		i = slices.IndexFunc(all, func(l *Listener) bool { return l.Gateway == w.Gateway })
 	}
 	l := all[i]
-	origin, owner := cmp.Or(l.Addressing.Origin, l.Origin), cmp.Or(l.Addressing.Of, l.Owner)
+	origin, owner := cmp.Or(l.Addressing.Origin, l.Origin), l.gateway()
 	tell := func(reason, remedy, message string) {
 		r.report.Add(status.Errorf(origin, "%s", message).Fix("%s", remedy))
 		r.report.Outcome(status.Outcome{Object: owner.Status(), Condition: "Programmed", Reason: reason, Message: message})

@@ -93,7 +93,7 @@ func TestMergePlacesListeners(t *testing.T) {
 				listens("gw", "gw", "http", nil),
 			},
 			told: []string{
-				"adds Programmed=false Invalid", "adds[more] Programmed=false Pending",
+				"adds Programmed=false Pending", "adds[more] Programmed=false Pending",
 				"gw Programmed=false AddressNotAssigned", "gw[http] Programmed=false Pending",
 			},
 		},
@@ -129,13 +129,23 @@ func TestRefusedAfterMerge(t *testing.T) {
 	m := new(Merger)
 	f := listens("gw", "gw", "a", nil)
 	f.Listeners = append(f.Listeners, listens("gw", "gw", "b", nil).Listeners...)
-	if _, report := m.Merge([]*Fragment{f}); len(report.Outcomes) > 0 {
+	for _, l := range f.Listeners {
+		l.Addresses = []string{"10.0.0.7"}
+	}
+	adds := listens("adds", "gw", "more", func(l *Listener) { l.Addressing.Of = key(gatewayGK, "gw") })
+	if _, report := m.Merge([]*Fragment{f, adds}); len(report.Outcomes) > 0 {
 		t.Fatal(report.Outcomes)
 	}
 	port := func(section string) Refusal {
 		return Refusal{Listener: "ns/gw/" + section, Condition: "Accepted", Reason: "PortUnavailable", Message: "taken"}
 	}
-	one := []string{"gw[a] Accepted=false PortUnavailable", "gw[a] Programmed=false Invalid"}
+	address := func(section, address string, partly bool) Refusal {
+		return Refusal{Listener: "ns/gw/" + section, Address: address, Message: "lost", Partly: partly}
+	}
+	more := func(condition, reason string, partly bool) Refusal {
+		return Refusal{Listener: "ns/adds/more", Condition: condition, Reason: reason, Message: "taken", Partly: partly}
+	}
+	one := []string{"gw Accepted=true ListenersNotValid", "gw[a] Accepted=false PortUnavailable", "gw[a] Programmed=false Invalid"}
 	for _, tc := range []struct {
 		name     string
 		refusals []Refusal
@@ -144,8 +154,14 @@ func TestRefusedAfterMerge(t *testing.T) {
 		{"nothing", nil, nil},
 		{"one of two", []Refusal{port("a")}, one},
 		{"both", []Refusal{port("a"), port("b")}, slices.Concat(
-			[]string{"gw Programmed=false Invalid"}, one, []string{"gw[b] Accepted=false PortUnavailable", "gw[b] Programmed=false Invalid"})},
-		{"in part", []Refusal{{Listener: "ns/gw/a", Condition: "ResolvedRefs", Reason: "R", Partly: true}}, []string{"gw[a] ResolvedRefs=false R"}},
+			[]string{"gw Accepted=false ListenersNotValid", "gw Programmed=false Invalid"}, one[1:], []string{"gw[b] Accepted=false PortUnavailable", "gw[b] Programmed=false Invalid"})},
+		{"in part", []Refusal{{Listener: "ns/gw/a", Condition: "ResolvedRefs", Reason: "R", Partly: true}}, []string{"gw ResolvedRefs=false ListenersNotResolved", "gw[a] ResolvedRefs=false R"}},
+		{"an address that it names", []Refusal{address("a", "10.0.0.7", true)}, []string{"gw Programmed=false AddressNotUsable"}},
+		{"an address that it was given", []Refusal{address("a", "10.0.0.8", false), address("b", "10.0.0.8", false)}, []string{
+			"gw Programmed=false AddressNotAssigned", "gw[a] Programmed=false Pending", "gw[b] Programmed=false Pending"}},
+		{"what adds to it", []Refusal{more("Accepted", "PortUnavailable", false)}, []string{"adds Accepted=false ListenersNotValid", "adds Programmed=false ListenersNotValid",
+			"adds[more] Accepted=false PortUnavailable", "adds[more] Programmed=false Invalid", "gw[Gateway ns/adds] Attached=false ListenersNotValid"}},
+		{"a certificate of what adds to it", []Refusal{more("ResolvedRefs", "R", true)}, []string{"adds[more] ResolvedRefs=false R"}},
 		{"one that is not there", []Refusal{port("c")}, nil},
 		{"one of two, again", []Refusal{port("a")}, one},
 	} {

@@ -62,7 +62,7 @@ func (r *round) addListeners() {
 		doors = append(doors, &door{Listener: l, origin: rule.offered[l.Name], base: &n})
 	}
 	rule.tellOwners()
-	r.offered, r.gone = rule.offered, rule.gone
+	r.offered, r.gone, r.faulty = rule.offered, rule.gone, rule.faulty
 	r.Ledger.Put(status.PassMerge, (*door)(nil), rule.report)
 	r.add(r.fronted, -1)
 	r.add(fronted, 1)

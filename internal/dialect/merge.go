@@ -35,6 +35,7 @@ type Merger struct {
 	served    []*door              // in their order
 	offered   map[string]*Listener // every listener there is, by name
 	gone      map[string]bool      // those of them that are refused
+	faulty    map[string]bool      // those of gone that are at fault themselves
 	fronted   []count              // what the listeners' settings are made of
 	sites     map[string]*site
 	offers    map[offerKey]*offer

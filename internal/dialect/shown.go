@@ -1,10 +1,13 @@
 package dialect
 
 import (
+	"maps"
 	"reflect"
 	"slices"
 
 	"github.com/postern-gateway/postern/internal/ir"
+	"github.com/postern-gateway/postern/internal/resource"
+	"github.com/postern-gateway/postern/internal/status"
 )
 
 // ClientCertificate is what upstreams over TLS are shown on behalf of a
@@ -16,6 +19,39 @@ type ClientCertificate struct {
 	// Closed is set where there is no certificate to show: upstreams over TLS
 	// are closed then, rather than asked without one.
 	Closed *ir.Closed
+}
+
+// ClientCertificates returns those of the last merge, of each Gateway with
+// listeners once.
+func (m *Merger) ClientCertificates() []*GatewayCertificate {
+	found := map[resource.Key]*GatewayCertificate{}
+	for _, l := range m.offered {
+		if c := l.ClientCertificate; c != nil && c.Pair != nil {
+			found[l.gateway()] = &GatewayCertificate{Gateway: l.Gateway, Pair: c.Pair, object: l.gateway()}
+		}
+	}
+	return slices.SortedFunc(maps.Values(found), func(a, b *GatewayCertificate) int { return a.object.Compare(b.object) })
+}
+
+// GatewayCertificate is what one Gateway shows to upstreams.
+type GatewayCertificate struct {
+	Gateway string // "namespace/name"
+	Pair    *ir.KeyPair
+	object  resource.Key
+}
+
+// Refused returns the report of a certificate whose bytes cannot be used, as
+// why says. The upstreams that it would be shown to refuse requests; they say
+// so themselves.
+func (c *GatewayCertificate) Refused(why error) status.Report {
+	var r status.Report
+	r.Add(status.Errorf(c.Pair.Origin, "%v; %v has nothing to show to its backends over TLS, and requests for them are refused", why, c.object).
+		Fix("correct the secret"))
+	r.Outcome(status.Outcome{
+		Object: c.object.Status(), Condition: "ResolvedRefs", Reason: "InvalidClientCertificateRef",
+		Message: "the client certificate for backends: " + why.Error(),
+	})
+	return r
 }
 
 // maxTiers bounds tiers of tiers.

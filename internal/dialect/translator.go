@@ -21,6 +21,8 @@ type Translator struct {
 	done     map[Place]*translation
 	readers  resource.Readers[*translation]
 	demand   *resource.Demand
+	lends    *Lent
+	borrows  *Lent
 }
 
 // rootList is what one dialect translates.
@@ -198,16 +200,22 @@ func (t *Translator) take(p Place, next translated) (c Change, ok bool) {
 		tr = &translation{Place: p}
 		t.done[p] = tr
 	}
+	if t.borrows != nil { // what became of objects is the lender's to say
+		next.report = status.Report{Problems: next.report.Problems}
+	}
 	c = Change{Place: p, Before: tr.fragment, After: next.fragment, Report: next.report}
 	if next.view == nil {
 		t.demand.Swap(t.readers.Reads(tr), nil)
 		t.readers.Forget(tr)
+		t.lends.put(p, nil)
 		delete(t.done, p)
 		return c, true
 	}
 	if tr.fragment != nil {
 		keepEqual(tr.fragment, next.fragment)
 	}
+	t.lends.put(p, next.fragment)
+	t.borrows.share(p, next.fragment)
 	reads := next.view.Reads()
 	t.demand.Swap(t.readers.Reads(tr), reads)
 	t.readers.Read(tr, reads)

@@ -81,7 +81,7 @@ func (t *Target) matches(r *dataplane.Rehearsal) []ranked {
 
 // takes reports whether a match takes a request, by the data plane's matcher.
 func takes(m ir.Match, req *match.Request) bool {
-	router, err := match.NewRouter([]match.Entry[struct{}]{{Match: m}})
+	router, err := match.NewRouter([]*match.Entry[struct{}]{{Match: m}})
 	if err != nil {
 		return false
 	}

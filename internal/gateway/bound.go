@@ -38,13 +38,44 @@ func (u Unbound) name() string {
 	return net.JoinHostPort(u.Socket.Address, strconv.Itoa(u.Socket.Port))
 }
 
-// refusals returns what it means for each listener of the port.
-func (u Unbound) refusals() []dialect.Refusal {
+// refusal returns what it means for one listener of the port. What is at fault
+// is the address, where this machine does not have it, and where the listener
+// is served elsewhere.
+func (u Unbound) refusal(listener string, elsewhere bool) dialect.Refusal {
+	f := dialect.Refusal{
+		Listener: listener, Condition: "Accepted", Reason: "PortUnavailable", Partly: elsewhere,
+		Message: fmt.Sprintf("port %d cannot be bound: %v", u.Socket.Port, u.Err),
+	}
+	if elsewhere || errors.Is(u.Err, syscall.EADDRNOTAVAIL) {
+		f.Address = u.Socket.Address
+	}
+	return f
+}
+
+// refusals returns what it means for listeners that ports could not be bound.
+// One that is served at another address is refused in part.
+func (r *Result) refusals(told *status.Report) []dialect.Refusal {
+	if len(r.unbound) == 0 {
+		return nil
+	}
+	bound := map[string]int{}
+	count := func(s *dataplane.Socket, n int) {
+		for _, l := range s.Listeners {
+			bound[l.Name] += n
+		}
+	}
+	for _, s := range r.Compiled.Snapshot.Sockets {
+		count(s, 1)
+	}
+	for _, u := range r.unbound {
+		count(u.Socket, -1)
+	}
 	var out []dialect.Refusal
-	for _, l := range u.Socket.Listeners {
-		out = append(out, dialect.Refusal{
-			Listener: l.Name, Condition: "Accepted", Reason: "PortUnavailable", Message: fmt.Sprintf("port %d cannot be bound: %v", u.Socket.Port, u.Err),
-		})
+	for _, u := range r.unbound {
+		told.Add(u.Problem())
+		for _, l := range u.Socket.Listeners {
+			out = append(out, u.refusal(l.Name, bound[l.Name] > 0))
+		}
 	}
 	return out
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/postern-gateway/postern/internal/dialect"
 	"github.com/postern-gateway/postern/internal/ir"
 	"github.com/postern-gateway/postern/internal/secret"
 	"github.com/postern-gateway/postern/internal/simulate"
@@ -40,6 +41,7 @@ func TestPortThatCannotBeBound(t *testing.T) {
 	bad := forwarding(nil, echo(t))
 	bad.Listeners[0].Port = taken
 	n.up.next <- bad
+	// Listener and Gateway are one object here.
 	refused := []string{"Accepted=false PortUnavailable", "Programmed=false Invalid"}
 	await(t, "report of the port", func() bool { return slices.Equal(outcomesOf(n.Report()), refused) })
 	if got := n.Report(); len(got.Problems) != 1 || len(got.Addresses) > 0 {
@@ -123,7 +125,7 @@ func TestCertificateThatCannotBeUsed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	refused := []string{"Programmed=false Invalid", "ResolvedRefs=false InvalidCertificateRef"}
+	refused := []string{"Accepted=false ListenersNotValid", "Programmed=false Invalid", "ResolvedRefs=false InvalidCertificateRef"}
 	for _, step := range []struct {
 		name       string
 		chain, key []byte
@@ -138,5 +140,44 @@ func TestCertificateThatCannotBeUsed(t *testing.T) {
 		if got := outcomesOf(n.Report()); !slices.Equal(got, step.want) {
 			t.Errorf("%s: %v, want %v", step.name, got, step.want)
 		}
+	}
+}
+
+// TestClientCertificateThatCannotBeUsed is told of the Gateway that shows it,
+// whether or not there is a backend to show it to, and closes no listener.
+func TestClientCertificateThatCannotBeUsed(t *testing.T) {
+	pair := &ir.KeyPair{
+		Certificate: secret.Ref{Kind: "Secret", Namespace: "t", Name: "c", Key: "tls.crt"}, Key: secret.Ref{Kind: "Secret", Namespace: "t", Name: "c", Key: "tls.key"},
+		Origin: ir.Origin{Kind: "Secret", Namespace: "t", Name: "c"},
+	}
+	n := newNode(t, forwarding(nil, echo(t)))
+	n.up.shown = &dialect.ClientCertificate{Name: "t/gw", Pair: pair}
+	n.up.next <- forwarding(nil, echo(t))
+	refused := []string{"ResolvedRefs=false InvalidClientCertificateRef"}
+	told := func(want []string) {
+		t.Helper()
+		await(t, "report of the certificate", func() bool { return slices.Equal(outcomesOf(n.Report()), want) })
+		if r := n.Report(); len(r.Problems) != len(want) {
+			t.Errorf("%v", r.Problems)
+		}
+	}
+	told(refused)
+	good := issue(t, newCA(t), simulate.Workload{DNSNames: []string{"gw.example"}})
+	chain, private, err := simulate.EncodePair(*good)
+	if err != nil {
+		t.Fatal(err)
+	}
+	put := func(chain, key []byte) {
+		n.store.Put(map[secret.Ref]secret.Value{pair.Certificate: secret.NewValue(chain), pair.Key: secret.NewValue(key)})
+		n.Refresh()
+	}
+	put([]byte("Hello world"), private)
+	told(refused)
+	put(chain, private)
+	told(nil)
+	put(chain, []byte("Hello world"))
+	told(refused)
+	if code, _ := get(client(t, nil), "http://"+n.addr()+"/"); code != 200 {
+		t.Errorf("the listener answers %d", code)
 	}
 }

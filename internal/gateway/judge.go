@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -27,19 +28,21 @@ type JudgeConfig struct {
 
 // Judge says what an object would bring about if it were among those that are
 // served now. It translates and compiles them with the object, beside the
-// gateway, and takes back what it did: one object at a time.
+// gateway, and takes back what it did: one object at a time. A review does
+// again what the object touches, and what has changed since the one before.
 type Judge struct {
 	cfg  JudgeConfig
 	turn chan struct{}
 
 	mu   sync.Mutex
 	now  *resource.Set
-	news chan struct{} // closed when now changes
+	past []*resource.Set // those before, back to the one that was judged last
+	news chan struct{}   // closed when now changes
 
 	// Of who has the turn.
-	of    *resource.Set // that base is of
-	base  map[string]bool
-	given *Result // whose snapshot is held
+	last  *resource.Set         // that was applied
+	lost  map[resource.Key]bool // Secrets that it wants and has not
+	given *Result               // whose snapshot is held
 }
 
 // Verdict is what an object would bring about, over what there is without it.
@@ -53,9 +56,18 @@ func NewJudge(cfg JudgeConfig) *Judge {
 	return &Judge{cfg: cfg, turn: make(chan struct{}, 1), news: make(chan struct{})}
 }
 
-// settle is how long nothing may have changed before an object is refused: what
-// it refers to may have been admitted a moment ago, and is not read yet.
-const settle = 500 * time.Millisecond
+const (
+	// settle is how long an object waits before it is refused: what it refers to
+	// may have been admitted a moment ago, and is not read yet. Meanwhile it is
+	// judged again as things change, once in settleStep at most.
+	settle     = 500 * time.Millisecond
+	settleStep = 100 * time.Millisecond
+	// keepUp is how often a Judge takes up what has changed while nobody asks.
+	keepUp = time.Second
+	// pastMost bounds the Sets that are held to tell what has changed; when
+	// there were more, they are compared.
+	pastMost = 48
+)
 
 // Offer makes a Set what objects are judged against. It takes no time.
 func (j *Judge) Offer(set *resource.Set) {
@@ -64,10 +76,52 @@ func (j *Judge) Offer(set *resource.Set) {
 	if set == j.now {
 		return
 	}
+	if j.past = append(j.past, j.now); len(j.past) > pastMost {
+		j.past = nil
+	}
 	j.now = set
 	close(j.news)
 	j.news = make(chan struct{})
 }
+
+// Follow takes up what is offered until ctx ends, so that who asks finds next to
+// nothing to be done.
+func (j *Judge) Follow(ctx context.Context) {
+	for {
+		if j.begin(ctx) != nil {
+			return
+		}
+		set, news := j.current()
+		if set != nil {
+			j.rest(set)
+		}
+		j.end()
+		if !pause(ctx, keepUp, nil) {
+			return
+		}
+		select {
+		case <-news:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// begin waits for the turn; end gives it on.
+func (j *Judge) begin(ctx context.Context) error {
+	select {
+	case j.turn <- struct{}{}:
+	case <-ctx.Done():
+		return fmt.Errorf("wait for a turn: %w", ctx.Err())
+	}
+	if err := ctx.Err(); err != nil {
+		j.end()
+		return fmt.Errorf("wait for a turn: %w", err)
+	}
+	return nil
+}
+
+func (j *Judge) end() { <-j.turn }
 
 // current returns the Set to judge against, and what is closed when there is
 // another.
@@ -81,30 +135,46 @@ func (j *Judge) current() (*resource.Set, <-chan struct{}) {
 // old, which may be nothing. Both are JSON. An object of a kind or version that
 // is not read brings about nothing. The error says why there is no verdict.
 func (j *Judge) Judge(ctx context.Context, old, object []byte) (Verdict, error) {
+	var limit <-chan time.Time
 	for {
-		set, news := j.current()
-		if set == nil {
-			return Verdict{}, errors.New("the resources are not read yet")
-		}
-		v, err := j.judge(ctx, set, old, object)
+		v, news, err := j.judge(ctx, old, object)
 		if err != nil || len(v.Errors) == 0 {
 			return v, err
 		}
-		limit := time.NewTimer(settle)
+		if limit == nil {
+			t := time.NewTimer(settle)
+			defer t.Stop()
+			limit = t.C
+		}
 		select {
 		case <-news:
-			limit.Stop()
-		case <-limit.C:
+			if !pause(ctx, settleStep, limit) {
+				return v, nil
+			}
+		case <-limit:
 			return v, nil
 		case <-ctx.Done():
-			limit.Stop()
 			return v, nil
 		}
 	}
 }
 
-// judge judges an object against a Set.
-func (j *Judge) judge(ctx context.Context, set *resource.Set, old, object []byte) (Verdict, error) {
+// pause waits, and reports whether neither ctx nor limit ended meanwhile.
+func pause(ctx context.Context, d time.Duration, limit <-chan time.Time) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-limit:
+	case <-ctx.Done():
+	}
+	return false
+}
+
+// judge judges an object against what there is now; news is closed when there
+// is something else.
+func (j *Judge) judge(ctx context.Context, old, object []byte) (v Verdict, news <-chan struct{}, err error) {
 	r := j.cfg.Decode(object)
 	known := map[string]bool{}
 	if len(old) > 0 {
@@ -112,48 +182,65 @@ func (j *Judge) judge(ctx context.Context, set *resource.Set, old, object []byte
 			known[p.String()] = true
 		}
 	}
-	v := verdict(r.Problems, known)
-	if len(r.Objects) == 0 {
-		return v, nil
+	v = verdict(r.Problems, known)
+	if err := j.begin(ctx); err != nil {
+		return v, nil, err
 	}
-	select {
-	case j.turn <- struct{}{}:
-		defer func() { <-j.turn }()
-	case <-ctx.Done():
-		return Verdict{}, fmt.Errorf("wait for a turn: %w", ctx.Err())
+	defer j.end()
+	set, news := j.current()
+	switch {
+	case set == nil:
+		return v, nil, errors.New("the resources are not read yet")
+	case len(r.Objects) == 0:
+		return v, news, nil
 	}
 	o := r.Objects[0]
 	if o.Created.IsZero() { // it is younger than all others
 		o.Created = j.cfg.Clock()
 	}
-	base := j.without(set)
-	with := j.problems(source.Update{Set: set.With([]*resource.Object{o}, nil), Supply: j.supply(ctx, set, o)})
-	more := verdict(with, base)
+	j.rest(set)
+	with := j.apply(source.Update{Set: set.With([]*resource.Object{o}, nil), Supply: j.supply(ctx, set, o)})
+	more := verdict(with, known)
 	v.Errors, v.Warnings = append(v.Errors, more.Errors...), append(v.Warnings, more.Warnings...)
-	return v, nil
+	return v, news, nil
 }
 
-// without returns what is wrong with a Set as it is.
-func (j *Judge) without(set *resource.Set) map[string]bool {
-	if j.of == set {
-		return j.base
+// rest takes back what was tried last, and takes up what has changed since.
+func (j *Judge) rest(set *resource.Set) {
+	if j.last == set {
+		return
 	}
-	j.base = map[string]bool{}
-	for _, p := range j.problems(source.Update{Set: set}) {
-		j.base[p.String()] = true
+	j.apply(source.Update{Set: set, Supply: func(d *resource.Demand) *source.Update {
+		j.lost = map[resource.Key]bool{}
+		for k := range d.Names() {
+			if set.Get(k) == nil {
+				j.lost[k] = true
+			}
+		}
+		return nil
+	}})
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for i, s := range j.past { // those after it are still to come
+		if s == set {
+			j.past = slices.Clone(j.past[i:])
+			return
+		}
 	}
-	j.of = set
-	return j.base
+	if j.now == set {
+		j.past = nil
+	}
 }
 
-// problems returns what is wrong with a Set, its Secrets' bytes apart.
-func (j *Judge) problems(u source.Update) []status.Problem {
+// apply makes a Set what was applied last, and returns what is wrong with it
+// that was not with the one before, its Secrets' bytes apart.
+func (j *Judge) apply(u source.Update) []status.Problem {
 	r := j.cfg.Pipeline.Apply(u)
 	if j.given != nil {
 		j.given.Compiled.Snapshot.Release()
 	}
-	j.given = r
-	return r.pipeline.ledger.Report().Problems
+	j.given, j.last = r, r.Set
+	return r.pipeline.ledger.Take().Problems
 }
 
 // supply looks for the Secrets that only the object refers to.
@@ -164,7 +251,7 @@ func (j *Judge) supply(ctx context.Context, set *resource.Set, o *resource.Objec
 	again = func(d *resource.Demand) *source.Update {
 		var keys []resource.Key
 		for k := range d.Names() {
-			if !asked[k] && set.Get(k) == nil && k != o.Key {
+			if !asked[k] && !j.lost[k] && set.Get(k) == nil && k != o.Key {
 				keys = append(keys, k)
 			}
 			asked[k] = true

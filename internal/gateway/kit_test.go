@@ -72,6 +72,8 @@ type updates struct {
 	next chan *ir.Config
 	now  *ir.Config
 	n    int
+	// shown is the client certificate of every listener.
+	shown *dialect.ClientCertificate
 }
 
 // Run delivers each configuration as a set that differs from the one before.
@@ -110,7 +112,7 @@ func (u *updates) said() dialect.Dialect {
 			for _, l := range u.now.Listeners {
 				own := *l
 				own.Hosts = nil
-				f.Listeners = append(f.Listeners, &dialect.Listener{Listener: own, Owner: root})
+				f.Listeners = append(f.Listeners, &dialect.Listener{Listener: own, Owner: root, ClientCertificate: u.shown})
 				if l.Passthrough != nil {
 					for _, r := range l.Passthrough.Routes {
 						f.SNIRoutes = append(f.SNIRoutes, &dialect.SNIRoute{SNIRoute: *r, Listeners: []string{l.Name}, Owner: root})

@@ -42,6 +42,17 @@ type Pipeline struct {
 // before the first update.
 func (p *Pipeline) GiveAddresses(a dialect.Addresser) { p.merger.Addresses = a }
 
+// Lend returns what others may Borrow. It is called before the first update.
+func (p *Pipeline) Lend() *dialect.Lent { return p.translator.Lend() }
+
+// Try makes a Pipeline one whose results nobody serves, and of which problems
+// alone are asked for: with what another one lends, it holds little itself. It
+// is called before the first update.
+func (p *Pipeline) Try(lent *dialect.Lent) {
+	p.translator.Borrow(lent)
+	p.ledger.ProblemsOnly()
+}
+
 // Result is what one update led to.
 type Result struct {
 	// Set that was translated.
@@ -186,11 +197,8 @@ func (r *Result) bound(unbound []Unbound, reached map[string][]status.Address) {
 func (r *Result) review(own []status.Problem, beside status.Report) {
 	r.Compiled.LookAtSecrets()
 	var told status.Report
-	var refusals []dialect.Refusal
-	for _, u := range r.unbound {
-		told.Add(u.Problem())
-		refusals = append(refusals, u.refusals()...)
-	}
+	r.reviewClientCertificates(&told)
+	refusals := r.refusals(&told)
 	for _, c := range r.Compiled.CertificateFaults() {
 		refusals = append(refusals, dialect.Refusal{
 			Listener: c.Listener, Condition: "ResolvedRefs", Reason: "InvalidCertificateRef", Message: c.Reason, Partly: c.Partly,
@@ -202,6 +210,23 @@ func (r *Result) review(own []status.Problem, beside status.Report) {
 	r.pipeline.ledger.Put(status.PassServe, boundKey{}, told)
 	r.pipeline.ledger.Put(status.PassServe, ownKey{}, status.Report{Problems: own})
 	r.pipeline.ledger.Put(status.PassServe, besideKey{}, beside)
+}
+
+// reviewClientCertificates looks again at what Gateways show to upstreams.
+func (r *Result) reviewClientCertificates(told *status.Report) {
+	list := r.pipeline.merger.ClientCertificates()
+	if only := r.pipeline.only; only != "" {
+		list = slices.DeleteFunc(list, func(c *dialect.GatewayCertificate) bool { return c.Gateway != only })
+	}
+	pairs := make([]*ir.KeyPair, len(list))
+	for i, c := range list {
+		pairs[i] = c.Pair
+	}
+	for i, err := range r.Compiled.KeyPairFaults(pairs) {
+		if err != nil {
+			told.Join(list[i].Refused(err))
+		}
+	}
 }
 
 // Report returns everything that is known of the resources now, sorted.

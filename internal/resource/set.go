@@ -182,8 +182,8 @@ func Diff(a, b *Set) []Key {
 // Touched is Diff of objects alone, with those that were Renewed.
 func Touched(a, b *Set) []Key {
 	var out []Key
-	if b.base.Value() == a { // what With did not touch is the same
-		for _, k := range b.changed {
+	if keys, ok := parted(a, b); ok { // what With did not touch is the same
+		for _, k := range keys {
 			if a.Get(k) != b.Get(k) {
 				out = append(out, k)
 			}
@@ -202,6 +202,33 @@ func Touched(a, b *Set) []Key {
 	}
 	slices.SortFunc(out, Key.Compare)
 	return out
+}
+
+// kinship is how many steps of With one Set may be away from another for that to
+// be seen.
+const kinship = 64
+
+// parted returns, in their order, the keys that With touched on the way from a
+// to b, where both are made of one Set: b of a, or a of what b is made of. ok
+// says that they are known to be.
+func parted(a, b *Set) (keys []Key, ok bool) {
+	var back []Key
+	for range 2 { // from a itself, then from what it was made of
+		var on []Key
+		for s, steps := b, 0; s != nil && steps < kinship; s, steps = s.base.Value(), steps+1 {
+			if s == a {
+				keys = append(back, on...)
+				slices.SortFunc(keys, Key.Compare)
+				return slices.Compact(keys), true
+			}
+			on = append(on, s.changed...)
+		}
+		back = a.changed
+		if a = a.base.Value(); a == nil {
+			return nil, false
+		}
+	}
+	return nil, false
 }
 
 // diffAccess adds to the keys that differ the one that stands for Access.

@@ -3,6 +3,7 @@ package resource
 import (
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"testing"
 
@@ -209,3 +210,39 @@ func TestRenewedIsNoDifference(t *testing.T) {
 		t.Error("another label is no difference")
 	}
 }
+
+// TestTouchedOfKin compares sets that are made of one another, by a few steps
+// or many, and by way of one that both are made of: as it is found by looking
+// at everything.
+func TestTouchedOfKin(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(3, 4))
+	var all []*Object
+	for i := range 50 {
+		all = append(all, &Object{Key: key(kindA, "n", fmt.Sprint("o", i))})
+	}
+	step := func(s *Set) *Set {
+		k := all[rnd.IntN(len(all))].Key
+		if rnd.IntN(2) == 0 {
+			return s.With(nil, []Key{k})
+		}
+		return s.With([]*Object{{Key: k}}, nil)
+	}
+	for _, steps := range []int{0, 1, 5, kinship - 1, kinship + 5} {
+		first := NewSet(all, nil)
+		chain := []*Set{first}
+		for range steps {
+			chain = append(chain, step(chain[len(chain)-1]))
+		}
+		last := chain[steps]
+		for _, pair := range [][2]*Set{{first, last}, {step(first), last}, {step(first), first}, {step(last), step(last)}, {last, first}, {step(last), first}} {
+			a, b := pair[0], pair[1]
+			stranger := NewSet(b.All(kindA), nil)
+			if diff := cmp.Diff(keysOf(Touched(a, stranger)), keysOf(Touched(a, b))); diff != "" {
+				t.Errorf("%d steps: %s", steps, diff)
+			}
+		}
+		runtime.KeepAlive(chain)
+	}
+}
+
+func keysOf(keys []Key) string { return fmt.Sprint(keys) }

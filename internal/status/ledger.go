@@ -37,6 +37,7 @@ type Ledger struct {
 	addresses map[string][]Address
 	totals    Totals
 	news      news
+	brief     bool // outcomes are not kept
 }
 
 // part is immutable.
@@ -82,6 +83,10 @@ func (l *Ledger) Hold() (release func()) {
 	return l.whole.Unlock
 }
 
+// ProblemsOnly makes a Ledger leave out all but the problems of what is put in
+// from now on.
+func (l *Ledger) ProblemsOnly() { l.brief = true }
+
 // Put makes r what a pass says of a thing, in place of what it said before. An
 // empty Report takes that back. The key must not be another pass's.
 func (l *Ledger) Put(pass Pass, key any, r Report) {
@@ -92,6 +97,9 @@ func (l *Ledger) Put(pass Pass, key any, r Report) {
 		l.problems, l.unbound = map[Problem]int{}, map[Object]int{}
 		l.blamed = map[Object]map[Problem]bool{}
 		l.attached, l.addresses = map[string]int{}, map[string][]Address{}
+	}
+	if l.brief {
+		r = Report{Problems: r.Problems}
 	}
 	old := l.parts[key]
 	if old != nil && old.report.equal(r) {
@@ -314,9 +322,9 @@ func (l *Ledger) Gateways() (attached map[string]int, addresses map[string][]Add
 }
 
 // outcomesOf joins the outcomes of parts that are asked for: of several in one
-// respect a bad one stands, the earlier pass's, and in one part the first.
-// What two parts of one pass say differently has no order but that of the
-// words.
+// respect a bad one stands, else one with a message, the earlier pass's, and in
+// one part the first. What two parts of one pass say differently has no order
+// but that of the words.
 func outcomesOf(parts []*part, asked func(Outcome) bool) []Outcome {
 	type told struct {
 		Outcome
@@ -336,7 +344,7 @@ func outcomesOf(parts []*part, asked func(Outcome) bool) []Outcome {
 		}
 	}
 	slices.SortFunc(all, func(a, b told) int {
-		return cmp.Or(a.compare(b.Outcome), compareBad(a.Outcome, b.Outcome), cmp.Compare(a.pass, b.pass),
+		return cmp.Or(a.compare(b.Outcome), cmp.Compare(a.rank(), b.rank()), cmp.Compare(a.pass, b.pass),
 			cmp.Compare(a.Reason, b.Reason), cmp.Compare(a.Message, b.Message))
 	})
 	var out []Outcome
@@ -346,17 +354,6 @@ func outcomesOf(parts []*part, asked func(Outcome) bool) []Outcome {
 		}
 	}
 	return out
-}
-
-// compareBad puts what tells of a fault first.
-func compareBad(a, b Outcome) int {
-	switch {
-	case a.Bad() == b.Bad():
-		return 0
-	case a.Bad():
-		return -1
-	}
-	return 1
 }
 
 func (r *Report) empty() bool {

@@ -72,6 +72,11 @@ const (
 	CredentialUnavailable = "CredentialUnavailable"
 	// CredentialNotRenewed: they can, until it ends.
 	CredentialNotRenewed = "CredentialNotRenewed"
+	// ParentNotFound: a route is served nowhere, since what it names is not
+	// there. Its status has no place for that: an entry is for a parent of ours.
+	ParentNotFound = "ParentNotFound"
+	// TargetNotFound: a policy protects nothing, likewise.
+	TargetNotFound = "TargetNotFound"
 )
 
 // String returns "file:line: kind ns/name: field: what; remedy".
@@ -143,6 +148,17 @@ func (o Outcome) Bad() bool {
 	return !o.OK
 }
 
+// rank orders outcomes in one respect: the lowest stands.
+func (o Outcome) rank() int {
+	switch {
+	case o.Bad():
+		return 0
+	case o.Message != "":
+		return 1
+	}
+	return 2
+}
+
 // Report gathers what one pass found. The zero Report is empty and ready.
 type Report struct {
 	Problems []Problem `json:"problems,omitempty"`
@@ -204,8 +220,9 @@ func (r *Report) count(s Severity) int {
 
 // Sort orders problems by position and drops doubles, so that the same
 // resources always give the same report. Of several outcomes of one object in
-// one respect a bad one stands, the first that was added: a later pass may
-// find a fault in what an earlier one found good, and never the reverse.
+// one respect a bad one stands, else one with a message, the first that was
+// added: a later pass may find a fault in what an earlier one found good, and
+// never the reverse.
 func (r *Report) Sort() {
 	slices.SortStableFunc(r.Problems, func(a, b Problem) int {
 		return cmp.Or(
@@ -218,13 +235,7 @@ func (r *Report) Sort() {
 	})
 	r.Problems = slices.Compact(r.Problems)
 	slices.SortStableFunc(r.Outcomes, func(a, b Outcome) int {
-		if c := a.compare(b); c != 0 || a.Bad() == b.Bad() {
-			return c
-		}
-		if a.Bad() {
-			return -1
-		}
-		return 1
+		return cmp.Or(a.compare(b), cmp.Compare(a.rank(), b.rank()))
 	})
 	r.Outcomes = slices.CompactFunc(r.Outcomes, func(a, b Outcome) bool { return a.compare(b) == 0 })
 }

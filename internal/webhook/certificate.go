@@ -98,7 +98,7 @@ func Server(h http.Handler, c *Certificate, clientCA string) (*http.Server, erro
 		}
 	}
 	return &http.Server{
-		Handler: h, TLSConfig: config, MaxHeaderBytes: 16 << 10,
+		Handler: bounded(h, make(chan struct{}, maxAtOnce)), TLSConfig: config, MaxHeaderBytes: 16 << 10,
 		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
 	}, nil
 }

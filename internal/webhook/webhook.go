@@ -40,7 +40,25 @@ const (
 	// judgeTime is how long a verdict may take; an API server waits for 10 s
 	// unless its configuration says otherwise.
 	judgeTime = 4 * time.Second
+	// maxAtOnce bounds the reviews that are held in memory; the others wait,
+	// within judgeTime, and are not read before.
+	maxAtOnce = 32
 )
+
+// bounded lets h answer so many requests at once as there is room in turns.
+func bounded(h http.Handler, turns chan struct{}) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), judgeTime)
+		defer cancel()
+		select {
+		case turns <- struct{}{}:
+			defer func() { <-turns }()
+			h.ServeHTTP(w, r.WithContext(ctx))
+		case <-ctx.Done():
+			http.Error(w, "too many reviews at once", http.StatusServiceUnavailable)
+		}
+	})
+}
 
 // Judge returns the errors and warnings that an object would bring about in
 // place of old, which may be nothing; both are JSON. The error says why nobody

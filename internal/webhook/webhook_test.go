@@ -235,3 +235,32 @@ func TestServerClientCA(t *testing.T) {
 		client.CloseIdleConnections()
 	}
 }
+
+// TestBounded reads no more reviews than there is room for.
+func TestBounded(t *testing.T) {
+	entered, leave := make(chan struct{}), make(chan struct{})
+	h := bounded(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		entered <- struct{}{}
+		<-leave
+	}), make(chan struct{}, 1))
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, Path, nil))
+	}()
+	<-entered
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest(http.MethodPost, Path, nil).WithContext(ctx))
+	if w.Code != http.StatusServiceUnavailable {
+		t.Errorf("%d for who does not wait", w.Code)
+	}
+	close(leave)
+	<-ended
+	w = httptest.NewRecorder()
+	go func() { <-entered }()
+	if h.ServeHTTP(w, httptest.NewRequest(http.MethodPost, Path, nil)); w.Code != http.StatusOK {
+		t.Errorf("%d when there is room again", w.Code)
+	}
+}

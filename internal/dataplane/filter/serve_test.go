@@ -93,7 +93,7 @@ func forwarded(_ context.Context, e *dataplane.Exchange) *dataplane.Answer {
 func serve(t testing.TB, m ir.PathMatch, stages ...dataplane.Stage) *gateway {
 	t.Helper()
 	route := &dataplane.Route{Name: "r", Stages: append(stages, dataplane.StageFunc(forwarded))}
-	router, err := match.NewRouter([]match.Entry[*dataplane.Route]{{Match: ir.Match{Path: m}, Value: route}})
+	router, err := match.NewRouter([]*match.Entry[*dataplane.Route]{{Match: ir.Match{Path: m}, Value: route}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -89,7 +89,7 @@ func newGate(t testing.TB, stage dataplane.Stage, options ...gateOption) *gate {
 		o(g, l, g.srv)
 	}
 	route := &dataplane.Route{Name: "r", Stages: append(g.stages, stage)}
-	router, err := match.NewRouter([]match.Entry[*dataplane.Route]{{Match: ir.Match{}, Value: route}})
+	router, err := match.NewRouter([]*match.Entry[*dataplane.Route]{{Match: ir.Match{}, Value: route}})
 	must(t, err)
 	hosts, err := match.NewHosts([]match.HostEntry[*dataplane.VirtualHost]{{Pattern: "*", Value: &dataplane.VirtualHost{Router: router}}})
 	must(t, err)

@@ -49,7 +49,7 @@ func divide(list []*matcher, used map[part]bool) *bucket {
 	by, rest := group(list, p)
 	inner := map[part]bool{p: true}
 	maps.Copy(inner, used)
-	sp := &split{part: p, by: newIndex(by, inner)}
+	sp := &split{part: p, by: newIndex(&by, inner)}
 	if len(rest) > 0 {
 		sp.rest = divide(rest, used)
 	}
@@ -67,7 +67,7 @@ func bestPart(list []*matcher, used map[part]bool) (part, bool) {
 		}
 		by, rest := group(list, p)
 		largest := 0
-		for _, sub := range by {
+		for _, sub := range by.lists {
 			largest = max(largest, len(sub))
 		}
 		cost := largest + len(rest)
@@ -102,15 +102,14 @@ func before(a, b part) bool {
 // group divides list by the values that its matchers want of p, and the rest
 // that wants none in particular. A matcher for several methods is in several
 // groups.
-func group(list []*matcher, p part) (by map[string][]*matcher, rest []*matcher) {
-	by = map[string][]*matcher{}
+func group(list []*matcher, p part) (by keyed, rest []*matcher) {
 	for _, m := range list {
 		wanted := m.wants(p)
 		if len(wanted) == 0 {
 			rest = append(rest, m)
 		}
 		for _, v := range wanted {
-			by[v] = append(by[v], m)
+			by.add(v, m)
 		}
 	}
 	return by, rest
@@ -196,7 +195,7 @@ func (b *bucket) find(s *search) {
 		if m.rank >= s.rank {
 			return
 		}
-		if m.takes(s.req) {
+		if m.takes(s.req) && !s.gone.has(m.rank) {
 			s.rank = m.rank
 			return
 		}

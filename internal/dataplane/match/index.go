@@ -29,39 +29,46 @@ type slot struct {
 	to               target // 0: the slot is free
 }
 
-// newIndex returns the index of lists by key; each list is sorted by rank and
-// not empty. settled are the parts of a request that finding the lists has
-// proven.
-func newIndex(lists map[string][]*matcher, settled map[part]bool) index {
+// keyed is lists of matchers by key. Matchers are added in the order of their
+// ranks, and so the keys are in that of their best.
+type keyed struct {
+	at    map[string]int
+	keys  []string
+	lists [][]*matcher
+}
+
+func (k *keyed) add(key string, m *matcher) {
+	if k.at == nil {
+		k.at = map[string]int{}
+	}
+	i, ok := k.at[key]
+	if !ok {
+		i = len(k.keys)
+		k.at[key], k.keys, k.lists = i, append(k.keys, key), append(k.lists, nil)
+	}
+	k.lists[i] = append(k.lists[i], m)
+}
+
+// newIndex returns the index of lists by key. The one with the best matcher
+// comes first, and so is found at its own place. settled are the parts of a
+// request that finding the lists has proven.
+func newIndex(lists *keyed, settled map[part]bool) index {
 	x := index{least: math.MaxInt}
-	if len(lists) == 0 {
+	if len(lists.keys) == 0 {
 		return x
 	}
 	size := 4
-	for 2*size < 3*len(lists) {
+	for 2*size < 3*len(lists.keys) {
 		size *= 2
 	}
-	x.seed, x.slots = maphash.MakeSeed(), make([]slot, size)
+	x.seed, x.slots, x.least = maphash.MakeSeed(), make([]slot, size), lists.lists[0][0].rank
 	var keys strings.Builder
-	for _, key := range sortedByRank(lists) {
-		list := lists[key]
-		x.least = min(x.least, list[0].rank)
-		x.put(slot{hash: x.hash(key), from: uint32(keys.Len()), size: uint32(len(key)), to: aim(list, settled, &x.buckets)})
+	for i, key := range lists.keys {
+		x.put(slot{hash: x.hash(key), from: uint32(keys.Len()), size: uint32(len(key)), to: aim(lists.lists[i], settled, &x.buckets)})
 		keys.WriteString(key)
 	}
 	x.keys = keys.String()
 	return x
-}
-
-// sortedByRank returns the keys of lists, the one with the best matcher first:
-// that is found at its own place.
-func sortedByRank(lists map[string][]*matcher) []string {
-	keys := make([]string, 0, len(lists))
-	for key := range lists {
-		keys = append(keys, key)
-	}
-	slices.SortFunc(keys, func(a, b string) int { return lists[a][0].rank - lists[b][0].rank })
-	return keys
 }
 
 // aim returns the target for list, and puts a bucket into buckets where it
@@ -107,7 +114,7 @@ func (x *index) lookup(key string) target {
 func (t target) find(buckets []*bucket, s *search) {
 	switch {
 	case t > 0:
-		if rank := int(t - 1); rank >= s.req.after {
+		if rank := int(t - 1); rank >= s.req.after && !s.gone.has(rank) {
 			s.rank = min(s.rank, rank)
 		}
 	case t < 0:
@@ -128,9 +135,9 @@ type prefixes struct {
 const fewLengths = 4
 
 // newSegments returns the prefixes of whole segments of lists by key.
-func newSegments(lists map[string][]*matcher, slashed bool) prefixes {
+func newSegments(lists *keyed, slashed bool) prefixes {
 	p := prefixes{index: newIndex(lists, nil), slashed: slashed}
-	for key := range lists {
+	for _, key := range lists.keys {
 		p.depths |= depthBit(strings.Count(key, "/"))
 	}
 	return p
@@ -138,8 +145,8 @@ func newSegments(lists map[string][]*matcher, slashed bool) prefixes {
 
 // newRaw returns the raw prefixes of lists by key; false: they have too many
 // lengths.
-func newRaw(lists map[string][]*matcher) (p prefixes, ok bool) {
-	for key := range lists {
+func newRaw(lists *keyed) (p prefixes, ok bool) {
+	for _, key := range lists.keys {
 		if !slices.Contains(p.lengths, len(key)) {
 			p.lengths = append(p.lengths, len(key))
 		}

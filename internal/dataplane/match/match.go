@@ -2,8 +2,9 @@
 // name, the route by everything else in its head.
 //
 // Both tables are built once, off the request path, and are then read without
-// locks and without allocation by any number of goroutines. A look-up costs
-// about the same whether a table holds ten entries or ten thousand:
+// locks and without allocation by any number of goroutines. A changed one is
+// another that shares with it what is the same (With). A look-up costs about
+// the same whether a table holds ten entries or ten thousand:
 //
 //	Hosts    exact map ► "*.suffix" by label ► "prefix.*" by label ► "*"
 //	Router   exact index ► prefix indexes ► tries for what else there is, each
@@ -44,7 +45,8 @@ type Request struct {
 	after int // matchers of a smaller rank are passed over
 }
 
-// Entry is a match and what stands behind it.
+// Entry is a match and what stands behind it. It must not be changed once a
+// Router has it.
 type Entry[T any] struct {
 	Match ir.Match
 	Value T
@@ -56,49 +58,67 @@ type Hit[T any] struct {
 	// Path is the path match that took the request: a rewrite of the matched
 	// prefix needs to know how much of the path that was.
 	Path ir.PathMatch
-	// Index is the entry's in the list that the Router was made of.
-	Index int
 }
 
 // Router finds the first of many matches, by their Order, that takes a
 // request. The zero Router takes nothing.
 type Router[T any] struct {
 	table  table
-	hits   []Hit[T] // by rank
+	hits   []Hit[T] // by rank, then those of the late ones
 	models *byModel // nil: no match looks at the model
+	gone   rankSet  // of entries that are in the table and not in the list
+	late   *late    // entries that the table does not have; nil: there are none
+
+	// What With needs.
+	list   []*Entry[T]
+	ranks  []int      // of the list's entries; late ones have theirs behind the table's
+	orders []ir.Order // of the table's, by rank
 }
 
-// NewRouter returns a Router of entries. An error names the index of the entry
-// at fault and what is wrong with it.
-func NewRouter[T any](entries []Entry[T]) (*Router[T], error) {
-	r := &Router[T]{hits: make([]Hit[T], len(entries))}
-	matchers, regexes := make([]*matcher, 0, len(entries)), rests{}
-	var heads []*matcher
-	known := map[string]*head{}
-	for rank, index := range ranked(entries) {
-		e := &entries[index]
-		r.hits[rank] = Hit[T]{Value: e.Value, Path: e.Match.Path, Index: index}
-		if len(e.Match.Model) > 0 {
-			if r.models == nil {
-				r.models = &byModel{heads: map[int]*head{}}
-			}
-			if err := r.models.add(rank, &e.Match, known, &heads, regexes); err != nil {
-				return nil, fmt.Errorf("match %d: %w", index, err)
-			}
-			continue
-		}
-		m, err := newMatcher(&e.Match, regexes)
-		if err != nil {
+// NewRouter returns a Router of list. An error names the index of the entry at
+// fault and what is wrong with it.
+func NewRouter[T any](list []*Entry[T]) (*Router[T], error) {
+	r := &Router[T]{hits: make([]Hit[T], len(list)), list: list, ranks: make([]int, len(list)), orders: make([]ir.Order, len(list))}
+	b := builder{regexes: rests{}, known: map[string]*head{}}
+	for rank, index := range inOrder(list) {
+		e := list[index]
+		r.hits[rank], r.ranks[index], r.orders[rank] = e.hit(), rank, e.Match.Order
+		if err := b.add(rank, &e.Match); err != nil {
 			return nil, fmt.Errorf("match %d: %w", index, err)
 		}
-		m.rank = rank
-		matchers = append(matchers, m)
 	}
-	r.table = newTable(matchers)
-	if r.models != nil {
-		r.models.table = newTable(heads)
+	r.table = newTable(b.matchers)
+	if b.models != nil {
+		b.models.table, r.models = newTable(b.heads), b.models
 	}
 	return r, nil
+}
+
+func (e *Entry[T]) hit() Hit[T] { return Hit[T]{Value: e.Value, Path: e.Match.Path} }
+
+// builder compiles matches in the order of their ranks.
+type builder struct {
+	regexes  rests
+	matchers []*matcher
+	heads    []*matcher // of those that look at the model
+	known    map[string]*head
+	models   *byModel
+}
+
+func (b *builder) add(rank int, m *ir.Match) error {
+	if len(m.Model) > 0 {
+		if b.models == nil {
+			b.models = &byModel{heads: map[int]*head{}}
+		}
+		return b.models.add(rank, m, b.known, &b.heads, b.regexes)
+	}
+	c, err := newMatcher(m, b.regexes)
+	if err != nil {
+		return err
+	}
+	c.rank = rank
+	b.matchers = append(b.matchers, c)
+	return nil
 }
 
 // Find returns the entry with the smallest Order, and of equals the first,
@@ -114,29 +134,49 @@ func (r *Router[T]) Find(req *Request) (Hit[T], bool) {
 	return r.hit(r.plain(req))
 }
 
-// plain returns the rank of the best entry that looks at no model, or
-// math.MaxInt.
+// plain returns the place among the hits of the best entry that looks at no
+// model, or math.MaxInt.
 func (r *Router[T]) plain(req *Request) int {
-	s := search{req: req, rank: math.MaxInt}
+	if r.late != nil {
+		return r.either(req, req)
+	}
+	s := search{req: req, rank: math.MaxInt, gone: r.gone}
 	r.table.find(&s)
 	return s.rank
 }
 
-func (r *Router[T]) hit(rank int) (Hit[T], bool) {
-	if rank == math.MaxInt {
+func (r *Router[T]) hit(at int) (Hit[T], bool) {
+	if at == math.MaxInt {
 		return Hit[T]{}, false
 	}
-	return r.hits[rank], true
+	return r.hits[at], true
 }
 
-// ranked returns the indexes of entries in the order in which they are to win.
-func ranked[T any](entries []Entry[T]) []int {
-	order := make([]int, len(entries))
+// All yields every entry that takes req, in order, whatever comes before it.
+// Entries that look at the model are left out.
+func (r *Router[T]) All(req *Request, yield func(Hit[T]) bool) {
+	asked, askedLate := *req, *req
+	for {
+		at := r.either(&asked, &askedLate)
+		if at == math.MaxInt || !yield(r.hits[at]) {
+			return
+		}
+		if at < len(r.orders) {
+			asked.after = at + 1
+		} else {
+			askedLate.after = at - len(r.orders) + 1
+		}
+	}
+}
+
+// inOrder returns the indexes of list in the order in which they are to win.
+func inOrder[T any](list []*Entry[T]) []int {
+	order := make([]int, len(list))
 	for i := range order {
 		order[i] = i
 	}
 	slices.SortStableFunc(order, func(a, b int) int {
-		return slices.Compare(entries[a].Match.Order, entries[b].Match.Order)
+		return slices.Compare(list[a].Match.Order, list[b].Match.Order)
 	})
 	return order
 }

@@ -27,7 +27,7 @@ func TestRouterRefuses(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			_, err := NewRouter([]Entry[int]{{}, {Match: tt.match}})
+			_, err := NewRouter([]*Entry[int]{{}, {Match: tt.match}})
 			if err == nil || !strings.Contains(err.Error(), tt.want) || !strings.HasPrefix(err.Error(), "match 1: ") {
 				t.Errorf("error %v, want match 1: … %q", err, tt.want)
 			}
@@ -38,38 +38,41 @@ func TestRouterRefuses(t *testing.T) {
 func ptr(s string) *string { return &s }
 
 func TestRouterOrder(t *testing.T) {
-	exact := func(v string, order ...int64) Entry[int] {
-		return Entry[int]{Match: ir.Match{Path: ir.PathMatch{Kind: ir.PathExact, Value: v}, Order: order}}
+	exact := func(v string, order ...int64) *Entry[int] {
+		return &Entry[int]{Match: ir.Match{Path: ir.PathMatch{Kind: ir.PathExact, Value: v}, Order: order}}
 	}
-	prefix := func(v string, order ...int64) Entry[int] {
-		return Entry[int]{Match: ir.Match{Path: ir.PathMatch{Kind: ir.PathPrefix, Value: v}, Order: order}}
+	prefix := func(v string, order ...int64) *Entry[int] {
+		return &Entry[int]{Match: ir.Match{Path: ir.PathMatch{Kind: ir.PathPrefix, Value: v}, Order: order}}
 	}
 	tests := []struct {
 		name    string
-		entries []Entry[int]
+		entries []*Entry[int]
 		want    int
 	}{
-		{"written order", []Entry[int]{prefix("/"), exact("/a")}, 0},
-		{"order beats index", []Entry[int]{prefix("/", 2), exact("/a", 1)}, 1},
-		{"shorter is smaller", []Entry[int]{prefix("/", 1, 0), exact("/a", 1)}, 1},
-		{"element by element", []Entry[int]{prefix("/", 1, 3), exact("/a", 1, 2, 9)}, 1},
-		{"ties go to the first", []Entry[int]{prefix("/a", 1), exact("/a", 1)}, 0},
+		{"written order", []*Entry[int]{prefix("/"), exact("/a")}, 0},
+		{"order beats index", []*Entry[int]{prefix("/", 2), exact("/a", 1)}, 1},
+		{"shorter is smaller", []*Entry[int]{prefix("/", 1, 0), exact("/a", 1)}, 1},
+		{"element by element", []*Entry[int]{prefix("/", 1, 3), exact("/a", 1, 2, 9)}, 1},
+		{"ties go to the first", []*Entry[int]{prefix("/a", 1), exact("/a", 1)}, 0},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
+			for i, e := range tt.entries {
+				e.Value = i
+			}
 			r, err := NewRouter(tt.entries)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if hit, ok := r.Find(&Request{Path: "/a"}); !ok || hit.Index != tt.want {
-				t.Errorf("got %d %v, want %d", hit.Index, ok, tt.want)
+			if hit, ok := r.Find(&Request{Path: "/a"}); !ok || hit.Value != tt.want {
+				t.Errorf("got %d %v, want %d", hit.Value, ok, tt.want)
 			}
 		})
 	}
 }
 
 func TestSegments(t *testing.T) {
-	r, err := NewRouter([]Entry[int]{{Match: ir.Match{Path: ir.PathMatch{Kind: ir.PathSegments, Value: "/chat/"}}}})
+	r, err := NewRouter([]*Entry[int]{{Match: ir.Match{Path: ir.PathMatch{Kind: ir.PathSegments, Value: "/chat/"}}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,7 +85,7 @@ func TestSegments(t *testing.T) {
 
 func TestHostAsHeader(t *testing.T) {
 	for _, name := range []string{"host", ":authority"} {
-		r, err := NewRouter([]Entry[int]{{Match: ir.Match{Headers: []ir.StringMatch{{Name: name, Exact: ptr("a.example")}}}}})
+		r, err := NewRouter([]*Entry[int]{{Match: ir.Match{Headers: []ir.StringMatch{{Name: name, Exact: ptr("a.example")}}}}})
 		if err != nil {
 			t.Fatal(err)
 		}

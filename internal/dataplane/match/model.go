@@ -3,7 +3,6 @@ package match
 import (
 	"encoding/json"
 	"fmt"
-	"math"
 
 	"github.com/postern-gateway/postern/internal/ir"
 )
@@ -136,7 +135,7 @@ func (b *byModel) find(req *Request, rank int) []*head {
 type Group[T any] struct {
 	router   *Router[T]
 	heads    []*head
-	fallback int // a rank; math.MaxInt: there is none
+	fallback int // its place among the hits; math.MaxInt: there is none
 }
 
 // Group returns the routes between which the body's model decides; false:
@@ -184,18 +183,5 @@ func (g *Group[T]) Members(yield func(Hit[T]) bool) {
 		if !yield(g.router.hits[next]) {
 			return
 		}
-	}
-}
-
-// All yields every entry that takes req, in order, whatever comes before it.
-// Entries that look at the model are left out.
-func (r *Router[T]) All(req *Request, yield func(Hit[T]) bool) {
-	asked := *req
-	for {
-		rank := r.plain(&asked)
-		if rank == math.MaxInt || !yield(r.hits[rank]) {
-			return
-		}
-		asked.after = rank + 1
 	}
 }

@@ -9,13 +9,13 @@ import (
 )
 
 // byName is an entry for models, of a path, with what else it asks.
-func byName(path string, order int64, models ...ir.StringMatch) Entry[int] {
-	return Entry[int]{Match: ir.Match{Path: ir.PathMatch{Kind: ir.PathSegments, Value: path}, Model: models, Order: ir.Order{order}}}
+func byName(path string, order int64, models ...ir.StringMatch) *Entry[int] {
+	return &Entry[int]{Match: ir.Match{Path: ir.PathMatch{Kind: ir.PathSegments, Value: path}, Model: models, Order: ir.Order{order}}}
 }
 
 func TestGroup(t *testing.T) {
 	exact := func(s string) ir.StringMatch { return ir.StringMatch{Exact: &s} }
-	entries := []Entry[int]{
+	entries := []*Entry[int]{
 		byName("/", 1, exact("a")),
 		byName("/", 2, exact("b")),
 		byName("/chat", 3, ir.StringMatch{Prefix: ptr("c-")}),
@@ -73,7 +73,7 @@ func TestGroup(t *testing.T) {
 }
 
 func TestNoGroup(t *testing.T) {
-	for name, entries := range map[string][]Entry[int]{
+	for name, entries := range map[string][]*Entry[int]{
 		"no models":              {byName("/", 1)},
 		"a plain route is first": {byName("/", 1), byName("/", 2, ir.StringMatch{Exact: ptr("a")})},
 		"another path":           {byName("/b", 1, ir.StringMatch{Exact: ptr("a")}), byName("/", 2)},
@@ -89,7 +89,7 @@ func TestNoGroup(t *testing.T) {
 			t.Errorf("%s: nothing found", name)
 		}
 	}
-	if _, err := NewRouter([]Entry[int]{byName("/", 1, ir.StringMatch{Regex: ptr("(")})}); err == nil {
+	if _, err := NewRouter([]*Entry[int]{byName("/", 1, ir.StringMatch{Regex: ptr("(")})}); err == nil {
 		t.Error("a bad expression for the model is no error")
 	}
 }
@@ -112,7 +112,7 @@ func TestAll(t *testing.T) {
 				}
 			}
 			slices.SortStableFunc(want, func(a, b int) int { return slices.Compare(entries[a].Match.Order, entries[b].Match.Order) })
-			r.All(req, func(h Hit[int]) bool { got = append(got, h.Index); return true })
+			r.All(req, func(h Hit[int]) bool { got = append(got, h.Value); return true })
 			if !slices.Equal(got, want) {
 				t.Fatalf("got %v, want %v", got, want)
 			}

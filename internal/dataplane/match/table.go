@@ -23,7 +23,8 @@ type table struct {
 // search is one look-up under way.
 type search struct {
 	req  *Request
-	rank int // of the best matcher so far
+	rank int     // of the best matcher so far
+	gone rankSet // that are passed over
 }
 
 // newTable returns the table of matchers, which are sorted by rank.
@@ -33,8 +34,7 @@ func newTable(matchers []*matcher) table {
 		backward:     trie{reverse: true},
 		backwardFold: trie{fold: true, reverse: true},
 	}
-	exact, segments := map[string][]*matcher{}, map[string][]*matcher{}
-	slashed, raw := map[string][]*matcher{}, map[string][]*matcher{}
+	var exact, segments, slashed, raw keyed
 	for _, m := range matchers {
 		switch key, end := m.key(); {
 		case m.path.Kind == ir.PathSuffix:
@@ -42,22 +42,21 @@ func newTable(matchers []*matcher) table {
 		case m.path.IgnoreCase && key != "":
 			t.forwardFold.add(key, end, m)
 		case end == endExact:
-			exact[key] = append(exact[key], m)
+			exact.add(key, m)
 		case end == endSegment:
-			segments[key] = append(segments[key], m)
+			segments.add(key, m)
 		case strings.HasSuffix(key, "/"):
-			key = key[:len(key)-1]
-			slashed[key] = append(slashed[key], m)
+			slashed.add(key[:len(key)-1], m)
 		default:
-			raw[key] = append(raw[key], m)
+			raw.add(key, m)
 		}
 	}
-	t.exact = newIndex(exact, nil)
-	t.segments, t.slashed = newSegments(segments, false), newSegments(slashed, true)
+	t.exact = newIndex(&exact, nil)
+	t.segments, t.slashed = newSegments(&segments, false), newSegments(&slashed, true)
 	var few bool
-	if t.raw, few = newRaw(raw); !few {
-		for key, list := range raw {
-			for _, m := range list {
+	if t.raw, few = newRaw(&raw); !few {
+		for i, key := range raw.keys {
+			for _, m := range raw.lists[i] {
 				t.forward.add(key, endRaw, m)
 			}
 		}

@@ -103,10 +103,10 @@ func (g *gateway) forwarder() dataplane.Stage {
 }
 
 // entry is a route and what it takes.
-type entry = match.Entry[*dataplane.Route]
+type entry = *match.Entry[*dataplane.Route]
 
 func prefixed(path string, r *dataplane.Route) entry {
-	return entry{Match: ir.Match{Path: ir.PathMatch{Kind: ir.PathPrefix, Value: path}}, Value: r}
+	return &match.Entry[*dataplane.Route]{Match: ir.Match{Path: ir.PathMatch{Kind: ir.PathPrefix, Value: path}}, Value: r}
 }
 
 func (g *gateway) serve(routes ...entry) {

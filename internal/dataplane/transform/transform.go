@@ -62,14 +62,14 @@ func New(cfg *ir.Transform, slot string, origin ir.Origin) (*Stage, error) {
 	if b.limit == 0 {
 		b.limit = DefaultBuffer
 	}
-	entries := make([]match.Entry[*rule], len(cfg.Rules))
+	entries := make([]*match.Entry[*rule], len(cfg.Rules))
 	for i := range cfg.Rules {
 		r := &cfg.Rules[i]
 		compiled, err := b.rule(r)
 		if err != nil {
 			return nil, fmt.Errorf("rule %d: %w", i, err)
 		}
-		entries[i].Value = compiled
+		entries[i] = &match.Entry[*rule]{Value: compiled}
 		if r.Match != nil {
 			entries[i].Match = *r.Match
 			entries[i].Match.Order = nil // as listed

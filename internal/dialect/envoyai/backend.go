@@ -14,10 +14,10 @@ import (
 // serviceBackend makes the upstream of an AIServiceBackend or LLMBackend, for
 // the routes that ask nothing of their own of it.
 func (p *place) serviceBackend() {
-	u := p.upstream(variant{name: upstreamName(p.o.Key)})
+	u := p.upstream(variant{name: upstreamName(p.Object.Key)})
 	p.t.f.Upstreams = append(p.t.f.Upstreams, u)
-	p.t.f.Referable = append(p.t.f.Referable, target(p.o.Key))
-	out := status.Outcome{Object: p.o.Key.Status(), Condition: "Ready", OK: true, Reason: "Ready"}
+	p.t.f.Referable = append(p.t.f.Referable, target(p.Object.Key))
+	out := status.Outcome{Object: p.Object.Key.Status(), Condition: "Ready", OK: true, Reason: "Ready"}
 	if u.Closed != nil {
 		out.OK, out.Reason, out.Message = false, "NotReady", u.Closed.Reason
 	}
@@ -37,10 +37,10 @@ type variant struct {
 
 // upstream makes an upstream of a backend.
 func (p *place) upstream(v variant) *ir.Upstream {
-	mark := p.mark()
+	mark := p.Mark()
 	f := p.backendForm()
 	u := p.address(&f)
-	u.Name, u.Origin = v.name, p.origin("")
+	u.Name, u.Origin = v.name, p.Origin("")
 	notReady := u.Closed
 	if policy, at := p.policyFor(&f); policy != nil || at != nil {
 		if at != nil {
@@ -56,7 +56,7 @@ func (p *place) upstream(v variant) *ir.Upstream {
 		p.schemaOf(&f, nil, v.model, u)
 	}
 	if u.Credential != nil && u.TLS == nil {
-		p.warn("backendRef", "give the Backend TLS, by a BackendTLSPolicy for instance", "the provider's credential travels without TLS")
+		p.Warn("backendRef", "give the Backend TLS, by a BackendTLSPolicy for instance", "the provider's credential travels without TLS")
 	}
 	p.mutations(u, f.headers, f.body)
 	if v.at != nil {
@@ -67,10 +67,10 @@ func (p *place) upstream(v variant) *ir.Upstream {
 		notReady = c
 	}
 	switch {
-	case faulty(p.o) != nil:
-		u.Closed = faulty(p.o)
-	case p.since(mark) != nil:
-		u.Closed = p.since(mark)
+	case faulty(p.Object) != nil:
+		u.Closed = faulty(p.Object)
+	case p.Since(mark) != nil:
+		u.Closed = p.Since(mark)
 	default:
 		u.Closed = notReady
 	}
@@ -84,7 +84,7 @@ func (p *place) schemaOf(f *backendForm, policy *place, model string, u *ir.Upst
 	}
 	var gcp *gcpCredentials
 	if policy != nil {
-		gcp = policy.o.Spec.(*backendSecurityPolicy).Spec.GCP
+		gcp = policy.Object.Spec.(*backendSecurityPolicy).Spec.GCP
 	}
 	p.api(f, gcp, model, u)
 }
@@ -92,13 +92,13 @@ func (p *place) schemaOf(f *backendForm, policy *place, model string, u *ir.Upst
 // address returns an upstream that leads where backendRef does.
 func (p *place) address(f *backendForm) *ir.Upstream {
 	closed := func(field, remedy, format string, args ...any) *ir.Upstream {
-		p.fail(field, remedy, format, args...)
+		p.Fail(field, remedy, format, args...)
 		return &ir.Upstream{}
 	}
 	if f.ref == nil || f.ref.Name == "" {
 		return closed("backendRef", "name a Backend", "backendRef is missing, or names nothing")
 	}
-	key := f.ref.key(p.o.Namespace, "Service")
+	key := f.ref.key(p.Object.Namespace, "Service")
 	switch {
 	case key.GroupKind == backendKind:
 	case key.GroupKind != resource.ServiceKind:
@@ -116,7 +116,7 @@ func (p *place) address(f *backendForm) *ir.Upstream {
 	}
 	o := p.t.v.Get(backendKind, key.Namespace, key.Name)
 	if o == nil {
-		p.unresolved("backendRef", p.t.suggest(key), "no Backend %q in %s", key.Name, key.Namespace)
+		p.unresolved("backendRef", p.suggest(key), "no Backend %q in %s", key.Name, key.Namespace)
 		return &ir.Upstream{}
 	}
 	u := p.quiet(o).endpoints(&o.Spec.(*egBackend).Spec)
@@ -152,26 +152,26 @@ func (p *place) serviceUpstream(field string, ref service.Ref) *ir.Upstream {
 // none. closed says why the one that it should have cannot hold.
 func (p *place) policyFor(f *backendForm) (policy *place, closed *ir.Closed) {
 	refuse := func(field, remedy, format string, args ...any) (*place, *ir.Closed) {
-		mark := p.mark()
-		p.fail(field, remedy, format, args...)
-		return nil, p.since(mark)
+		mark := p.Mark()
+		p.Fail(field, remedy, format, args...)
+		return nil, p.Since(mark)
 	}
 	var found []*resource.Object
 	if r := f.policy; r != nil {
 		gk := resource.GroupKind{Group: r.Group, Kind: r.Kind}
-		key := resource.Key{GroupKind: backendSecurityPolicyKind, Namespace: p.o.Namespace, Name: r.Name}
+		key := resource.Key{GroupKind: backendSecurityPolicyKind, Namespace: p.Object.Namespace, Name: r.Name}
 		o := p.t.v.Get(key.GroupKind, key.Namespace, key.Name)
 		switch {
 		case gk != backendSecurityPolicyKind:
 			return refuse("backendSecurityPolicyRef", fmt.Sprintf("write group: %s, kind: BackendSecurityPolicy", aiGroup), "a policy of kind %v is not supported", gk)
 		case o == nil:
-			mark := p.mark()
-			p.unresolved("backendSecurityPolicyRef.name", p.t.suggest(key), "no BackendSecurityPolicy %q in %s", r.Name, p.o.Namespace)
-			return nil, p.since(mark)
+			mark := p.Mark()
+			p.unresolved("backendSecurityPolicyRef.name", p.suggest(key), "no BackendSecurityPolicy %q in %s", r.Name, p.Object.Namespace)
+			return nil, p.Since(mark)
 		}
 		found = append(found, o)
 	}
-	for _, o := range p.t.v.In(backendSecurityPolicyKind, p.o.Namespace) {
+	for _, o := range p.t.v.In(backendSecurityPolicyKind, p.Object.Namespace) {
 		if p.isTarget(o) && (len(found) == 0 || found[0] != o) {
 			found = append(found, o)
 		}
@@ -188,7 +188,7 @@ func (p *place) policyFor(f *backendForm) (policy *place, closed *ir.Closed) {
 // isTarget reports whether a policy has the object among its targets.
 func (p *place) isTarget(policy *resource.Object) bool {
 	for _, t := range policy.Spec.(*backendSecurityPolicy).Spec.TargetRefs {
-		if t.Group == p.o.Group && t.Kind == p.o.Kind && t.Name == p.o.Name {
+		if t.Group == p.Object.Group && t.Kind == p.Object.Kind && t.Name == p.Object.Name {
 			return true
 		}
 	}
@@ -198,9 +198,9 @@ func (p *place) isTarget(policy *resource.Object) bool {
 // quotaFor says that a backend is under a quota, which we do not have; nil: it
 // is not.
 func (p *place) quotaFor() *ir.Closed {
-	for _, o := range p.t.v.In(quotaPolicyKind, p.o.Namespace) {
+	for _, o := range p.t.v.In(quotaPolicyKind, p.Object.Namespace) {
 		for _, t := range o.Spec.(*quotaPolicy).Spec.TargetRefs {
-			if targetKey(t, o.Namespace) == p.o.Key {
+			if targetKey(t, o.Namespace) == p.Object.Key {
 				return &ir.Closed{Reason: "QuotaPolicy is not supported", Origin: o.Origin("spec")}
 			}
 		}
@@ -225,7 +225,7 @@ func (p *place) mutations(u *ir.Upstream, h *headerMutation, b *bodyMutation) {
 		}
 		for i, v := range h.Set {
 			if at.headerName(fmt.Sprintf("set[%d].name", i), v.Name) && at.headerText(fmt.Sprintf("set[%d].value", i), v.Value) {
-				edit.Request.Set = append(edit.Request.Set, ir.HeaderValue{Name: v.Name, Value: v.Value, Origin: at.origin(fmt.Sprintf("set[%d]", i))})
+				edit.Request.Set = append(edit.Request.Set, ir.HeaderValue{Name: v.Name, Value: v.Value, Origin: at.Origin(fmt.Sprintf("set[%d]", i))})
 			}
 		}
 		p.put(u, "headerMutation", ir.Step{Headers: edit})
@@ -237,9 +237,9 @@ func (p *place) mutations(u *ir.Upstream, h *headerMutation, b *bodyMutation) {
 		at.bounded("remove", len(b.Remove))
 		for i, v := range b.Set {
 			field := fmt.Sprintf("set[%d]", i)
-			at.need(field+".path", v.Path)
+			at.Need(field+".path", v.Path)
 			if !json.Valid([]byte(v.Value)) {
-				at.fail(field+".value", `write JSON; a text is '"text"'`, "the value is not JSON")
+				at.Fail(field+".value", `write JSON; a text is '"text"'`, "the value is not JSON")
 			}
 			edit.Set = append(edit.Set, ir.BodyMember{Name: v.Path, Value: v.Value})
 		}
@@ -249,6 +249,6 @@ func (p *place) mutations(u *ir.Upstream, h *headerMutation, b *bodyMutation) {
 
 func (p *place) bounded(field string, n int) {
 	if n > maxMutations {
-		p.fail(field, "write fewer", "there are %d, and at most %d are taken", n, maxMutations)
+		p.Fail(field, "write fewer", "there are %d, and at most %d are taken", n, maxMutations)
 	}
 }

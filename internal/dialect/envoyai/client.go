@@ -14,7 +14,7 @@ import (
 // clientTraffic reads a ClientTrafficPolicy: it is put on the listeners that it
 // targets. What of it would guard and is not there closes them.
 func (p *place) clientTraffic(s *clientTrafficPolicySpec) {
-	mark := p.mark()
+	mark := p.Mark()
 	out := &ir.HTTPSettings{}
 	p.clientLimits(s, out)
 	if s.Headers != nil {
@@ -22,9 +22,9 @@ func (p *place) clientTraffic(s *clientTrafficPolicySpec) {
 	}
 	p.clientAddress(s, out)
 	if s.EnableProxyProtocol {
-		p.fail("enableProxyProtocol", "remove it", "the PROXY protocol is not supported; the listeners are closed")
+		p.Fail("enableProxyProtocol", "remove it", "the PROXY protocol is not supported; the listeners are closed")
 	}
-	p.refuse("proxyProtocol", s.ProxyProtocol)
+	p.Refuse("proxyProtocol", s.ProxyProtocol)
 	tls := p.listenerTLS(s.TLS)
 	for _, f := range []struct {
 		name  string
@@ -33,19 +33,19 @@ func (p *place) clientTraffic(s *clientTrafficPolicySpec) {
 		{"grpc", s.GRPC}, {"healthCheck", s.HealthCheck}, {"http1", s.HTTP1}, {"http3", s.HTTP3},
 		{"scheme", s.Scheme}, {"tcpKeepalive", s.TCPKeepalive},
 	} {
-		p.ignore(f.name, f.there)
+		p.Ignore(f.name, f.there)
 	}
-	closed := p.since(mark)
+	closed := p.Since(mark)
 	targets := p.targets(&s.targeting, []string{gatewayKindName})
-	if c := faulty(p.o); c != nil {
+	if c := faulty(p.Object); c != nil {
 		closed = c
 	}
 	if closed != nil {
-		out, tls = &ir.HTTPSettings{Steps: []ir.Step{{Phase: ir.PhasePre, Slot: name + "/" + p.o.Kind, Origin: closed.Origin, Closed: closed}}}, nil
+		out, tls = &ir.HTTPSettings{Steps: []ir.Step{{Phase: ir.PhasePre, Slot: name + "/" + p.Object.Kind, Origin: closed.Origin, Closed: closed}}}, nil
 	}
 	for _, t := range targets {
 		p.t.f.Attachments = append(p.t.f.Attachments, &dialect.Attachment{
-			Target: t, Slot: name + "/" + p.o.Kind, Owner: p.o.Key, Age: p.o.Created, Listener: out, ListenerTLS: tls, Origin: p.origin(""),
+			Target: t, Slot: name + "/" + p.Object.Kind, Owner: p.Object.Key, Age: p.Object.Created, Listener: out, ListenerTLS: tls, Origin: p.Origin(""),
 		})
 	}
 }
@@ -54,7 +54,7 @@ func (p *place) clientTraffic(s *clientTrafficPolicySpec) {
 func (p *place) clientLimits(s *clientTrafficPolicySpec, out *ir.HTTPSettings) {
 	if t := s.Timeout; t != nil {
 		at := p.in("timeout")
-		at.ignore("tcp", t.TCP)
+		at.Ignore("tcp", t.TCP)
 		if h := t.HTTP; h != nil {
 			out.IdleTimeout = at.duration("http.idleTimeout", h.IdleTimeout)
 			out.HeadTimeout = at.duration("http.requestHeadersReceivedTimeout", h.RequestHeadersReceivedTimeout)
@@ -65,26 +65,26 @@ func (p *place) clientLimits(s *clientTrafficPolicySpec, out *ir.HTTPSettings) {
 	if h := s.HTTP2; h != nil {
 		at := p.in("http2")
 		if out.MaxStreams = h.MaxConcurrentStreams; out.MaxStreams < 0 {
-			at.fail("maxConcurrentStreams", "write 1 or more", "%d is no limit", out.MaxStreams)
+			at.Fail("maxConcurrentStreams", "write 1 or more", "%d is no limit", out.MaxStreams)
 		}
-		at.ignore("connectionKeepalive", h.ConnectionKeepalive)
-		at.ignore("initialConnectionWindowSize", h.InitialConnectionWindowSize)
-		at.ignore("initialStreamWindowSize", h.InitialStreamWindowSize)
-		at.ignore("onInvalidMessage", h.OnInvalidMessage)
+		at.Ignore("connectionKeepalive", h.ConnectionKeepalive)
+		at.Ignore("initialConnectionWindowSize", h.InitialConnectionWindowSize)
+		at.Ignore("initialStreamWindowSize", h.InitialStreamWindowSize)
+		at.Ignore("onInvalidMessage", h.OnInvalidMessage)
 	}
 	if c := s.Connection; c != nil {
 		at := p.in("connection")
-		at.ignore("bufferLimit", c.BufferLimit)
-		at.refuse("connectionLimit", c.ConnectionLimit)
-		at.ignore("maxAcceptPerSocketEvent", c.MaxAcceptPerSocketEvent)
-		at.ignore("socketBufferLimit", c.SocketBufferLimit)
+		at.Ignore("bufferLimit", c.BufferLimit)
+		at.Refuse("connectionLimit", c.ConnectionLimit)
+		at.Ignore("maxAcceptPerSocketEvent", c.MaxAcceptPerSocketEvent)
+		at.Ignore("socketBufferLimit", c.SocketBufferLimit)
 	}
 	if c := s.Path; c != nil {
 		if c.DisableMergeSlashes {
-			p.warn("path.disableMergeSlashes", "remove it", "doubled slashes are always joined, so that a path means one thing")
+			p.Warn("path.disableMergeSlashes", "remove it", "doubled slashes are always joined, so that a path means one thing")
 		}
 		if a := c.EscapedSlashesAction; a != "" && a != "RejectRequest" {
-			p.warn("path.escapedSlashesAction", "write RejectRequest", "a path with an escaped slash is always refused, so that a path means one thing")
+			p.Warn("path.escapedSlashesAction", "write RejectRequest", "a path with an escaped slash is always refused, so that a path means one thing")
 		}
 	}
 }
@@ -94,7 +94,7 @@ func (p *place) clientHeaders(s *clientHeaders, out *ir.HTTPSettings) {
 	if q := s.MaxRequestHeaderLimit; q != nil {
 		const most = 1 << 20
 		if out.MaxHeaderBytes = int(*q); *q < 1 || *q > most {
-			p.fail("maxRequestHeaderLimit", "write at most 1Mi", "%d bytes are no limit of a request's head", *q)
+			p.Fail("maxRequestHeaderLimit", "write at most 1Mi", "%d bytes are no limit of a request's head", *q)
 		}
 	}
 	switch s.RequestID {
@@ -103,10 +103,10 @@ func (p *place) clientHeaders(s *clientHeaders, out *ir.HTTPSettings) {
 	case "PreserveOrGenerate", "Preserve":
 		out.KeepRequestID = true
 	default:
-		p.warn("requestID", "write PreserveOrGenerate or Generate", "%q is not supported: each request has an id", s.RequestID)
+		p.Warn("requestID", "write PreserveOrGenerate or Generate", "%q is not supported: each request has an id", s.RequestID)
 	}
 	if s.RequestID != "" && s.PreserveXRequestID != nil {
-		p.fail("preserveXRequestID", "remove it", "preserveXRequestID and requestID cannot both be set")
+		p.Fail("preserveXRequestID", "remove it", "preserveXRequestID and requestID cannot both be set")
 	}
 	if e := s.EarlyRequestHeaders; e != nil {
 		p.listenerStep("earlyRequestHeaders", ir.HeaderEdit{Request: p.in("earlyRequestHeaders").edit(e)}, out)
@@ -115,18 +115,18 @@ func (p *place) clientHeaders(s *clientHeaders, out *ir.HTTPSettings) {
 		p.listenerStep("lateResponseHeaders", ir.HeaderEdit{Response: p.in("lateResponseHeaders").edit(e)}, out)
 	}
 	if a := s.WithUnderscoresAction; a != "" && a != "Allow" {
-		p.warn("withUnderscoresAction", "remove it", "headers with underscores are let pass")
+		p.Warn("withUnderscoresAction", "remove it", "headers with underscores are let pass")
 	}
-	p.ignore("disableRateLimitHeaders", s.DisableRateLimitHeaders)
-	p.ignore("enableEnvoyHeaders", s.EnableEnvoyHeaders)
-	p.ignore("host", s.Host)
+	p.Ignore("disableRateLimitHeaders", s.DisableRateLimitHeaders)
+	p.Ignore("enableEnvoyHeaders", s.EnableEnvoyHeaders)
+	p.Ignore("host", s.Host)
 	if s.XForwardedClientCert {
-		p.warn("xForwardedClientCert", "remove it", "what clients send in x-forwarded-client-cert is always dropped")
+		p.Warn("xForwardedClientCert", "remove it", "what clients send in x-forwarded-client-cert is always dropped")
 	}
 }
 
 func (p *place) listenerStep(field string, e ir.HeaderEdit, out *ir.HTTPSettings) {
-	out.Steps = append(out.Steps, ir.Step{Phase: ir.PhasePre, Slot: p.slot(field), Origin: p.origin(field), Headers: &e})
+	out.Steps = append(out.Steps, ir.Step{Phase: ir.PhasePre, Slot: p.slot(field), Origin: p.Origin(field), Headers: &e})
 }
 
 // edit reads changes to headers.
@@ -136,7 +136,7 @@ func (p *place) edit(s *headerEditor) ir.HeaderChanges {
 		for i, v := range values {
 			at := fmt.Sprintf("%s[%d]", list, i)
 			if p.headerName(at+".name", v.Name) && p.headerText(at+".value", v.Value) {
-				ok = append(ok, ir.HeaderValue{Name: v.Name, Value: v.Value, Origin: p.origin(at)})
+				ok = append(ok, ir.HeaderValue{Name: v.Name, Value: v.Value, Origin: p.Origin(at)})
 			}
 		}
 		return ok
@@ -147,8 +147,8 @@ func (p *place) edit(s *headerEditor) ir.HeaderChanges {
 			out.Remove = append(out.Remove, n)
 		}
 	}
-	p.refuse("addIfAbsent", s.AddIfAbsent)
-	p.refuse("removeOnMatch", s.RemoveOnMatch)
+	p.Refuse("addIfAbsent", s.AddIfAbsent)
+	p.Refuse("removeOnMatch", s.RemoveOnMatch)
 	return out
 }
 
@@ -159,7 +159,7 @@ func (p *place) clientAddress(s *clientTrafficPolicySpec, out *ir.HTTPSettings) 
 		return
 	}
 	at := p.in("clientIPDetection")
-	at.refuse("customHeader", c.CustomHeader)
+	at.Refuse("customHeader", c.CustomHeader)
 	x := c.XForwardedFor
 	n := 0
 	for _, set := range []bool{x != nil, bool(c.CustomHeader), bool(c.DirectSourceIP)} {
@@ -168,16 +168,16 @@ func (p *place) clientAddress(s *clientTrafficPolicySpec, out *ir.HTTPSettings) 
 		}
 	}
 	if n != 1 {
-		at.fail("", "write one", "exactly one of xForwardedFor, customHeader, or directSourceIP must be set")
+		at.Fail("", "write one", "exactly one of xForwardedFor, customHeader, or directSourceIP must be set")
 	}
 	if x == nil {
 		return
 	}
-	at.ignore("xForwardedFor.disableXForwardedForAppend", x.DisableXForwardedForAppend)
-	at.refuse("xForwardedFor.trustedCIDRs", present(len(x.TrustedCIDRs) > 0))
+	at.Ignore("xForwardedFor.disableXForwardedForAppend", x.DisableXForwardedForAppend)
+	at.Refuse("xForwardedFor.trustedCIDRs", present(len(x.TrustedCIDRs) > 0))
 	if x.NumTrustedHops != nil {
 		if out.TrustedHops = *x.NumTrustedHops; out.TrustedHops < 0 {
-			at.fail("xForwardedFor.numTrustedHops", "write 0 or more", "%d is no number of proxies", out.TrustedHops)
+			at.Fail("xForwardedFor.numTrustedHops", "write 0 or more", "%d is no number of proxies", out.TrustedHops)
 		}
 	}
 }
@@ -188,10 +188,10 @@ func (p *place) listenerTLS(s *clientTLSSettings) *ir.ServerTLS {
 		return nil
 	}
 	p = p.in("tls")
-	out := &ir.ServerTLS{ALPN: s.ALPNProtocols, Origin: p.origin("")}
+	out := &ir.ServerTLS{ALPN: s.ALPNProtocols, Origin: p.Origin("")}
 	out.MinVersion, out.MaxVersion, out.CipherSuites = p.versions(&s.tlsVersions)
-	p.ignore("fingerprints", s.Fingerprints)
-	p.ignore("session", s.Session)
+	p.Ignore("fingerprints", s.Fingerprints)
+	p.Ignore("session", s.Session)
 	if v := s.ClientValidation; v != nil {
 		p.in("clientValidation").clientValidation(v, out)
 	}
@@ -209,26 +209,26 @@ func (p *place) clientValidation(v *clientValidation, out *ir.ServerTLS) {
 	case "VerifyIfGiven":
 		out.ClientOptional = true
 	default:
-		p.fail("mode", "write RequireAndVerify or VerifyIfGiven", "%q is not supported: a certificate that nobody verifies proves nothing", v.Mode)
+		p.Fail("mode", "write RequireAndVerify or VerifyIfGiven", "%q is not supported: a certificate that nobody verifies proves nothing", v.Mode)
 	}
 	if len(v.CACertificateRefs) == 0 {
-		p.fail("caCertificateRefs", "name a ConfigMap with ca.crt", "no certificate authority to verify clients by")
+		p.Fail("caCertificateRefs", "name a ConfigMap with ca.crt", "no certificate authority to verify clients by")
 	}
 	cas := &ir.ClientTLS{}
 	p.authorities(v.CACertificateRefs, "Secret", cas)
 	out.ClientCAs = cas.CAs
-	p.refuse("allowExpiredCertificate", v.AllowExpiredCertificate)
+	p.Refuse("allowExpiredCertificate", v.AllowExpiredCertificate)
 	for i, h := range v.SPKIHashes {
 		sum, err := base64.StdEncoding.DecodeString(h)
 		if err != nil || len(sum) != sha256.Size {
-			p.fail(fmt.Sprintf("spkiHashes[%d]", i), "write the SHA-256 digest in base64", "it is no digest")
+			p.Fail(fmt.Sprintf("spkiHashes[%d]", i), "write the SHA-256 digest in base64", "it is no digest")
 		}
 		out.ClientKeys = append(out.ClientKeys, hex.EncodeToString(sum))
 	}
 	for i, h := range v.CertificateHashes {
 		sum := strings.ToLower(strings.ReplaceAll(h, ":", ""))
 		if b, err := hex.DecodeString(sum); err != nil || len(b) != sha256.Size {
-			p.fail(fmt.Sprintf("certificateHashes[%d]", i), "write the SHA-256 digest in hexadecimal", "it is no digest")
+			p.Fail(fmt.Sprintf("certificateHashes[%d]", i), "write the SHA-256 digest in hexadecimal", "it is no digest")
 		}
 		out.ClientHashes = append(out.ClientHashes, sum)
 	}
@@ -240,15 +240,15 @@ func (p *place) clientValidation(v *clientValidation, out *ir.ServerTLS) {
 		}{{"dnsNames", n.DNSNames}, {"emailAddresses", n.EmailAddresses}, {"ipAddresses", n.IPAddresses}, {"uris", n.URIs}} {
 			for i, m := range list.names {
 				if m.Type != "" && m.Type != "Exact" || m.Value == "" {
-					at.fail(fmt.Sprintf("%s[%d]", list.field, i), "write the whole name, with type Exact", "names are compared exactly alone")
+					at.Fail(fmt.Sprintf("%s[%d]", list.field, i), "write the whole name, with type Exact", "names are compared exactly alone")
 				}
 				out.ClientNames = append(out.ClientNames, m.Value)
 			}
 		}
-		at.refuse("otherNames", n.OtherNames)
+		at.Refuse("otherNames", n.OtherNames)
 	}
 	if v.CRL != nil {
-		p.refuse("crl.onlyVerifyLeafCertificate", v.CRL.OnlyVerifyLeafCertificate)
+		p.Refuse("crl.onlyVerifyLeafCertificate", v.CRL.OnlyVerifyLeafCertificate)
 		for i := range v.CRL.Refs {
 			out.ClientCRLs = append(out.ClientCRLs, ir.Bytes{Ref: p.secretKey(fmt.Sprintf("crl.refs[%d]", i), &v.CRL.Refs[i], crlData)})
 		}

@@ -28,10 +28,10 @@ func (p *place) aws(s *awsCredentials, g generation) (*ir.Credential, *ir.Closed
 	var notReady *ir.Closed
 	out := &ir.AWSCredential{Region: s.Region, Service: awsService}
 	if !awsRegion.MatchString(s.Region) {
-		p.fail("region", "write one such as us-east-1", "region is missing, or none")
+		p.Fail("region", "write one such as us-east-1", "region is missing, or none")
 	}
 	if s.CredentialsFile != nil && s.OIDCExchangeToken != nil {
-		p.warn("credentialsFile", "remove it", "oidcExchangeToken is used, and credentialsFile beside it is not")
+		p.Warn("credentialsFile", "remove it", "oidcExchangeToken is used, and credentialsFile beside it is not")
 	}
 	switch {
 	case s.OIDCExchangeToken != nil:
@@ -43,11 +43,11 @@ func (p *place) aws(s *awsCredentials, g generation) (*ir.Credential, *ir.Closed
 		case g == original:
 			notReady = at.notReady("awsRoleArn", "write the role's ARN", "awsRoleArn is missing: the policy is not ready, and what needs it is closed")
 		default:
-			at.need("awsRoleArn", "")
+			at.Need("awsRoleArn", "")
 		}
 		out.Keys.Exchange = &ir.AWSExchange{
 			Subject: ir.SubjectToken{Client: client},
-			Role:    ir.AWSRole{ARN: x.AWSRoleARN, SessionName: sessionName(p.o.Name)},
+			Role:    ir.AWSRole{ARN: x.AWSRoleARN, SessionName: sessionName(p.Object.Name)},
 		}
 	case s.CredentialsFile != nil:
 		ref := p.secretKey("credentialsFile.secretRef", s.CredentialsFile.SecretRef, awsFileData)
@@ -69,30 +69,30 @@ func sessionName(policy string) string {
 func (p *place) client(x *oidcExchange) *ir.OAuthClient {
 	s := x.OIDC
 	if s == nil {
-		p.fail("oidc", "write it", "oidc is missing")
+		p.Fail("oidc", "write it", "oidc is missing")
 		return nil
 	}
 	p = p.in("oidc")
 	out := &ir.OAuthClient{
 		ClientID: s.ClientID, Scopes: s.Scopes, Resources: s.Resources,
-		Audience: x.Aud, GrantType: x.GrantType, Origin: p.origin(""),
+		Audience: x.Aud, GrantType: x.GrantType, Origin: p.Origin(""),
 	}
 	if s.Provider == nil {
-		p.fail("provider", "write provider.issuer", "provider is missing")
+		p.Fail("provider", "write provider.issuer", "provider is missing")
 	} else {
 		p.in("provider").provider(s.Provider, out)
 	}
 	switch {
 	case s.ClientIDRef != nil && s.ClientID != "":
-		p.fail("clientIDRef", "remove it", "only one of clientID or clientIDRef must be set")
+		p.Fail("clientIDRef", "remove it", "only one of clientID or clientIDRef must be set")
 	case s.ClientIDRef != nil:
-		p.fail("clientIDRef", "write clientID: it is no secret", "a client's name out of a Secret is not supported")
+		p.Fail("clientIDRef", "write clientID: it is no secret", "a client's name out of a Secret is not supported")
 	default:
-		p.need("clientID", s.ClientID)
+		p.Need("clientID", s.ClientID)
 	}
 	out.ClientSecret = p.secretKey("clientSecret", s.ClientSecret, clientSecretData)
 	if n := s.forBrowsers(); n != "" {
-		p.warn(n, "remove it", "%s is for browsers, and has no effect here", n)
+		p.Warn(n, "remove it", "%s is for browsers, and has no effect here", n)
 	}
 	return out
 }
@@ -100,15 +100,15 @@ func (p *place) client(x *oidcExchange) *ir.OAuthClient {
 // provider reads an authorization server.
 func (p *place) provider(s *oidcProvider, out *ir.OAuthClient) {
 	out.Issuer, out.TokenURL = s.Issuer, s.TokenEndpoint
-	p.need("issuer", s.Issuer)
+	p.Need("issuer", s.Issuer)
 	for _, f := range []struct{ field, value string }{{"issuer", s.Issuer}, {"tokenEndpoint", s.TokenEndpoint}} {
 		if u, err := url.Parse(f.value); f.value != "" && (err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http") {
-			p.fail(f.field, "write an https URL", "%s is no URL", f.field)
+			p.Fail(f.field, "write an https URL", "%s is no URL", f.field)
 		}
 	}
-	p.refuse("backendRef", s.BackendRef)
-	p.refuse("backendRefs", s.BackendRefs)
-	p.ignore("backendSettings", s.BackendSettings)
+	p.Refuse("backendRef", s.BackendRef)
+	p.Refuse("backendRefs", s.BackendRefs)
+	p.Ignore("backendSettings", s.BackendSettings)
 }
 
 // forBrowsers names the first field that is set for browsers; "": none is.
@@ -141,12 +141,12 @@ func (s *oidc) forBrowsers() string {
 
 // azure reads azureCredentials.
 func (p *place) azure(s *azureCredentials) *ir.Credential {
-	p.need("clientID", s.ClientID)
-	p.need("tenantID", s.TenantID)
+	p.Need("clientID", s.ClientID)
+	p.Need("tenantID", s.TenantID)
 	out := &ir.AzureToken{TenantID: s.TenantID, ClientID: s.ClientID}
 	switch {
 	case (s.ClientSecretRef != nil) == (s.OIDCExchangeToken != nil):
-		p.fail("", "write one of clientSecretRef and oidcExchangeToken", "exactly one of clientSecretRef or oidcExchangeToken must be specified")
+		p.Fail("", "write one of clientSecretRef and oidcExchangeToken", "exactly one of clientSecretRef or oidcExchangeToken must be specified")
 	case s.ClientSecretRef != nil:
 		out.ClientSecret = p.secretKey("clientSecretRef", s.ClientSecretRef, clientSecretData)
 	default:
@@ -160,21 +160,21 @@ func (p *place) azure(s *azureCredentials) *ir.Credential {
 func (p *place) gcp(s *gcpCredentials) *ir.Credential {
 	for _, f := range []struct{ field, value string }{{"projectName", s.ProjectName}, {"region", s.Region}} {
 		if !gcpName.MatchString(f.value) {
-			p.fail(f.field, "write it in lower case", "%s is missing, or none", f.field)
+			p.Fail(f.field, "write it in lower case", "%s is missing, or none", f.field)
 		}
 	}
 	out := &ir.GCPToken{}
 	switch {
 	case s.CredentialsFile != nil && s.Federation != nil:
-		p.fail("", "keep one of them", "at most one of credentialsFile or workloadIdentityFederationConfig may be specified")
+		p.Fail("", "keep one of them", "at most one of credentialsFile or workloadIdentityFederationConfig may be specified")
 	case s.CredentialsFile != nil:
 		out.KeyFile = p.secretKey("credentialsFile.secretRef", s.CredentialsFile.SecretRef, gcpKeyData)
 	case s.Federation != nil:
 		out.Federation = p.in("workloadIdentityFederationConfig").federation(s.Federation, s.ProjectName)
-	case p.o.Version == versionStable:
+	case p.Object.Version == versionStable:
 		out.Default = true
 	default:
-		p.fail("", "write one, or use "+versionStable, "exactly one of workloadIdentityFederationConfig or credentialsFile must be specified")
+		p.Fail("", "write one, or use "+versionStable, "exactly one of workloadIdentityFederationConfig or credentialsFile must be specified")
 	}
 	return &ir.Credential{Token: &ir.TokenCredential{Source: ir.TokenSource{GCP: out}}}
 }
@@ -186,18 +186,18 @@ func (p *place) federation(s *gcpFederation, project string) *ir.GCPFederation {
 		{"workloadIdentityProviderName", s.WorkloadIdentityProviderName},
 	} {
 		if f.value == "" || strings.Contains(f.value, "/") {
-			p.fail(f.field, "write the name alone", "%s is missing, or no name", f.field)
+			p.Fail(f.field, "write the name alone", "%s is missing, or no name", f.field)
 		}
 	}
 	out := &ir.GCPFederation{Audience: fmt.Sprintf("//iam.googleapis.com/projects/%s/locations/global/workloadIdentityPools/%s/providers/%s",
 		s.ProjectID, s.WorkloadIdentityPoolName, s.WorkloadIdentityProviderName)}
 	if s.OIDCExchangeToken == nil {
-		p.fail("oidcExchangeToken", "write it", "oidcExchangeToken is missing")
+		p.Fail("oidcExchangeToken", "write it", "oidcExchangeToken is missing")
 	} else {
 		out.Subject.Client = p.in("oidcExchangeToken").client(s.OIDCExchangeToken)
 	}
 	if i := s.ServiceAccountImpersonation; i != nil {
-		p.need("serviceAccountImpersonation.serviceAccountName", i.ServiceAccountName)
+		p.Need("serviceAccountImpersonation.serviceAccountName", i.ServiceAccountName)
 		out.ServiceAccount = i.ServiceAccountName + "@" + project + ".iam.gserviceaccount.com"
 	}
 	return out

@@ -25,13 +25,13 @@ var (
 
 // backendSecurity reports a policy. What it does shows at its backends.
 func (p *place) backendSecurity(s *backendSecurityPolicySpec) {
-	g := s.generation(p.o.Version)
+	g := s.generation(p.Object.Version)
 	if g != today {
-		p.note("", "name its backends in targetRefs", "%v or of v0.1: it holds for the backends that name it", original)
+		p.Note("", "name its backends in targetRefs", "%v or of v0.1: it holds for the backends that name it", original)
 	}
 	_, closed := p.credential()
-	out := status.Outcome{Object: p.o.Key.Status(), Condition: "Ready", OK: true, Reason: "Ready"}
-	if c := faulty(p.o); c != nil {
+	out := status.Outcome{Object: p.Object.Key.Status(), Condition: "Ready", OK: true, Reason: "Ready"}
+	if c := faulty(p.Object); c != nil {
 		closed = c
 	}
 	if closed != nil {
@@ -40,16 +40,16 @@ func (p *place) backendSecurity(s *backendSecurityPolicySpec) {
 	p.t.report.Outcome(out)
 	for i, t := range s.TargetRefs {
 		at := p.in("targetRefs[%d]", i)
-		key := targetKey(t, p.o.Namespace)
+		key := targetKey(t, p.Object.Namespace)
 		switch {
 		case key.GroupKind != aiServiceBackendKind:
-			at.fail("", "name an AIServiceBackend", "a target of kind %v is not supported", key.GroupKind)
+			at.Fail("", "name an AIServiceBackend", "a target of kind %v is not supported", key.GroupKind)
 		case p.t.v.Get(key.GroupKind, key.Namespace, key.Name) == nil:
-			at.unresolved("name", p.t.suggest(key), "no AIServiceBackend %q in %s; the policy gives its credential to nobody there", t.Name, p.o.Namespace)
+			at.unresolved("name", p.suggest(key), "no AIServiceBackend %q in %s; the policy gives its credential to nobody there", t.Name, p.Object.Namespace)
 		}
 	}
 	if len(s.TargetRefs) > maxMutations {
-		p.fail("targetRefs", "make two policies of it", "there are %d targets, and at most %d are taken", len(s.TargetRefs), maxMutations)
+		p.Fail("targetRefs", "make two policies of it", "there are %d targets, and at most %d are taken", len(s.TargetRefs), maxMutations)
 	}
 }
 
@@ -86,29 +86,29 @@ func (s *backendSecurityPolicySpec) mechanisms() []string {
 // credential reads what a policy shows to its backends. closed says why there
 // is none: a fault, or a body that the original form lets be missing.
 func (p *place) credential() (c *ir.Credential, closed *ir.Closed) {
-	mark := p.mark()
-	s := &p.o.Spec.(*backendSecurityPolicy).Spec
-	g := s.generation(p.o.Version)
+	mark := p.Mark()
+	s := &p.Object.Spec.(*backendSecurityPolicy).Spec
+	g := s.generation(p.Object.Version)
 	if !p.typed(s, g) {
-		return nil, p.since(mark)
+		return nil, p.Since(mark)
 	}
 	field := fieldOf(s.Type)
 	if !slices.Contains(s.mechanisms(), field) {
 		if g == today {
-			p.fail(field, "write it", "when type is %s, %s must be set", s.Type, field)
-			return nil, p.since(mark)
+			p.Fail(field, "write it", "when type is %s, %s must be set", s.Type, field)
+			return nil, p.Since(mark)
 		}
 		return nil, p.notReady(field, "write it", "type is %s, and %s is missing: the policy is not ready, and what needs it is closed", s.Type, field)
 	}
 	c, closed = p.in("%s", field).mechanism(s, g)
 	p.override(s, c)
 	if c != nil {
-		c.Origin = p.origin(field)
+		c.Origin = p.Origin(field)
 	}
-	if at := faulty(p.o); at != nil {
+	if at := faulty(p.Object); at != nil {
 		closed = at
 	}
-	if at := p.since(mark); at != nil {
+	if at := p.Since(mark); at != nil {
 		closed = at
 	}
 	return c, closed
@@ -117,7 +117,7 @@ func (p *place) credential() (c *ir.Credential, closed *ir.Closed) {
 // notReady reports, as a warning, what the form accepts and nothing can be made
 // of.
 func (p *place) notReady(field, remedy, format string, args ...any) *ir.Closed {
-	p.warn(field, remedy, format, args...)
+	p.Warn(field, remedy, format, args...)
 	last := p.t.report.Problems[len(p.t.report.Problems)-1]
 	return &ir.Closed{Reason: last.What, Origin: last.Origin}
 }
@@ -132,15 +132,15 @@ func (p *place) typed(s *backendSecurityPolicySpec, g generation) bool {
 	found := s.mechanisms()
 	switch {
 	case s.Type == "":
-		p.fail("type", "write one of "+all, "type is missing")
+		p.Fail("type", "write one of "+all, "type is missing")
 	case !slices.Contains(types, s.Type):
-		p.fail("type", "write one of "+all, "%q is no type of policy", s.Type)
+		p.Fail("type", "write one of "+all, "%q is no type of policy", s.Type)
 	case g == original && len(found) > 1:
-		p.fail(found[1], "keep the one of its type", "the policy has %d mechanisms, %s, and at most one is taken", len(found), strings.Join(found, " and "))
+		p.Fail(found[1], "keep the one of its type", "the policy has %d mechanisms, %s, and at most one is taken", len(found), strings.Join(found, " and "))
 	case g == today && slices.ContainsFunc(found, func(f string) bool { return f != fieldOf(s.Type) }):
 		for _, f := range found {
 			if f != fieldOf(s.Type) {
-				p.fail(f, "remove it, or change the type", "when type is %s, only %s should be set", s.Type, fieldOf(s.Type))
+				p.Fail(f, "remove it, or change the type", "when type is %s, only %s should be set", s.Type, fieldOf(s.Type))
 			}
 		}
 	default:
@@ -198,12 +198,12 @@ func (p *place) override(s *backendSecurityPolicySpec, c *ir.Credential) {
 		return
 	}
 	at := p.in("credentialOverride")
-	if p.o.Version != versionStable {
-		p.fail("credentialOverride", "write apiVersion: "+aiGroup+"/"+versionStable, "%s has no credentialOverride", p.o.Version)
+	if p.Object.Version != versionStable {
+		p.Fail("credentialOverride", "write apiVersion: "+aiGroup+"/"+versionStable, "%s has no credentialOverride", p.Object.Version)
 	}
 	header, metadata := o.FromRequestHeaders, o.FromDynamicMetadata
 	if (header == nil) == (metadata == nil) {
-		at.fail("", "write one of fromRequestHeaders and fromDynamicMetadata", "exactly one source is wanted")
+		at.Fail("", "write one of fromRequestHeaders and fromDynamicMetadata", "exactly one source is wanted")
 		return
 	}
 	usual := overrideHeaders[s.Type]
@@ -213,7 +213,7 @@ func (p *place) override(s *backendSecurityPolicySpec, c *ir.Credential) {
 			c.Override.Header = header.Header
 		}
 		at.headerName("fromRequestHeaders.header", c.Override.Header)
-		at.ignore("fromRequestHeaders.namespace", present(header.Namespace+header.Key != ""))
+		at.Ignore("fromRequestHeaders.namespace", present(header.Namespace+header.Key != ""))
 		return
 	}
 	key := metadata.Key
@@ -223,8 +223,8 @@ func (p *place) override(s *backendSecurityPolicySpec, c *ir.Credential) {
 			key += "credentials"
 		}
 	}
-	at.need("fromDynamicMetadata.namespace", metadata.Namespace)
-	at.ignore("fromDynamicMetadata.header", present(metadata.Header != ""))
+	at.Need("fromDynamicMetadata.namespace", metadata.Namespace)
+	at.Ignore("fromDynamicMetadata.header", present(metadata.Header != ""))
 	c.Override = &ir.CredentialOverride{Metadata: &ir.MetadataKey{Namespace: metadata.Namespace, Key: key}, Required: metadata.required()}
 }
 

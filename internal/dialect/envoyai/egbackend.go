@@ -9,6 +9,7 @@ import (
 
 	"github.com/postern-gateway/postern/internal/dialect/backendtls"
 	"github.com/postern-gateway/postern/internal/dialect/parent"
+	"github.com/postern-gateway/postern/internal/dialect/reading"
 	"github.com/postern-gateway/postern/internal/dialect/secretref"
 	"github.com/postern-gateway/postern/internal/ir"
 	"github.com/postern-gateway/postern/internal/resource"
@@ -19,33 +20,33 @@ import (
 // egBackend makes the upstream that HTTPRoutes may name.
 func (p *place) egBackend(s *egBackendSpec) {
 	u := p.endpoints(s)
-	u.Name, u.Origin = upstreamName(p.o.Key), p.origin("")
+	u.Name, u.Origin = upstreamName(p.Object.Key), p.Origin("")
 	if s.Fallback {
-		p.warn("fallback", "use priorities of an AIGatewayRoute", "fallback has effect under AIGatewayRoutes alone")
+		p.Warn("fallback", "use priorities of an AIGatewayRoute", "fallback has effect under AIGatewayRoutes alone")
 	}
 	p.t.f.Upstreams = append(p.t.f.Upstreams, u)
-	p.t.f.Referable = append(p.t.f.Referable, target(p.o.Key))
+	p.t.f.Referable = append(p.t.f.Referable, target(p.Object.Key))
 }
 
 // endpoints reads where a Backend's requests go, and how it is spoken to. The
 // upstream has no name yet.
 func (p *place) endpoints(s *egBackendSpec) *ir.Upstream {
-	mark := p.mark()
+	mark := p.Mark()
 	u := &ir.Upstream{}
 	switch {
 	case s.Type == "DynamicResolver":
-		p.fail("type", "list endpoints", "a Backend that goes wherever the request's host says is not supported")
+		p.Fail("type", "list endpoints", "a Backend that goes wherever the request's host says is not supported")
 	case s.Type != "" && s.Type != "Endpoints":
-		p.fail("type", "write Endpoints", "%q is no type of Backend", s.Type)
+		p.Fail("type", "write Endpoints", "%q is no type of Backend", s.Type)
 	case len(s.Endpoints) == 0:
-		p.fail("endpoints", "write one", "the Backend has no endpoints")
+		p.Fail("endpoints", "write one", "the Backend has no endpoints")
 	}
 	for i := range s.Endpoints {
 		if e, ok := p.in("endpoints[%d]", i).endpoint(&s.Endpoints[i]); ok {
 			u.Endpoints = append(u.Endpoints, e)
 		}
 		if (s.Endpoints[i].FQDN != nil) != (s.Endpoints[0].FQDN != nil) {
-			p.fail(fmt.Sprintf("endpoints[%d]", i), "make two Backends of them", "fqdn addresses cannot be mixed with others")
+			p.Fail(fmt.Sprintf("endpoints[%d]", i), "make two Backends of them", "fqdn addresses cannot be mixed with others")
 		}
 	}
 	for i, proto := range s.AppProtocols {
@@ -54,14 +55,14 @@ func (p *place) endpoints(s *egBackendSpec) *ir.Upstream {
 			u.Protocol = ir.ProtocolHTTP2
 		case "gateway.envoyproxy.io/ws", "gateway.envoyproxy.io/wss":
 		default:
-			p.fail(fmt.Sprintf("appProtocols[%d]", i), "write one of gateway.envoyproxy.io/h2c, /ws and /wss", "%q is no protocol", proto)
+			p.Fail(fmt.Sprintf("appProtocols[%d]", i), "write one of gateway.envoyproxy.io/h2c, /ws and /wss", "%q is no protocol", proto)
 		}
 	}
 	p.backendTLS(s, u)
 	if u.Closed == nil {
-		u.Closed = p.since(mark)
+		u.Closed = p.Since(mark)
 	}
-	if c := faulty(p.o); c != nil {
+	if c := faulty(p.Object); c != nil {
 		u.Closed = c
 	}
 	return u
@@ -74,26 +75,26 @@ func (p *place) endpoint(s *egEndpoint) (ir.Endpoint, bool) {
 	switch {
 	case (s.FQDN != nil) == (s.IP != nil) || s.Unix != nil && (s.FQDN != nil || s.IP != nil):
 		if s.Unix != nil && s.FQDN == nil && s.IP == nil {
-			p.fail("unix", "write fqdn or ip", "a Unix socket is not supported")
+			p.Fail("unix", "write fqdn or ip", "a Unix socket is not supported")
 		} else {
-			p.fail("", "write one of fqdn and ip", "an endpoint is one of fqdn, ip and unix")
+			p.Fail("", "write one of fqdn and ip", "an endpoint is one of fqdn, ip and unix")
 		}
 		return out, false
 	case s.FQDN != nil:
 		out.Host, out.Port = strings.TrimSuffix(s.FQDN.Hostname, "."), s.FQDN.Port
 		if !fqdn.MatchString(s.FQDN.Hostname) || len(s.FQDN.Hostname) > 253 || s.FQDN.Address != "" {
-			p.fail("fqdn.hostname", "write a lower case DNS name", "%q is no host name", s.FQDN.Hostname)
+			p.Fail("fqdn.hostname", "write a lower case DNS name", "%q is no host name", s.FQDN.Hostname)
 			return out, false
 		}
 	default:
 		out.Host, out.Port = s.IP.Address, s.IP.Port
 		if !isIP(s.IP.Address) || s.IP.Hostname != "" {
-			p.fail("ip.address", "write an IP address", "%q is no IP address", s.IP.Address)
+			p.Fail("ip.address", "write an IP address", "%q is no IP address", s.IP.Address)
 			return out, false
 		}
 	}
 	if out.Port < 1 || out.Port > 65535 {
-		p.fail("", "use 1 to 65535", "%d is no port", out.Port)
+		p.Fail("", "use 1 to 65535", "%d is no port", out.Port)
 		return out, false
 	}
 	if s.Hostname != "" && s.FQDN == nil {
@@ -109,9 +110,9 @@ func (p *place) backendTLS(s *egBackendSpec, u *ir.Upstream) {
 		u.TLS = p.in("tls").clientTLS(s.TLS, u)
 	}
 	if slices.Contains(s.AppProtocols, "gateway.envoyproxy.io/wss") && u.TLS == nil {
-		u.TLS = &ir.ClientTLS{Origin: p.origin("appProtocols")}
+		u.TLS = &ir.ClientTLS{Origin: p.Origin("appProtocols")}
 	}
-	policies := backendtls.For(p.t.v, p.o.Key, "")
+	policies := backendtls.For(p.t.v, p.Object.Key, "")
 	if len(policies) == 0 {
 		return
 	}
@@ -129,7 +130,7 @@ func (p *place) backendTLS(s *egBackendSpec, u *ir.Upstream) {
 
 // tellTLSPolicy reports what became of a BackendTLSPolicy here.
 func (p *place) tellTLSPolicy(policy *resource.Object, closed *ir.Closed, shadowed bool) {
-	out := status.Outcome{Object: policy.Status(), About: p.o.Key.String(), Condition: "Accepted", OK: true, Reason: "Accepted"}
+	out := status.Outcome{Object: policy.Status(), About: p.Object.Key.String(), Condition: "Accepted", OK: true, Reason: "Accepted"}
 	switch {
 	case shadowed:
 		out.OK, out.Reason, out.Message = false, "Conflicted", "an older policy has the same target"
@@ -141,34 +142,34 @@ func (p *place) tellTLSPolicy(policy *resource.Object, closed *ir.Closed, shadow
 
 // clientTLS reads a Backend's own TLS.
 func (p *place) clientTLS(s *egTLS, u *ir.Upstream) *ir.ClientTLS {
-	out := &ir.ClientTLS{SNI: s.SNI, Origin: p.origin("")}
+	out := &ir.ClientTLS{SNI: s.SNI, Origin: p.Origin("")}
 	if s.SNI != "" && (s.AutoSNIFromEndpointHostname || !parent.ValidPrecise(s.SNI)) {
-		p.fail("sni", "write a lower case DNS name, and no autoSNIFromEndpointHostname", "sni is no host name, or excluded by autoSNIFromEndpointHostname")
+		p.Fail("sni", "write a lower case DNS name, and no autoSNIFromEndpointHostname", "sni is no host name, or excluded by autoSNIFromEndpointHostname")
 	}
 	refs, known := len(s.CACertificateRefs) > 0, s.WellKnownCACertificates != ""
 	switch {
 	case refs && known:
-		p.fail("wellKnownCACertificates", "keep one of them", "must not contain both CACertificateRefs and WellKnownCACertificates")
+		p.Fail("wellKnownCACertificates", "keep one of them", "must not contain both CACertificateRefs and WellKnownCACertificates")
 	case s.InsecureSkipVerify && (refs || known):
-		p.fail("insecureSkipVerify", "remove it", "must not contain either CACertificateRefs or WellKnownCACertificates when InsecureSkipVerify is enabled")
+		p.Fail("insecureSkipVerify", "remove it", "must not contain either CACertificateRefs or WellKnownCACertificates when InsecureSkipVerify is enabled")
 	case s.InsecureSkipVerify:
 		out.InsecureSkipVerify = true
-		p.warn("insecureSkipVerify", "remove it, and give the CA by caCertificateRefs", "nobody verifies whom requests reach")
+		p.Warn("insecureSkipVerify", "remove it, and give the CA by caCertificateRefs", "nobody verifies whom requests reach")
 	case known && s.WellKnownCACertificates != "System":
-		p.fail("wellKnownCACertificates", "write System", "%q are no certificate authorities that we know", s.WellKnownCACertificates)
+		p.Fail("wellKnownCACertificates", "write System", "%q are no certificate authorities that we know", s.WellKnownCACertificates)
 	case refs:
 		p.authorities(s.CACertificateRefs, "ConfigMap", out)
 	}
 	if c := s.ClientCertificateRef; c != nil {
 		cert := p.secretKey("clientCertificateRef", c, "tls.crt")
 		key := p.secretKey("clientCertificateRef", c, "tls.key")
-		out.Certificate = &ir.KeyPair{Certificate: cert, Key: key, Origin: p.origin("clientCertificateRef")}
+		out.Certificate = &ir.KeyPair{Certificate: cert, Key: key, Origin: p.Origin("clientCertificateRef")}
 	}
 	if slices.Contains(s.ALPNProtocols, "h2") && !slices.Contains(s.ALPNProtocols, "http/1.1") {
 		u.Protocol = ir.ProtocolHTTP2
 	}
 	out.MinVersion, out.MaxVersion, out.CipherSuites = p.versions(&s.tlsVersions)
-	p.ignore("fingerprints", s.Fingerprints)
+	p.Ignore("fingerprints", s.Fingerprints)
 	return out
 }
 
@@ -177,15 +178,15 @@ func (p *place) clientTLS(s *egTLS, u *ir.Upstream) *ir.ClientTLS {
 func (p *place) authorities(refs []objectRef, kind string, out *ir.ClientTLS) {
 	for i := range refs {
 		field := fmt.Sprintf("caCertificateRefs[%d]", i)
-		key := refs[i].key(p.o.Namespace, kind)
+		key := refs[i].key(p.Object.Namespace, kind)
 		if key.GroupKind == resource.SecretKind {
 			out.CAs = append(out.CAs, ir.Bytes{Ref: p.secretKey(field, &refs[i], "ca.crt")})
 			continue
 		}
-		cas, faults := backendtls.Authorities(p.t.v, p.o.GroupKind, p.o.Namespace, []backendtls.Ref{{Key: key, Field: join(p.at, field)}})
+		cas, faults := backendtls.Authorities(p.t.v, p.Object.GroupKind, p.Object.Namespace, []backendtls.Ref{{Key: key, Field: reading.Join(p.At, field)}})
 		out.CAs = append(out.CAs, cas...)
 		for _, f := range faults {
-			p.t.report.Add(f.Problem(p.o))
+			p.t.report.Add(f.Problem(p.Object))
 		}
 	}
 }
@@ -208,12 +209,12 @@ func (p *place) secretKey(field string, r *objectRef, data string) secret.Ref {
 // a fault of the field, and nil.
 func (p *place) secret(field string, r *objectRef) (*resource.Object, *resource.Secret) {
 	if r == nil || r.Name == "" {
-		p.fail(field, "name a Secret", "%s is missing", last(field))
+		p.Fail(field, "name a Secret", "%s is missing", reading.Last(field))
 		return nil, nil
 	}
-	key := r.key(p.o.Namespace, "Secret")
+	key := r.key(p.Object.Namespace, "Secret")
 	if key.GroupKind != resource.SecretKind {
-		p.fail(field, "name a Secret", "a %v cannot be used here", key.GroupKind)
+		p.Fail(field, "name a Secret", "a %v cannot be used here", key.GroupKind)
 		return nil, nil
 	}
 	if !secretref.Foreign(p.t.v) && !p.granted(field, key) {
@@ -226,7 +227,7 @@ func (p *place) secret(field string, r *objectRef) (*resource.Object, *resource.
 		p.unresolved(field, missing.Remedy, "%s", missing.What)
 		return nil, nil
 	case len(o.Faults) > 0:
-		p.fail(field, "correct it", "%v could not be read in full", key)
+		p.Fail(field, "correct it", "%v could not be read in full", key)
 		return nil, nil
 	}
 	return o, s
@@ -256,30 +257,30 @@ func (p *place) versions(s *tlsVersions) (lowest, highest string, ciphers []stri
 			return v
 		case "1.0", "1.1":
 			if field == "maxVersion" {
-				p.fail(field, "write 1.2 or 1.3", "TLS below 1.2 is not spoken")
+				p.Fail(field, "write 1.2 or 1.3", "TLS below 1.2 is not spoken")
 			} else {
-				p.warn(field, "write 1.2", "TLS below 1.2 is not spoken")
+				p.Warn(field, "write 1.2", "TLS below 1.2 is not spoken")
 			}
 		default:
-			p.fail(field, "write 1.2 or 1.3", "%q is no version of TLS", v)
+			p.Fail(field, "write 1.2 or 1.3", "%q is no version of TLS", v)
 		}
 		return ""
 	}
 	lowest, highest = read("minVersion", s.MinVersion), read("maxVersion", s.MaxVersion)
 	if cmp.Or(highest, "1.3") < cmp.Or(lowest, "1.2") {
-		p.fail("minVersion", "swap them", "minVersion must be smaller or equal to maxVersion")
+		p.Fail("minVersion", "swap them", "minVersion must be smaller or equal to maxVersion")
 	}
 	for i, n := range s.Ciphers {
 		if suites[n] == "" {
-			p.warn(fmt.Sprintf("ciphers[%d]", i), "remove it", "cipher suite %q is not supported", n)
+			p.Warn(fmt.Sprintf("ciphers[%d]", i), "remove it", "cipher suite %q is not supported", n)
 			continue
 		}
 		ciphers = append(ciphers, suites[n])
 	}
 	if len(s.Ciphers) > 0 && len(ciphers) == 0 {
-		p.fail("ciphers", "name one such as ECDHE-RSA-AES128-GCM-SHA256", "no cipher suite is left")
+		p.Fail("ciphers", "name one such as ECDHE-RSA-AES128-GCM-SHA256", "no cipher suite is left")
 	}
-	p.ignore("ecdhCurves", present(len(s.ECDHCurves) > 0))
-	p.ignore("signatureAlgorithms", present(len(s.SignatureAlgorithms) > 0))
+	p.Ignore("ecdhCurves", present(len(s.ECDHCurves) > 0))
+	p.Ignore("signatureAlgorithms", present(len(s.SignatureAlgorithms) > 0))
 	return lowest, highest, ciphers
 }

@@ -61,7 +61,7 @@ func translate(v *resource.View, root resource.Key) (*dialect.Fragment, status.R
 	if o == nil {
 		return t.f, t.report
 	}
-	p := &place{t: t, o: o, at: "spec"}
+	p := t.place(o, "spec")
 	switch spec := o.Spec.(type) {
 	case *aiGatewayRoute, *llmRoute:
 		p.route()
@@ -84,7 +84,7 @@ func translate(v *resource.View, root resource.Key) (*dialect.Fragment, status.R
 	case *quotaPolicy:
 		p.quota(spec.Spec.TargetRefs)
 	case *notBuilt:
-		p.warn("", "remove it", "%s is not supported and has no effect", o.Kind)
+		p.Warn("", "remove it", "%s is not supported and has no effect", o.Kind)
 	}
 	t.outcome(o)
 	return t.f, t.report

@@ -23,29 +23,29 @@ func (p *place) extAuth(s *extAuth) []ir.Step {
 		out.Timeout = askTimeout
 	}
 	if s.FailOpen {
-		p.warn("failOpen", "write false", "everybody passes while the server cannot be asked")
+		p.Warn("failOpen", "write false", "everybody passes while the server cannot be asked")
 	}
 	if c := s.StatusOnError; c != 0 && (c < 400 || c > 599) {
-		p.fail("statusOnError", "write one of 400 to 599", "%d is no status of a refusal", c)
+		p.Fail("statusOnError", "write one of 400 to 599", "%d is no status of a refusal", c)
 	}
 	if s.BodyToExtAuth != nil {
 		if out.BodyBytes = s.BodyToExtAuth.MaxRequestBytes; out.BodyBytes < 1 {
-			p.fail("bodyToExtAuth.maxRequestBytes", "write 1 or more", "%d bytes cannot be sent", out.BodyBytes)
+			p.Fail("bodyToExtAuth.maxRequestBytes", "write 1 or more", "%d bytes cannot be sent", out.BodyBytes)
 		}
 	}
 	if s.RecomputeRoute {
-		p.fail("recomputeRoute", "remove it", "choosing a route again after the check is not supported; what the policy would guard is closed")
+		p.Fail("recomputeRoute", "remove it", "choosing a route again after the check is not supported; what the policy would guard is closed")
 	}
-	p.ignore("includeRouteMetadata", s.IncludeRouteMetadata)
+	p.Ignore("includeRouteMetadata", s.IncludeRouteMetadata)
 	switch {
 	case (s.GRPC != nil) == (s.HTTP != nil):
-		p.fail("", "write one of grpc and http", "one of grpc or http must be specified, and not both")
+		p.Fail("", "write one of grpc and http", "one of grpc or http must be specified, and not both")
 	case s.GRPC != nil:
 		p.extGRPC(s, out)
 	default:
 		p.extHTTP(s, out)
 	}
-	set := &ir.AuthSet{Methods: []ir.AuthMethod{{Name: "extAuth", External: out, Origin: p.origin("")}}}
+	set := &ir.AuthSet{Methods: []ir.AuthMethod{{Name: "extAuth", External: out, Origin: p.Origin("")}}}
 	return []ir.Step{{Phase: ir.PhaseAuthenticate, Order: orderExtAuth, AuthSet: set}}
 }
 
@@ -60,9 +60,9 @@ func (p *place) extGRPC(s *extAuth, out *ir.ExternalAuth) {
 	at := p.in("grpc")
 	out.GRPC = &ir.ExternalGRPC{}
 	out.GRPC.Upstream, _ = at.server("backendRefs", s.GRPC.refs())
-	at.ignore("backendSettings", s.GRPC.BackendSettings)
+	at.Ignore("backendSettings", s.GRPC.BackendSettings)
 	if len(s.HeadersToExtAuth) > 0 {
-		p.warn("headersToExtAuth", "remove it", "a server that is asked over gRPC sees all headers")
+		p.Warn("headersToExtAuth", "remove it", "a server that is asked over gRPC sees all headers")
 	}
 }
 
@@ -86,7 +86,7 @@ func (p *place) extHTTP(s *extAuth, out *ir.ExternalAuth) {
 	path := h.PathOverride
 	switch {
 	case h.Path != "" && h.PathOverride != "":
-		at.fail("pathOverride", "keep one of them", "only one of path or pathOverride can be specified")
+		at.Fail("pathOverride", "keep one of them", "only one of path or pathOverride can be specified")
 	case h.PathOverride == "":
 		out.HTTP.AppendPath, path = true, h.Path
 	}
@@ -95,7 +95,7 @@ func (p *place) extHTTP(s *extAuth, out *ir.ExternalAuth) {
 	}
 	u := url.URL{Scheme: "http", Host: authority, Path: path}
 	out.HTTP.URL = u.String()
-	at.ignore("backendSettings", h.BackendSettings)
+	at.Ignore("backendSettings", h.BackendSettings)
 }
 
 // context reads what is sent along as it is.
@@ -108,13 +108,13 @@ func (p *place) context(list []contextExtension) map[string]string {
 		at := p.in("contextExtensions[%d]", i)
 		switch {
 		case c.Name == "":
-			at.fail("name", "write one", "the extension has no name")
+			at.Fail("name", "write one", "the extension has no name")
 		case (c.Type == "" || c.Type == "Value") && c.Value != nil && c.ValueRef == nil:
 			out[c.Name] = *c.Value
 		case c.Type == "ValueRef" && c.ValueRef != nil && c.Value == nil:
 			out[c.Name] = at.contextRef(c.ValueRef)
 		default:
-			at.fail("", "write value, or type: ValueRef with valueRef", "exactly one of value or valueRef must be set with correct type")
+			at.Fail("", "write value, or type: ValueRef with valueRef", "exactly one of value or valueRef must be set with correct type")
 		}
 	}
 	return out
@@ -124,7 +124,7 @@ func (p *place) context(list []contextExtension) map[string]string {
 // configuration to hold.
 func (p *place) contextRef(r *objectRef) string {
 	if r.Kind != nil && *r.Kind == "Secret" {
-		p.fail("valueRef.kind", "let the server know this gateway by its network or its certificate", "a Secret is not supported here")
+		p.Fail("valueRef.kind", "let the server know this gateway by its network or its certificate", "a Secret is not supported here")
 		return ""
 	}
 	return p.configMap("valueRef", r, r.DataKey)

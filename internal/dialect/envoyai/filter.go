@@ -14,14 +14,14 @@ const credentialData = "credential"
 // routeFilter reads an HTTPRouteFilter, for the HTTPRoutes that name it in an
 // ExtensionRef.
 func (p *place) routeFilter(s *httpRouteFilterSpec) {
-	mark := p.mark()
+	mark := p.Mark()
 	var steps []ir.Step
 	add := func(phase ir.Phase, field string, s ir.Step) {
-		s.Phase, s.Slot, s.Origin = phase, p.slot(field), p.origin(field)
+		s.Phase, s.Slot, s.Origin = phase, p.slot(field), p.Origin(field)
 		steps = append(steps, s)
 	}
 	if s.Matches {
-		p.fail("matches", "match by headers of the HTTPRoute", "matches of cookies are not supported; the routes that name the filter are closed")
+		p.Fail("matches", "match by headers of the HTTPRoute", "matches of cookies are not supported; the routes that name the filter are closed")
 	}
 	if u := s.URLRewrite; u != nil {
 		at := p.in("urlRewrite")
@@ -33,7 +33,7 @@ func (p *place) routeFilter(s *httpRouteFilterSpec) {
 		}
 		if u.Path != nil {
 			if u.Path.Type != "ReplaceRegexMatch" || u.Path.ReplaceRegexMatch == nil {
-				at.fail("path", "write type: ReplaceRegexMatch with replaceRegexMatch", "the path's type and its fields do not agree")
+				at.Fail("path", "write type: ReplaceRegexMatch with replaceRegexMatch", "the path's type and its fields do not agree")
 			} else {
 				add(ir.PhaseForward, "urlRewrite.path", ir.Step{Path: &ir.PathRewrite{Regex: at.in("path.replaceRegexMatch").regex(u.Path.ReplaceRegexMatch)}})
 			}
@@ -46,22 +46,22 @@ func (p *place) routeFilter(s *httpRouteFilterSpec) {
 		at := p.in("directResponse")
 		if d.Header != nil {
 			add(ir.PhaseFilter, "directResponse.header", ir.Step{Headers: &ir.HeaderEdit{Response: at.in("header").edit(d.Header)}})
-			at.refuse("header.remove", present(len(d.Header.Remove) > 0))
+			at.Refuse("header.remove", present(len(d.Header.Remove) > 0))
 		}
 		add(ir.PhaseForward, "directResponse", ir.Step{Direct: at.direct(d)})
 	}
-	closed := p.since(mark)
-	if c := faulty(p.o); c != nil {
+	closed := p.Since(mark)
+	if c := faulty(p.Object); c != nil {
 		closed = c
 	}
 	if closed != nil {
 		steps = nil
 	}
-	t := target(p.o.Key)
+	t := target(p.Object.Key)
 	p.t.f.Referable = append(p.t.f.Referable, t)
 	p.t.f.Attachments = append(p.t.f.Attachments, &dialect.Attachment{
-		Target: t, Slot: p.slot(p.o.Namespace + "/" + p.o.Name), Combine: dialect.All, Owner: p.o.Key, Age: p.o.Created,
-		Steps: steps, Closed: closed, Origin: p.origin(""),
+		Target: t, Slot: p.slot(p.Object.Namespace + "/" + p.Object.Name), Combine: dialect.All, Owner: p.Object.Key, Age: p.Object.Created,
+		Steps: steps, Closed: closed, Origin: p.Origin(""),
 	})
 }
 
@@ -71,11 +71,11 @@ func (p *place) injection(s *httpRouteFilterSpec) *ir.HeaderEdit {
 	header := cmp.Or(c.Header, "Authorization")
 	p.headerName("header", header)
 	if c.Credential == nil {
-		p.fail("credential", "name a Secret", "nothing says what to inject")
+		p.Fail("credential", "name a Secret", "nothing says what to inject")
 		return &ir.HeaderEdit{}
 	}
 	ref := p.secretKey("credential.valueRef", c.Credential.ValueRef, credentialData)
-	set := []ir.HeaderValue{{Name: header, Secret: ref, Origin: p.origin("credential")}}
+	set := []ir.HeaderValue{{Name: header, Secret: ref, Origin: p.Origin("credential")}}
 	return &ir.HeaderEdit{Request: ir.HeaderChanges{Set: set}}
 }
 
@@ -89,24 +89,24 @@ func (p *place) hostRewrite(s *hostRewrite) *ir.HostRewrite {
 	case s.Type == "PathRegex" && s.PathRegex != nil && s.Header == "":
 		return &ir.HostRewrite{FromPath: p.in("pathRegex").regex(s.PathRegex)}
 	}
-	p.fail("", "write type Header, Backend or PathRegex with the field of that name", "the type and the fields of the host name do not agree")
+	p.Fail("", "write type Header, Backend or PathRegex with the field of that name", "the type and the fields of the host name do not agree")
 	return &ir.HostRewrite{}
 }
 
 func (p *place) regex(s *regexEdit) *ir.RegexRewrite {
 	if _, err := regexp.Compile(s.Pattern); err != nil || s.Pattern == "" {
-		p.fail("pattern", "write it in the syntax of RE2", "the expression is not valid")
+		p.Fail("pattern", "write it in the syntax of RE2", "the expression is not valid")
 	}
 	return &ir.RegexRewrite{Pattern: s.Pattern, Substitution: s.Substitution}
 }
 
 func (p *place) direct(s *directResponse) *ir.Direct {
-	out := &ir.Direct{Status: s.StatusCode, ContentType: s.ContentType, Origin: p.origin("")}
+	out := &ir.Direct{Status: s.StatusCode, ContentType: s.ContentType, Origin: p.Origin("")}
 	if out.Status == 0 {
 		out.Status = 200
 	}
 	if out.Status < 200 || out.Status > 599 {
-		p.fail("statusCode", "use 200 to 599", "%d is no status of an answer", out.Status)
+		p.Fail("statusCode", "use 200 to 599", "%d is no status of an answer", out.Status)
 	}
 	b := s.Body
 	switch {
@@ -116,7 +116,7 @@ func (p *place) direct(s *directResponse) *ir.Direct {
 	case b.Type == "ValueRef" && b.ValueRef != nil:
 		out.Body = p.configMap("body.valueRef", b.ValueRef, "response.body")
 	default:
-		p.fail("body", "write inline, or type: ValueRef with valueRef", "the body's type and its fields do not agree")
+		p.Fail("body", "write inline, or type: ValueRef with valueRef", "the body's type and its fields do not agree")
 	}
 	return out
 }
@@ -125,7 +125,7 @@ func (p *place) direct(s *directResponse) *ir.Direct {
 func (p *place) guard(s *targeting) {
 	p.attach(s, targetKinds, []field{
 		p.build("spec", true, func(*place) []ir.Step {
-			p.fail("", "remove it to serve these routes without it", "%s is not supported; what it would guard is closed", p.o.Kind)
+			p.Fail("", "remove it to serve these routes without it", "%s is not supported; what it would guard is closed", p.Object.Kind)
 			return nil
 		}),
 	})
@@ -133,11 +133,11 @@ func (p *place) guard(s *targeting) {
 
 // quota reports a QuotaPolicy; its backends are closed by themselves.
 func (p *place) quota(list []targetRef) {
-	p.fail("", "remove it to serve these backends without a quota", "%s is not supported; the backends that it is for are closed", p.o.Kind)
+	p.Fail("", "remove it to serve these backends without a quota", "%s is not supported; the backends that it is for are closed", p.Object.Kind)
 	for i, t := range list {
-		key := targetKey(t, p.o.Namespace)
+		key := targetKey(t, p.Object.Namespace)
 		if p.t.v.Get(key.GroupKind, key.Namespace, key.Name) == nil {
-			p.in("targetRefs[%d]", i).fail("name", p.t.suggest(key), "no %s %q in %s", key.Kind, key.Name, key.Namespace)
+			p.in("targetRefs[%d]", i).Fail("name", p.suggest(key), "no %s %q in %s", key.Kind, key.Name, key.Namespace)
 		}
 	}
 }

@@ -46,13 +46,13 @@ type routeForm struct {
 
 // routeForm reads the part of a route in which the generations differ.
 func (p *place) routeForm() routeForm {
-	switch spec := p.o.Spec.(type) {
+	switch spec := p.Object.Spec.(type) {
 	case *llmRoute:
 		s := &spec.Spec
 		f := routeForm{generation: original, rules: s.Rules, parentField: "spec.targetRefs", backends: llmBackendKind}
 		f.parents = parents(s.TargetRefs)
 		p.inputSchema(s.InputSchema)
-		p.note("", "rename it to AIGatewayRoute, inputSchema to schema, and targetRefs to parentRefs",
+		p.Note("", "rename it to AIGatewayRoute, inputSchema to schema, and targetRefs to parentRefs",
 			"%v: read as an AIGatewayRoute, and %q in its rules as the request's model", original, "x-envoy-ai-gateway-llm-model")
 		return f
 	case *aiGatewayRoute:
@@ -70,32 +70,32 @@ func (p *place) routeForm() routeForm {
 
 // earlyRoute reads what v0.1 had and today's form has not.
 func (p *place) earlyRoute(s *aiGatewayRouteSpec, f *routeForm) {
-	if p.o.Version == versionStable {
-		p.fail("", "write parentRefs", "%s has neither targetRefs nor schema nor filterConfig, which v0.1 had", versionStable)
+	if p.Object.Version == versionStable {
+		p.Fail("", "write parentRefs", "%s has neither targetRefs nor schema nor filterConfig, which v0.1 had", versionStable)
 		return
 	}
 	if len(s.TargetRefs) > 0 {
 		if len(s.ParentRefs) > 0 {
-			p.fail("targetRefs", "keep parentRefs", "targetRefs and parentRefs exclude each other")
+			p.Fail("targetRefs", "keep parentRefs", "targetRefs and parentRefs exclude each other")
 		}
 		f.parents, f.parentField = parents(s.TargetRefs), "spec.targetRefs"
 	}
 	if s.Schema != nil && s.Schema.Name != schemaOpenAI {
-		p.fail("schema.name", "write OpenAI", "%q is no schema of requests: OpenAI is", s.Schema.Name)
+		p.Fail("schema.name", "write OpenAI", "%q is no schema of requests: OpenAI is", s.Schema.Name)
 	}
-	p.ignore("filterConfig", s.FilterConfig)
-	p.note("", "write parentRefs in place of targetRefs, and no schema", "%v: read as today's", early)
+	p.Ignore("filterConfig", s.FilterConfig)
+	p.Note("", "write parentRefs in place of targetRefs, and no schema", "%v: read as today's", early)
 }
 
 // inputSchema checks what clients speak in the original form.
 func (p *place) inputSchema(s *originalSchema) {
 	switch {
 	case s == nil || s.Schema == "":
-		p.fail("inputSchema.schema", "write OpenAI", "inputSchema.schema is missing")
+		p.Fail("inputSchema.schema", "write OpenAI", "inputSchema.schema is missing")
 	case !slices.Contains(originalSchemas, s.Schema):
-		p.fail("inputSchema.schema", "write OpenAI", "%q is no schema; there are OpenAI and AWSBedrock", s.Schema)
+		p.Fail("inputSchema.schema", "write OpenAI", "%q is no schema; there are OpenAI and AWSBedrock", s.Schema)
 	case s.Schema != schemaOpenAI:
-		p.fail("inputSchema.schema", "write OpenAI", "requests of schema %s are not taken: self.schema == 'OpenAI' must hold", s.Schema)
+		p.Fail("inputSchema.schema", "write OpenAI", "requests of schema %s are not taken: self.schema == 'OpenAI' must hold", s.Schema)
 	}
 }
 
@@ -127,14 +127,14 @@ type backendForm struct {
 
 // backendForm reads the part of a backend in which the generations differ.
 func (p *place) backendForm() backendForm {
-	switch spec := p.o.Spec.(type) {
+	switch spec := p.Object.Spec.(type) {
 	case *llmBackend:
 		s := &spec.Spec
 		f := backendForm{generation: original, schemaField: "outputSchema.schema", ref: s.BackendRef, policy: s.BackendSecurityPolicyRef}
 		if s.OutputSchema != nil {
 			f.schema = apiSchema{Name: s.OutputSchema.Schema, Version: s.OutputSchema.Version}
 		}
-		p.note("", "rename it to AIServiceBackend, outputSchema.schema to schema.name, and name it in the policy's targetRefs",
+		p.Note("", "rename it to AIServiceBackend, outputSchema.schema to schema.name, and name it in the policy's targetRefs",
 			"%v: read as an AIServiceBackend", original)
 		return f
 	case *aiServiceBackend:
@@ -148,11 +148,11 @@ func (p *place) backendForm() backendForm {
 		}
 		if s.BackendSecurityPolicyRef != nil || s.Timeouts != nil {
 			f.generation = early
-			if p.o.Version == versionStable {
-				p.fail("", "name the backend in the policy's targetRefs, and put timeouts into the route's rules",
+			if p.Object.Version == versionStable {
+				p.Fail("", "name the backend in the policy's targetRefs, and put timeouts into the route's rules",
 					"%s has neither backendSecurityPolicyRef nor timeouts, which v0.1 had", versionStable)
 			} else {
-				p.note("", "name the backend in the policy's targetRefs, and put timeouts into the route's rules", "%v: read as today's", early)
+				p.Note("", "name the backend in the policy's targetRefs, and put timeouts into the route's rules", "%v: read as today's", early)
 			}
 		}
 		return f
@@ -175,17 +175,17 @@ func (r *objectRef) key(namespace, kind string) resource.Key {
 // granted reports whether the object may refer to another namespace's; if not,
 // that is a fault of the field.
 func (p *place) granted(field string, to resource.Key) bool {
-	if parent.Granted(p.t.v, p.o.GroupKind, p.o.Namespace, to) {
+	if parent.Granted(p.t.v, p.Object.GroupKind, p.Object.Namespace, to) {
 		return true
 	}
-	p.unresolved(field, parent.GrantRemedy(p.o.GroupKind, p.o.Namespace, to), "%v may not be used from %s", to, p.o.Namespace)
+	p.unresolved(field, parent.GrantRemedy(p.Object.GroupKind, p.Object.Namespace, to), "%v may not be used from %s", to, p.Object.Namespace)
 	return false
 }
 
 // quiet returns the place of another object, of which what is wrong is told by
 // its own translation.
 func (p *place) quiet(o *resource.Object) *place {
-	return &place{t: &translation{v: p.t.v}, o: o, at: "spec"}
+	return (&translation{v: p.t.v}).place(o, "spec")
 }
 
 // upstreamName returns the name of the upstream that an object makes.

@@ -25,22 +25,22 @@ func (p *place) jwt(s *jwt) []ir.Step {
 	out := &ir.JWT{}
 	switch {
 	case s.Optional && s.FailOpen:
-		p.fail("failOpen", "keep one of them", "optional and failOpen cannot both be set; failOpen already tolerates a missing JWT")
+		p.Fail("failOpen", "keep one of them", "optional and failOpen cannot both be set; failOpen already tolerates a missing JWT")
 	case s.FailOpen:
 		out.Missing = ir.JWTAllowMissingOrFailed
-		p.warn("failOpen", "remove it", "a request passes whose token does not verify, as nobody")
+		p.Warn("failOpen", "remove it", "a request passes whose token does not verify, as nobody")
 	case s.Optional:
 		out.Missing = ir.JWTAllowMissing
 	}
 	if n := len(s.Providers); n == 0 || n > maxProviders {
-		p.fail("providers", "write 1 to 16", "there are %d providers", n)
+		p.Fail("providers", "write 1 to 16", "there are %d providers", n)
 	}
 	seen := map[string]bool{}
 	for i := range s.Providers {
 		at := p.in("providers[%d]", i)
 		n := s.Providers[i].Name
 		if n == "" || seen[n] {
-			at.fail("name", "give each a name of its own", "the provider has no name, or another's")
+			at.Fail("name", "give each a name of its own", "the provider has no name, or another's")
 		}
 		seen[n] = true
 		out.Providers = append(out.Providers, at.jwtProvider(&s.Providers[i]))
@@ -49,7 +49,7 @@ func (p *place) jwt(s *jwt) []ir.Step {
 }
 
 func (p *place) jwtProvider(s *jwtProvider) ir.JWTProvider {
-	out := ir.JWTProvider{Name: s.Name, Issuer: s.Issuer, Audiences: s.Audiences, ClockSkew: clockSkew, Keys: p.keys(s), Origin: p.origin("")}
+	out := ir.JWTProvider{Name: s.Name, Issuer: s.Issuer, Audiences: s.Audiences, ClockSkew: clockSkew, Keys: p.keys(s), Origin: p.Origin("")}
 	if x := s.ExtractFrom; x != nil {
 		for i, h := range x.Headers {
 			p.headerName(fmt.Sprintf("extractFrom.headers[%d].name", i), h.Name)
@@ -66,15 +66,15 @@ func (p *place) jwtProvider(s *jwtProvider) ir.JWTProvider {
 		at := p.in("claimToHeaders[%d]", i)
 		at.headerName("header", c.Header)
 		if c.Claim == "" || strings.HasPrefix(c.Claim, ".") || strings.HasSuffix(c.Claim, ".") {
-			at.fail("claim", "name the claim", "%q names no claim", c.Claim)
+			at.Fail("claim", "name the claim", "%q names no claim", c.Claim)
 		}
 		if isModelHeader(c.Header) {
-			at.fail("header", "write it to another header", "the model is the request's, and no claim takes its place")
+			at.Fail("header", "write it to another header", "the model is the request's, and no claim takes its place")
 		}
 		out.ClaimsToHeader = append(out.ClaimsToHeader, ir.ClaimToHeader{Claim: c.Claim, Delimiter: ".", Header: c.Header})
 	}
 	if s.RecomputeRoute {
-		p.fail("recomputeRoute", "remove it, and decide by authorization", "choosing a route again by claims is not supported; what the policy would guard is closed")
+		p.Fail("recomputeRoute", "remove it, and decide by authorization", "choosing a route again by claims is not supported; what the policy would guard is closed")
 	}
 	return out
 }
@@ -83,13 +83,13 @@ func (p *place) jwtProvider(s *jwtProvider) ir.JWTProvider {
 func (p *place) keys(s *jwtProvider) ir.KeySource {
 	switch {
 	case (s.RemoteJWKS != nil) == (s.LocalJWKS != nil):
-		p.fail("", "write one of remoteJWKS and localJWKS", "either remoteJWKS or localJWKS must be specified, and not both")
+		p.Fail("", "write one of remoteJWKS and localJWKS", "either remoteJWKS or localJWKS must be specified, and not both")
 	case s.RemoteJWKS != nil:
 		return p.in("remoteJWKS").remoteKeys(s.RemoteJWKS)
 	default:
 		text := p.in("localJWKS").localKeys(s.LocalJWKS)
 		if dialect.HoldsPrivateKey(text) {
-			p.fail("localJWKS", "write the public half of an asymmetric key", "the key is private or symmetric, and a resource is no place for a secret")
+			p.Fail("localJWKS", "write the public half of an asymmetric key", "the key is private or symmetric, and a resource is no place for a secret")
 			return ir.KeySource{}
 		}
 		return ir.KeySource{Inline: text}
@@ -100,14 +100,14 @@ func (p *place) keys(s *jwtProvider) ir.KeySource {
 func (p *place) remoteKeys(s *remoteJWKS) ir.KeySource {
 	out := &ir.RemoteKeys{URL: s.URI, Refresh: p.duration("cacheDuration", s.CacheDuration)}
 	if u, err := url.Parse(s.URI); err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
-		p.fail("uri", "write an https URL", "%q is no URL", s.URI)
+		p.Fail("uri", "write an https URL", "%q is no URL", s.URI)
 	}
-	p.refuse("backendRef", s.BackendRef)
+	p.Refuse("backendRef", s.BackendRef)
 	if len(s.BackendRefs) > 0 {
 		out.Upstream, _ = p.server("backendRefs", s.BackendRefs)
 	}
-	p.ignore("backendSettings", s.BackendSettings)
-	p.ignore("failedRefetchDuration", s.FailedRefetchDuration)
+	p.Ignore("backendSettings", s.BackendSettings)
+	p.Ignore("failedRefetchDuration", s.FailedRefetchDuration)
 	return ir.KeySource{Remote: out}
 }
 
@@ -118,7 +118,7 @@ func (p *place) localKeys(s *localJWKS) string {
 	case (s.Type == "" || s.Type == "Inline") && s.Inline != "" && s.ValueRef == nil:
 		return s.Inline
 	case s.Type != "ValueRef" || s.ValueRef == nil || s.Inline != "":
-		p.fail("", "write inline, or type: ValueRef with valueRef", "exactly one of inline or valueRef must be set with correct type")
+		p.Fail("", "write inline, or type: ValueRef with valueRef", "exactly one of inline or valueRef must be set with correct type")
 		return ""
 	}
 	return p.configMap("valueRef", s.ValueRef, "jwks")
@@ -126,18 +126,18 @@ func (p *place) localKeys(s *localJWKS) string {
 
 // configMap returns a text of a ConfigMap: under a key, or under its first.
 func (p *place) configMap(field string, r *objectRef, want string) string {
-	key := r.key(p.o.Namespace, "ConfigMap")
+	key := r.key(p.Object.Namespace, "ConfigMap")
 	if key.GroupKind != resource.ConfigMapKind {
-		p.fail(field, "name a ConfigMap", "a %v cannot be used here", key.GroupKind)
+		p.Fail(field, "name a ConfigMap", "a %v cannot be used here", key.GroupKind)
 		return ""
 	}
-	o, cm := resource.Spec[resource.ConfigMap](p.t.v, key.GroupKind, p.o.Namespace, key.Name)
+	o, cm := resource.Spec[resource.ConfigMap](p.t.v, key.GroupKind, p.Object.Namespace, key.Name)
 	switch {
 	case o == nil:
-		p.unresolved(field, p.t.suggest(key), "no ConfigMap %q in %s", key.Name, key.Namespace)
+		p.unresolved(field, p.suggest(key), "no ConfigMap %q in %s", key.Name, key.Namespace)
 		return ""
 	case len(o.Faults) > 0 || len(cm.Data) == 0:
-		p.fail(field, "write it there, under "+want, "%v holds nothing, or could not be read", key)
+		p.Fail(field, "write it there, under "+want, "%v holds nothing, or could not be read", key)
 		return ""
 	}
 	if text, ok := cm.Data[want]; ok {
@@ -150,18 +150,18 @@ func (p *place) configMap(field string, r *objectRef, want string) string {
 // authority that it is asked under.
 func (p *place) server(field string, refs []objectRef) (upstream, authority string) {
 	if len(refs) != 1 {
-		p.fail(field, "name one", "%d servers are named, and one is asked", len(refs))
+		p.Fail(field, "name one", "%d servers are named, and one is asked", len(refs))
 		return "", ""
 	}
 	field = fmt.Sprintf("%s[0]", field)
-	key := refs[0].key(p.o.Namespace, "Service")
+	key := refs[0].key(p.Object.Namespace, "Service")
 	switch {
 	case !p.granted(field, key):
 		return "", ""
 	case key.GroupKind == backendKind:
 		o, b := resource.Spec[egBackend](p.t.v, key.GroupKind, key.Namespace, key.Name)
 		if o == nil {
-			p.unresolved(field, p.t.suggest(key), "no Backend %q in %s", key.Name, key.Namespace)
+			p.unresolved(field, p.suggest(key), "no Backend %q in %s", key.Name, key.Namespace)
 			return "", ""
 		}
 		authority = key.Name + "." + key.Namespace
@@ -170,7 +170,7 @@ func (p *place) server(field string, refs []objectRef) (upstream, authority stri
 		}
 		return upstreamName(key), authority
 	case key.GroupKind != resource.ServiceKind || refs[0].Port == nil:
-		p.fail(field, "name a Backend, or a Service with its port", "the reference is to no server")
+		p.Fail(field, "name a Backend, or a Service with its port", "the reference is to no server")
 		return "", ""
 	}
 	u := p.serviceUpstream(field, service.Ref{Namespace: key.Namespace, Name: key.Name, Port: *refs[0].Port})

@@ -3,6 +3,7 @@ package envoyai
 import (
 	"github.com/postern-gateway/postern/internal/dialect/backendtls"
 	"github.com/postern-gateway/postern/internal/dialect/parent"
+	"github.com/postern-gateway/postern/internal/dialect/reading"
 	"github.com/postern-gateway/postern/internal/resource"
 )
 
@@ -87,10 +88,4 @@ func ownKinds() []resource.Kind {
 }
 
 // present is a field of which only counts whether it is there.
-type present bool
-
-// UnmarshalJSON forgets b.
-func (p *present) UnmarshalJSON(b []byte) error {
-	*p = string(b) != "null"
-	return nil
-}
+type present = reading.Present

@@ -29,15 +29,15 @@ const maxWeight = 1_000_000
 // members reads the rule's backends. One that cannot be used keeps its share.
 func (w *ruleWork) members() []member {
 	if len(w.spec.BackendRefs) > maxMatches {
-		w.at.fail("backendRefs", "make two rules of it", "there are %d backends, and at most %d are taken", len(w.spec.BackendRefs), maxMatches)
+		w.at.Fail("backendRefs", "make two rules of it", "there are %d backends, and at most %d are taken", len(w.spec.BackendRefs), maxMatches)
 	}
 	var out []member
 	for i := range w.spec.BackendRefs {
 		ref := &w.spec.BackendRefs[i]
 		at := w.at.in("backendRefs[%d]", i)
-		mark := w.mark()
+		mark := w.Mark()
 		m := w.member(at, ref, i)
-		if c := w.since(mark); c != nil {
+		if c := w.Since(mark); c != nil {
 			m.closed = c
 		}
 		out = append(out, m)
@@ -46,31 +46,31 @@ func (w *ruleWork) members() []member {
 }
 
 func (w *ruleWork) member(at *place, ref *routeBackend, index int) member {
-	m := member{weight: 1, origin: at.origin("")}
+	m := member{weight: 1, origin: at.Origin("")}
 	if ref.Weight != nil {
 		m.weight = *ref.Weight
 	} else if w.form.generation == original {
-		at.fail("weight", "write one", "weight is missing")
+		at.Fail("weight", "write one", "weight is missing")
 	}
 	if m.weight < 0 || m.weight > maxWeight {
-		at.fail("weight", "use 0 to 1000000", "%d is no weight", m.weight)
+		at.Fail("weight", "use 0 to 1000000", "%d is no weight", m.weight)
 		m.weight = 0
 	}
 	if ref.Priority != nil {
 		m.tier[0] = *ref.Priority
 	}
 	if m.tier[0] < 0 {
-		at.fail("priority", "write 0 or more", "%d is no priority", m.tier[0])
+		at.Fail("priority", "write 0 or more", "%d is no priority", m.tier[0])
 	}
 	w.refusePools(at, ref)
-	key := resource.Key{GroupKind: w.form.backends, Namespace: cmp.Or(ref.Namespace, w.o.Namespace), Name: ref.Name}
-	if !parent.Granted(w.t.v, w.o.GroupKind, w.o.Namespace, key) {
-		at.unresolved("namespace", parent.GrantRemedy(w.o.GroupKind, w.o.Namespace, key), "%v may not be used from %s", key, w.o.Namespace)
+	key := resource.Key{GroupKind: w.form.backends, Namespace: cmp.Or(ref.Namespace, w.Object.Namespace), Name: ref.Name}
+	if !parent.Granted(w.t.v, w.Object.GroupKind, w.Object.Namespace, key) {
+		at.unresolved("namespace", parent.GrantRemedy(w.Object.GroupKind, w.Object.Namespace, key), "%v may not be used from %s", key, w.Object.Namespace)
 		return m
 	}
 	o := w.t.v.Get(key.GroupKind, key.Namespace, key.Name)
 	if o == nil {
-		at.unresolved("name", w.t.suggest(key), "no %s %q in %s; requests for it get 500", key.Kind, key.Name, key.Namespace)
+		at.unresolved("name", w.suggest(key), "no %s %q in %s; requests for it get 500", key.Kind, key.Name, key.Namespace)
 		return m
 	}
 	f := w.quiet(o).backendForm()
@@ -83,7 +83,7 @@ func (w *ruleWork) member(at *place, ref *routeBackend, index int) member {
 		w.steps = append(w.steps, timeoutStep(ir.Timeouts{Request: request, Attempt: attempt}, o.Origin("spec.timeouts")))
 	}
 	if ref.ModelNameOverride != "" || ref.HeaderMutation != nil || ref.BodyMutation != nil || !w.tuned.isZero() {
-		m.upstream = fmt.Sprintf("%s#%s.%d:%s/%s", upstreamName(w.o.Key), w.label(), index, key.Namespace, key.Name)
+		m.upstream = fmt.Sprintf("%s#%s.%d:%s/%s", upstreamName(w.Object.Key), w.label(), index, key.Namespace, key.Name)
 		u := w.quiet(o).upstream(variant{name: m.upstream, model: ref.ModelNameOverride, headers: ref.HeaderMutation, body: ref.BodyMutation, at: at})
 		w.tuned.apply(u)
 		w.t.f.Upstreams = append(w.t.f.Upstreams, u)
@@ -106,11 +106,11 @@ func (w *ruleWork) refusePools(at *place, ref *routeBackend) {
 	switch {
 	case ref.Group == nil && ref.Kind == nil:
 	case ref.Group == nil || ref.Kind == nil:
-		at.fail("", "remove both", "group and kind must be specified together")
+		at.Fail("", "remove both", "group and kind must be specified together")
 	case *ref.Kind == "InferencePool":
-		at.fail("kind", "name an AIServiceBackend", "an InferencePool is not supported; requests for it get 500")
+		at.Fail("kind", "name an AIServiceBackend", "an InferencePool is not supported; requests for it get 500")
 	default:
-		at.fail("kind", "remove group and kind", "only InferencePool from inference.networking.k8s.io group is supported, and that is not built")
+		at.Fail("kind", "remove group and kind", "only InferencePool from inference.networking.k8s.io group is supported, and that is not built")
 	}
 }
 
@@ -157,7 +157,7 @@ func groups(members []member) []*group {
 // forward sends requests to members, by weight, or by tiers where there are
 // several.
 func (w *ruleWork) forward(members []member, group int) ir.Action {
-	origin := w.at.origin("backendRefs")
+	origin := w.at.Origin("backendRefs")
 	members = slices.DeleteFunc(slices.Clone(members), func(m member) bool { return m.weight == 0 })
 	tiers := tiersOf(members)
 	out := &ir.Forward{Origin: origin}
@@ -169,7 +169,7 @@ func (w *ruleWork) forward(members []member, group int) ir.Action {
 			out.Backends = append(out.Backends, ir.Backend{Upstream: m.upstream, Weight: m.weight, Closed: m.closed, Origin: m.origin})
 		}
 	default:
-		u := &ir.Upstream{Name: fmt.Sprintf("%s#%s.tiers-%d", upstreamName(w.o.Key), w.label(), group), Origin: origin}
+		u := &ir.Upstream{Name: fmt.Sprintf("%s#%s.tiers-%d", upstreamName(w.Object.Key), w.label(), group), Origin: origin}
 		for _, tier := range tiers {
 			var list []ir.TierMember
 			for _, m := range tier {
@@ -218,7 +218,7 @@ func (w *ruleWork) refusal(members []member) ir.Action {
 		"type":  "error",
 		"error": map[string]string{"type": "UnprocessableEntity", "code": "422", "message": what},
 	})
-	return ir.Action{Direct: &ir.Direct{Status: 422, ContentType: "application/json", Body: string(body), Origin: w.at.origin("backendRefs")}}
+	return ir.Action{Direct: &ir.Direct{Status: 422, ContentType: "application/json", Body: string(body), Origin: w.at.Origin("backendRefs")}}
 }
 
 // callable lists the endpoints that backends of the schemas take.
@@ -244,8 +244,8 @@ func (w *ruleWork) tellForeign(members []member) {
 		if slices.ContainsFunc(members, func(o member) bool { return o.schema == schemaOpenAI || o.schema == schemaAzureOpenAI }) {
 			others = "others go to the rule's other backends"
 		}
-		p := &place{t: w.t, o: w.o, at: m.origin.Field}
-		p.warn("", "call it in its own schema, or name a backend with the schema of the clients",
+		p := w.t.place(w.Object, m.origin.Field)
+		p.Warn("", "call it in its own schema, or name a backend with the schema of the clients",
 			"the backend speaks %s, and requests are not translated: it takes %s, and %s", m.schema, strings.Join(own, ", "), others)
 	}
 }

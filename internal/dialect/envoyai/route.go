@@ -8,6 +8,7 @@ import (
 
 	"github.com/postern-gateway/postern/internal/dialect"
 	"github.com/postern-gateway/postern/internal/dialect/parent"
+	"github.com/postern-gateway/postern/internal/dialect/reading"
 	"github.com/postern-gateway/postern/internal/ir"
 	"github.com/postern-gateway/postern/internal/resource"
 	"github.com/postern-gateway/postern/internal/status"
@@ -24,20 +25,20 @@ const (
 
 // route translates an AIGatewayRoute or LLMRoute.
 func (p *place) route() {
-	mark := p.mark()
+	mark := p.Mark()
 	r := &routeWork{place: p, form: p.routeForm()}
-	if a, ok := p.o.Spec.(*aiGatewayRoute); ok {
-		p.ignore("llmRequestCosts", a.Spec.LLMRequestCosts)
+	if a, ok := p.Object.Spec.(*aiGatewayRoute); ok {
+		p.Ignore("llmRequestCosts", a.Spec.LLMRequestCosts)
 	}
 	r.bounds()
 	hostnames, known := r.hostnames()
-	if r.closed = faulty(p.o); r.closed == nil {
-		r.closed = p.since(mark)
+	if r.closed = faulty(p.Object); r.closed == nil {
+		r.closed = p.Since(mark)
 	}
 	r.tuned, r.claimed = r.upstreamTuning(), r.claimHeaders()
 	rules := r.rules()
 	parents := parent.Attach(p.t.v, parent.Route{
-		Object: p.o, Kinds: []resource.GroupKind{p.o.GroupKind, parent.HTTPRouteKind},
+		Object: p.Object, Kinds: []resource.GroupKind{p.Object.GroupKind, parent.HTTPRouteKind},
 		Refs: r.form.parents, Field: r.form.parentField, Hostnames: hostnames,
 	}, &p.t.report)
 	for _, at := range parents {
@@ -45,7 +46,7 @@ func (p *place) route() {
 			r.serve(at, rules)
 		}
 		if !at.Foreign {
-			p.t.report.Outcome(status.Outcome{Object: p.o.Status(), About: at.About, Condition: "Accepted", OK: at.Accepted, Reason: at.Reason, Message: at.Message})
+			p.t.report.Outcome(status.Outcome{Object: p.Object.Status(), About: at.About, Condition: "Accepted", OK: at.Accepted, Reason: at.Reason, Message: at.Message})
 		}
 	}
 	p.t.f.Referable = append(p.t.f.Referable, r.targets("")...)
@@ -70,24 +71,24 @@ func (r *routeWork) bounds() {
 	}
 	switch n := len(r.form.rules); {
 	case n == 0:
-		r.fail("rules", "write one", "the route has no rules")
+		r.Fail("rules", "write one", "the route has no rules")
 	case n > most:
-		r.fail("rules", "make two routes of it", "there are %d rules, and at most %d are taken", n, most)
+		r.Fail("rules", "make two routes of it", "there are %d rules, and at most %d are taken", n, most)
 	}
 	if len(r.form.parents) == 0 {
-		r.warn(last(r.form.parentField), "name a Gateway", "the route has no parent, and is not served")
+		r.Warn(reading.Last(r.form.parentField), "name a Gateway", "the route has no parent, and is not served")
 	}
 	if n := len(r.form.parents); n > maxParents && r.form.generation == today {
-		r.fail("parentRefs", "make two routes of it", "there are %d parents, and at most %d are taken", n, maxParents)
+		r.Fail("parentRefs", "make two routes of it", "there are %d parents, and at most %d are taken", n, maxParents)
 	}
 	names := map[string]bool{}
 	for i, rule := range r.form.rules {
 		switch at := fmt.Sprintf("rules[%d].name", i); {
 		case rule.Name == "":
 		case rule.Name == notFoundRule:
-			r.fail(at, "call it otherwise", "rule name %s is reserved", notFoundRule)
+			r.Fail(at, "call it otherwise", "rule name %s is reserved", notFoundRule)
 		case names[rule.Name]:
-			r.fail(at, "call it otherwise", "rule name must be unique within the route")
+			r.Fail(at, "call it otherwise", "rule name must be unique within the route")
 		}
 		names[rule.Name] = true
 	}
@@ -101,17 +102,17 @@ func (r *routeWork) hostnames() (valid []string, known bool) {
 			valid = append(valid, h)
 			continue
 		}
-		r.fail(fmt.Sprintf("hostnames[%d]", i), "write a lower case DNS name without a port; it may begin with \"*.\"", "%q is no hostname", h)
+		r.Fail(fmt.Sprintf("hostnames[%d]", i), "write a lower case DNS name without a port; it may begin with \"*.\"", "%q is no hostname", h)
 	}
-	unreadable := slices.ContainsFunc(r.o.Faults, func(p status.Problem) bool { return strings.HasPrefix(p.Origin.Field, "spec.hostname") })
+	unreadable := slices.ContainsFunc(r.Object.Faults, func(p status.Problem) bool { return strings.HasPrefix(p.Origin.Field, "spec.hostname") })
 	return valid, len(valid) > 0 || len(r.form.hostnames) == 0 && !unreadable
 }
 
 // targets returns what a rule stands for, narrowest first: policies are for the
 // HTTPRoute that the product would make of the route.
 func (r *routeWork) targets(rule string) []dialect.Target {
-	t := dialect.Target{GroupKind: parent.HTTPRouteKind, Namespace: r.o.Namespace, Name: r.o.Name}
-	list := []dialect.Target{t, target(r.o.Key)}
+	t := dialect.Target{GroupKind: parent.HTTPRouteKind, Namespace: r.Object.Namespace, Name: r.Object.Name}
+	list := []dialect.Target{t, target(r.Object.Key)}
 	if rule != "" {
 		section := t
 		section.Section = rule
@@ -140,7 +141,7 @@ func (r *routeWork) notFound() *dialect.Route {
 	return r.dialectRoute(notFoundRule, notFoundRule, []ir.Match{m}, ir.Action{Direct: &ir.Direct{
 		Status: 404, ContentType: "text/plain",
 		Body:   "No matching route found. The model that the request names, if any, is likely not configured here.",
-		Origin: r.origin("rules"),
+		Origin: r.Origin("rules"),
 	}})
 }
 
@@ -148,7 +149,7 @@ func (r *routeWork) notFound() *dialect.Route {
 func (r *routeWork) models() *dialect.Route {
 	m := ir.Match{Path: ir.PathMatch{Kind: ir.PathExact, Value: "/v1/models"}, Methods: []string{"GET"}}
 	m.Order = parent.Order(m)
-	action := ir.Action{Models: &ir.ModelList{Models: r.listed, Origin: r.origin("rules")}}
+	action := ir.Action{Models: &ir.ModelList{Models: r.listed, Origin: r.Origin("rules")}}
 	if r.closed != nil {
 		action = ir.Action{Closed: r.closed}
 	}
@@ -158,10 +159,10 @@ func (r *routeWork) models() *dialect.Route {
 func (r *routeWork) dialectRoute(label, section string, matches []ir.Match, action ir.Action) *dialect.Route {
 	return &dialect.Route{
 		Route: ir.Route{
-			Name:    fmt.Sprintf("%s %s/%s/%s", r.o.Kind, r.o.Namespace, r.o.Name, label),
-			Matches: matches, Action: action, Origin: r.origin("rules"),
+			Name:    fmt.Sprintf("%s %s/%s/%s", r.Object.Kind, r.Object.Namespace, r.Object.Name, label),
+			Matches: matches, Action: action, Origin: r.Origin("rules"),
 		},
-		Targets: r.targets(section), Owner: r.o.Key,
+		Targets: r.targets(section), Owner: r.Object.Key,
 	}
 }
 
@@ -179,7 +180,7 @@ func (r *routeWork) serve(at parent.Parent, rules []*dialect.Route) {
 	for _, host := range at.Hosts {
 		r.t.f.Hosts = append(r.t.f.Hosts, &dialect.VirtualHost{
 			Listeners: host.Listeners, Hostnames: host.Hostnames, Routes: routes,
-			Owner: r.o.Key, Age: r.o.Created, Origin: r.origin("hostnames"),
+			Owner: r.Object.Key, Age: r.Object.Created, Origin: r.Origin("hostnames"),
 		})
 	}
 }
@@ -219,14 +220,14 @@ const defaultOwner = "Envoy AI Gateway"
 
 // list adds the models that a rule names exactly to those that are listed.
 func (w *ruleWork) list(conditions []condition) {
-	owner, created := defaultOwner, w.o.Created
+	owner, created := defaultOwner, w.Object.Created
 	if o := w.spec.ModelsOwnedBy; o != nil && *o != "" {
 		owner = *o
 	}
 	if c := w.spec.ModelsCreatedAt; c != nil {
 		t, err := time.Parse(time.RFC3339, *c)
 		if err != nil {
-			w.at.fail("modelsCreatedAt", "write one such as 2026-01-01T00:00:00Z", "%q is no time", *c)
+			w.at.Fail("modelsCreatedAt", "write one such as 2026-01-01T00:00:00Z", "%q is no time", *c)
 		}
 		created = t
 	}

@@ -31,17 +31,17 @@ func (w *ruleWork) label() string {
 // translate returns a route for each group of endpoints that the same backends
 // take, and one that refuses the others.
 func (w *ruleWork) translate() []*dialect.Route {
-	mark := w.mark()
+	mark := w.Mark()
 	conditions := w.conditions()
 	w.timing()
 	w.list(conditions)
 	closed := w.closed
 	if closed == nil {
-		closed = w.since(mark)
+		closed = w.Since(mark)
 	}
 	members := w.members()
 	if closed == nil && len(members) == 0 {
-		closed = &ir.Closed{Reason: "the rule has no backends", Origin: w.at.origin("")}
+		closed = &ir.Closed{Reason: "the rule has no backends", Origin: w.at.Origin("")}
 	}
 	if closed != nil {
 		return []*dialect.Route{w.route(everything(), conditions, ir.Action{Closed: closed})}
@@ -70,7 +70,7 @@ func (w *ruleWork) route(list []*endpoint, conditions []condition, action ir.Act
 		}
 	}
 	rt := w.dialectRoute(w.label(), w.spec.Name, matches, action)
-	rt.Steps, rt.Origin = w.steps, w.at.origin("")
+	rt.Steps, rt.Origin = w.steps, w.at.Origin("")
 	return rt
 }
 
@@ -88,24 +88,24 @@ func (w *ruleWork) conditions() []condition {
 		specs = make([]routeMatch, 1)
 	}
 	if len(specs) > maxMatches {
-		w.at.fail("matches", "make two rules of it", "there are %d matches, and at most %d are taken", len(specs), maxMatches)
+		w.at.Fail("matches", "make two rules of it", "there are %d matches, and at most %d are taken", len(specs), maxMatches)
 	}
 	out := make([]condition, len(specs))
 	for i, m := range specs {
 		if len(m.Headers) > maxConditions {
-			w.at.fail(fmt.Sprintf("matches[%d].headers", i), "write fewer", "there are %d, and at most %d are taken", len(m.Headers), maxConditions)
+			w.at.Fail(fmt.Sprintf("matches[%d].headers", i), "write fewer", "there are %d, and at most %d are taken", len(m.Headers), maxConditions)
 		}
 		seen := map[string]bool{}
 		for j, h := range m.Headers {
 			at := w.at.in("matches[%d].headers[%d]", i, j)
 			lower := strings.ToLower(h.Name)
 			if seen[lower] {
-				at.fail("name", "write it once", "header %q is matched twice", h.Name)
+				at.Fail("name", "write it once", "header %q is matched twice", h.Name)
 				continue
 			}
 			seen[lower] = true
 			if by, ok := w.claimed[lower]; ok {
-				at.fail("name", "decide by the authorization of the policy", "%v writes a claim into this header after the route is chosen, so that any caller could choose by writing it", by)
+				at.Fail("name", "decide by the authorization of the policy", "%v writes a claim into this header after the route is chosen, so that any caller could choose by writing it", by)
 			}
 			out[i].add(at, h, w.form.generation)
 		}
@@ -121,22 +121,22 @@ func (c *condition) add(at *place, h headerMatch, g generation) {
 	m := ir.StringMatch{Name: h.Name}
 	switch {
 	case len(h.Name) > 256 || !token.MatchString(h.Name):
-		at.fail("name", "correct it", "%q is no header name", h.Name)
+		at.Fail("name", "correct it", "%q is no header name", h.Name)
 		return
 	case h.Value == "" || len(h.Value) > 4096:
-		at.fail("value", "write 1 to 4096 bytes", "the value is empty or too long")
+		at.Fail("value", "write 1 to 4096 bytes", "the value is empty or too long")
 		return
 	case h.Type == "" || h.Type == "Exact":
 		m.Exact = &h.Value
 	case h.Type != "RegularExpression":
-		at.fail("type", "write Exact or RegularExpression", "%q is no kind of match", h.Type)
+		at.Fail("type", "write Exact or RegularExpression", "%q is no kind of match", h.Type)
 		return
 	case g != today:
-		at.fail("type", "write Exact, or bring the route into today's form", "currently only exact match is supported")
+		at.Fail("type", "write Exact, or bring the route into today's form", "currently only exact match is supported")
 		return
 	default:
 		if _, err := regexp.Compile(h.Value); err != nil {
-			at.fail("value", "write it in the syntax of RE2", "the expression is not valid")
+			at.Fail("value", "write it in the syntax of RE2", "the expression is not valid")
 			return
 		}
 		m.Regex = &h.Value
@@ -170,7 +170,7 @@ func (w *ruleWork) timing() {
 		w.unknownToOld()
 	}
 	if t != (ir.Timeouts{}) {
-		w.steps = append(w.steps, timeoutStep(t, w.at.origin("timeouts")))
+		w.steps = append(w.steps, timeoutStep(t, w.at.Origin("timeouts")))
 	}
 }
 
@@ -180,7 +180,7 @@ func timeoutStep(t ir.Timeouts, origin ir.Origin) ir.Step {
 
 // unknownToOld reports fields that rules of the older forms have not.
 func (w *ruleWork) unknownToOld() {
-	if w.o.GroupKind != llmRouteKind {
+	if w.Object.GroupKind != llmRouteKind {
 		return // an AIGatewayRoute may be half way
 	}
 	for _, f := range []struct {
@@ -194,7 +194,7 @@ func (w *ruleWork) unknownToOld() {
 		{"modelsCreatedAt", w.spec.ModelsCreatedAt != nil},
 	} {
 		if f.set {
-			w.at.fail(f.field, "remove it, or write an AIGatewayRoute", "an LLMRoute has no %s", f.field)
+			w.at.Fail(f.field, "remove it, or write an AIGatewayRoute", "an LLMRoute has no %s", f.field)
 		}
 	}
 }

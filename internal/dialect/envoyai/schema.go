@@ -38,9 +38,9 @@ func (p *place) knownSchema(f *backendForm) bool {
 	}
 	switch {
 	case f.schema.Name == "":
-		p.fail(f.schemaField, "write one of "+strings.Join(known, ", "), "%s is missing", f.schemaField)
+		p.Fail(f.schemaField, "write one of "+strings.Join(known, ", "), "%s is missing", f.schemaField)
 	case !slices.Contains(known, f.schema.Name):
-		p.fail(f.schemaField, "write one of "+strings.Join(known, ", "), "%q is no schema in %v", f.schema.Name, f.generation)
+		p.Fail(f.schemaField, "write one of "+strings.Join(known, ", "), "%q is no schema in %v", f.schema.Name, f.generation)
 	default:
 		return true
 	}
@@ -57,7 +57,7 @@ func (p *place) api(f *backendForm, gcp *gcpCredentials, model string, u *ir.Ups
 	case schemaCohere:
 		u.LLM = &ir.LLM{Schema: "cohere", Path: prefixPath(cmp.Or(s.Version, "v2")) + "/{api}", Model: model}
 	case schemaAzureOpenAI:
-		p.need("schema.version", s.Version)
+		p.Need("schema.version", s.Version)
 		u.LLM = &ir.LLM{Schema: "openai", Path: "/openai/deployments/{model}/{api}?api-version=" + url.QueryEscape(s.Version), Model: model}
 	case schemaGCPAnthropic:
 		base := p.gcpBase(gcp) + "/publishers/anthropic/models/{model}"
@@ -76,7 +76,7 @@ func (p *place) api(f *backendForm, gcp *gcpCredentials, model string, u *ir.Ups
 
 // put adds a step to what runs for each attempt on an upstream.
 func (p *place) put(u *ir.Upstream, field string, s ir.Step) {
-	s.Phase, s.Slot, s.Origin = ir.PhaseForward, name+"/"+field, p.origin(field)
+	s.Phase, s.Slot, s.Origin = ir.PhaseForward, name+"/"+field, p.Origin(field)
 	u.Steps = append(u.Steps, s)
 }
 
@@ -88,7 +88,7 @@ var gcpName = regexp.MustCompile(`^[a-z0-9]([-a-z0-9.:]*[a-z0-9])?$`)
 // gcpBase returns the path of a project's location, which the credential names.
 func (p *place) gcpBase(c *gcpCredentials) string {
 	if c == nil {
-		p.fail("schema.name", "write a BackendSecurityPolicy of type GCPCredentials for it", "project and region are in the credential, and there is none")
+		p.Fail("schema.name", "write a BackendSecurityPolicy of type GCPCredentials for it", "project and region are in the credential, and there is none")
 		return ""
 	}
 	if !gcpName.MatchString(c.ProjectName) || !gcpName.MatchString(c.Region) {

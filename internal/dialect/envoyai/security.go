@@ -35,7 +35,7 @@ func (p *place) securityPolicy(s *securityPolicySpec) {
 // unsupported is a field without which what it guards would be open.
 func (p *place) unsupported(name string, set present, remedy string) field {
 	return p.build(name, bool(set), func(at *place) []ir.Step {
-		at.fail("", remedy, "%s is not supported; what it would guard is closed", name)
+		at.Fail("", remedy, "%s is not supported; what it would guard is closed", name)
 		return nil
 	})
 }
@@ -49,7 +49,7 @@ func (p *place) cors(s *cors) []ir.Step {
 	}
 	for i, o := range s.AllowOrigins {
 		if !corsOrigin.MatchString(o) {
-			p.fail(fmt.Sprintf("allowOrigins[%d]", i), "write scheme://host:port", "%q is no origin", o)
+			p.Fail(fmt.Sprintf("allowOrigins[%d]", i), "write scheme://host:port", "%q is no origin", o)
 		}
 	}
 	if s.MaxAge != nil {
@@ -73,7 +73,7 @@ func (p *place) apiKeyAuth(s *apiKeyAuth) []ir.Step {
 		}
 		for j, c := range from.Cookies {
 			if !token.MatchString(c) {
-				at.fail(fmt.Sprintf("cookies[%d]", j), "correct it", "%q is no cookie's name", c)
+				at.Fail(fmt.Sprintf("cookies[%d]", j), "correct it", "%q is no cookie's name", c)
 			}
 		}
 		out.Headers = append(out.Headers, from.Headers...)
@@ -86,24 +86,24 @@ func (p *place) apiKeyAuth(s *apiKeyAuth) []ir.Step {
 			}
 		}
 		if n != 1 {
-			at.fail("", "write one of headers, params and cookies", "exactly one of headers, params, or cookies must be specified")
+			at.Fail("", "write one of headers, params and cookies", "exactly one of headers, params, or cookies must be specified")
 		}
 	}
 	if len(s.ExtractFrom) == 0 {
-		p.fail("extractFrom", "name a header", "nothing says where the key is")
+		p.Fail("extractFrom", "name a header", "nothing says where the key is")
 	}
 	if len(s.CredentialRefs) == 0 {
-		p.fail("credentialRefs", "name a Secret", "nothing says which keys callers have")
+		p.Fail("credentialRefs", "name a Secret", "nothing says which keys callers have")
 	}
 	if s.Sanitize != nil && !*s.Sanitize {
-		p.warn("sanitize", "remove it", "a caller's key is never forwarded")
+		p.Warn("sanitize", "remove it", "a caller's key is never forwarded")
 	}
 	var entries []ir.APIKeyEntry
 	for i := range s.CredentialRefs {
 		entries = append(entries, p.clients(fmt.Sprintf("credentialRefs[%d]", i), &s.CredentialRefs[i], entries)...)
 	}
 	out.Entries = ir.EntriesOf(entries...)
-	set := &ir.AuthSet{Methods: []ir.AuthMethod{{Name: "apiKeyAuth", APIKey: out, Origin: p.origin("")}}}
+	set := &ir.AuthSet{Methods: []ir.AuthMethod{{Name: "apiKeyAuth", APIKey: out, Origin: p.Origin("")}}}
 	return []ir.Step{{Phase: ir.PhaseAuthenticate, Order: orderAPIKey, AuthSet: set}}
 }
 
@@ -117,9 +117,9 @@ func (p *place) basicAuth(s *basicAuth) []ir.Step {
 	}
 	basic := &ir.BasicAuth{
 		Realm: basicRealm, File: p.secretKey("users", s.Users, htpasswdData),
-		UserHeader: s.ForwardUsernameHeader, Origin: p.origin("users"),
+		UserHeader: s.ForwardUsernameHeader, Origin: p.Origin("users"),
 	}
-	set := &ir.AuthSet{Methods: []ir.AuthMethod{{Name: "basicAuth", Basic: basic, Origin: p.origin("")}}}
+	set := &ir.AuthSet{Methods: []ir.AuthMethod{{Name: "basicAuth", Basic: basic, Origin: p.Origin("")}}}
 	return []ir.Step{{Phase: ir.PhaseAuthenticate, Order: orderBasic, AuthSet: set}}
 }
 
@@ -135,7 +135,7 @@ func (p *place) clients(field string, r *objectRef, known []ir.APIKeyEntry) []ir
 	var out []ir.APIKeyEntry
 	for _, client := range data.Keys {
 		if slices.ContainsFunc(known, func(e ir.APIKeyEntry) bool { return e.Name == client }) {
-			p.warn(field, "give each client one key", "client %q has a key in an earlier Secret, which holds", client)
+			p.Warn(field, "give each client one key", "client %q has a key in an earlier Secret, which holds", client)
 			continue
 		}
 		out = append(out, ir.APIKeyEntry{Namespace: o.Namespace, Name: client, Key: secretRef(o.Key, client), Origin: o.Origin("")})
@@ -152,7 +152,7 @@ func (p *place) authorization(s *securityPolicySpec) []ir.Step {
 	case "Allow":
 		out.DefaultAllow = true
 	default:
-		p.fail("defaultAction", "write Allow or Deny", "%q is no action", a.DefaultAction)
+		p.Fail("defaultAction", "write Allow or Deny", "%q is no action", a.DefaultAction)
 	}
 	for i := range a.Rules {
 		out.Rules = append(out.Rules, p.in("rules[%d]", i).accessRule(&a.Rules[i], s.JWT, i))
@@ -161,18 +161,18 @@ func (p *place) authorization(s *securityPolicySpec) []ir.Step {
 }
 
 func (p *place) accessRule(s *accessRule, j *jwt, index int) ir.AccessRule {
-	out := ir.AccessRule{Name: s.Name, Allow: s.Action == "Allow", Origin: p.origin("")}
+	out := ir.AccessRule{Name: s.Name, Allow: s.Action == "Allow", Origin: p.Origin("")}
 	if out.Name == "" {
 		out.Name = fmt.Sprintf("rule-%d", index)
 	}
 	if s.Action != "Allow" && s.Action != "Deny" {
-		p.fail("action", "write Allow or Deny", "%q is no action", s.Action)
+		p.Fail("action", "write Allow or Deny", "%q is no action", s.Action)
 	}
 	if s.CEL != "" {
-		p.fail("cel", "write principal", "cel is not supported; what the policy would guard is closed")
+		p.Fail("cel", "write principal", "cel is not supported; what the policy would guard is closed")
 	}
 	if s.Principal == nil && s.CEL == "" {
-		p.fail("principal", "write one", "at least one of principal or cel must be specified")
+		p.Fail("principal", "write one", "at least one of principal or cel must be specified")
 	}
 	if s.Principal != nil {
 		p.in("principal").principal(s.Principal, j, &out)
@@ -180,7 +180,7 @@ func (p *place) accessRule(s *accessRule, j *jwt, index int) ir.AccessRule {
 	if o := s.Operation; o != nil {
 		out.Methods = o.Methods
 		if len(o.Methods) == 0 && o.Path == nil {
-			p.fail("operation", "write methods", "at least one of methods or path must be specified")
+			p.Fail("operation", "write methods", "at least one of methods or path must be specified")
 		}
 		if o.Path != nil {
 			value := "/"
@@ -201,23 +201,23 @@ func (p *place) accessPath(kind, value string) ir.PathMatch {
 		return ir.PathMatch{Kind: ir.PathSegments, Value: value}
 	case "RegularExpression":
 		if _, err := regexp.Compile(value); err != nil {
-			p.fail("value", "write it in the syntax of RE2", "the expression is not valid")
+			p.Fail("value", "write it in the syntax of RE2", "the expression is not valid")
 		}
 		return ir.PathMatch{Kind: ir.PathRegex, Value: value}
 	}
-	p.fail("type", "write Exact, PathPrefix or RegularExpression", "%q is no kind of match", kind)
+	p.Fail("type", "write Exact, PathPrefix or RegularExpression", "%q is no kind of match", kind)
 	return ir.PathMatch{}
 }
 
 // principal reads who a rule is for; all of it must hold.
 func (p *place) principal(s *principal, j *jwt, out *ir.AccessRule) {
 	if len(s.ClientCIDRs)+len(s.Headers) == 0 && s.JWT == nil && !bool(s.ClientIPGeoLocations) {
-		p.fail("", "write clientCIDRs, headers or jwt", "the principal asks for nothing")
+		p.Fail("", "write clientCIDRs, headers or jwt", "the principal asks for nothing")
 	}
-	p.refuse("clientIPGeoLocations", s.ClientIPGeoLocations)
+	p.Refuse("clientIPGeoLocations", s.ClientIPGeoLocations)
 	for i, c := range s.ClientCIDRs {
 		if _, err := netip.ParsePrefix(c); err != nil {
-			p.fail(fmt.Sprintf("clientCIDRs[%d]", i), "write one such as 10.0.0.0/8", "%q is no range of addresses", c)
+			p.Fail(fmt.Sprintf("clientCIDRs[%d]", i), "write one such as 10.0.0.0/8", "%q is no range of addresses", c)
 		}
 	}
 	out.ClientCIDRs = s.ClientCIDRs
@@ -225,7 +225,7 @@ func (p *place) principal(s *principal, j *jwt, out *ir.AccessRule) {
 		at := p.in("headers[%d]", i)
 		at.headerName("name", h.Name)
 		if len(h.Values) == 0 {
-			at.fail("values", "write one", "the header has no values")
+			at.Fail("values", "write one", "the header has no values")
 		}
 		m := ir.AccessHeader{Name: h.Name, Values: h.Values}
 		if isModelHeader(h.Name) {
@@ -238,23 +238,23 @@ func (p *place) principal(s *principal, j *jwt, out *ir.AccessRule) {
 	}
 	at := p.in("jwt")
 	if j == nil || !slices.ContainsFunc(j.Providers, func(o jwtProvider) bool { return o.Name == s.JWT.Provider }) {
-		at.fail("provider", "name one of jwt.providers", "the policy has no provider %q", s.JWT.Provider)
+		at.Fail("provider", "name one of jwt.providers", "the policy has no provider %q", s.JWT.Provider)
 	}
 	if len(s.JWT.Claims)+len(s.JWT.Scopes) == 0 {
-		at.fail("", "write claims", "at least one of claims or scopes must be specified")
+		at.Fail("", "write claims", "at least one of claims or scopes must be specified")
 	}
 	out.Token = &ir.AccessTokenMatch{Provider: s.JWT.Provider, Scopes: s.JWT.Scopes}
 	if slices.Contains(s.JWT.Scopes, "") {
-		at.fail("scopes", "remove it", "a scope is empty")
+		at.Fail("scopes", "remove it", "a scope is empty")
 	}
 	for i, c := range s.JWT.Claims {
 		at := at.in("claims[%d]", i)
 		if c.ValueType != "" && c.ValueType != "String" && c.ValueType != "StringArray" {
-			at.fail("valueType", "write String or StringArray", "%q is no type of a claim", c.ValueType)
+			at.Fail("valueType", "write String or StringArray", "%q is no type of a claim", c.ValueType)
 		}
 		m := ir.AccessClaim{Path: strings.Split(c.Name, "."), List: c.ValueType == "StringArray", Values: c.Values}
 		if slices.Contains(m.Path, "") || len(c.Values) == 0 {
-			at.fail("", "write name and values", "the claim has no name, or no values")
+			at.Fail("", "write name and values", "the claim has no name, or no values")
 		}
 		out.Token.Claims = append(out.Token.Claims, m)
 	}

@@ -1,8 +1,6 @@
 package envoyai
 
-import (
-	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
-)
+import gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 // aiGatewayRoute is the spec of an AIGatewayRoute, in the forms of v0.1 and of
 // today.

@@ -8,6 +8,7 @@ import (
 	"github.com/postern-gateway/postern/internal/dialect/parent"
 	"github.com/postern-gateway/postern/internal/ir"
 	"github.com/postern-gateway/postern/internal/resource"
+	"github.com/postern-gateway/postern/internal/status"
 )
 
 // targetKey returns the object that a target names.
@@ -24,7 +25,7 @@ type field struct {
 }
 
 // slot is the name of a policy's field among all.
-func (p *place) slot(field string) string { return name + "/" + p.o.Kind + "." + field }
+func (p *place) slot(field string) string { return name + "/" + p.Object.Kind + "." + field }
 
 // build reads a field, if it is written; an error in it closes what it is
 // attached to.
@@ -33,12 +34,12 @@ func (p *place) build(name string, set bool, read func(at *place) []ir.Step) fie
 	if !set {
 		return f
 	}
-	mark := p.mark()
+	mark := p.Mark()
 	f.steps = read(p.in("%s", name))
 	for i := range f.steps {
-		f.steps[i].Slot, f.steps[i].Origin = p.slot(name), p.origin(name)
+		f.steps[i].Slot, f.steps[i].Origin = p.slot(name), p.Origin(name)
 	}
-	if f.closed = p.since(mark); f.closed != nil {
+	if f.closed = p.Since(mark); f.closed != nil {
 		f.steps = nil
 	}
 	return f
@@ -49,12 +50,12 @@ func (p *place) build(name string, set bool, read func(at *place) []ir.Step) fie
 // leaves unset, unless it says that it is merged into what is wider: then those
 // that it sets.
 func (p *place) attach(s *targeting, kinds []string, fields []field) {
-	mark := p.mark()
+	mark := p.Mark()
 	targets := p.targets(s, kinds)
 	merged := p.mergeType(s)
-	closed := faulty(p.o)
+	closed := faulty(p.Object)
 	if closed == nil {
-		closed = p.since(mark)
+		closed = p.Since(mark)
 	}
 	for _, t := range targets {
 		for _, f := range fields {
@@ -62,11 +63,11 @@ func (p *place) attach(s *targeting, kinds []string, fields []field) {
 				continue
 			}
 			a := &dialect.Attachment{
-				Target: t, Slot: p.slot(f.name), Owner: p.o.Key, Age: p.o.Created,
-				Steps: f.steps, Closed: f.closed, Origin: p.origin(""),
+				Target: t, Slot: p.slot(f.name), Owner: p.Object.Key, Age: p.Object.Created,
+				Steps: f.steps, Closed: f.closed, Origin: p.Origin(""),
 			}
 			if a.Implied = !f.set; f.set {
-				a.Origin = p.origin(f.name)
+				a.Origin = p.Origin(f.name)
 			}
 			if closed != nil && a.Closed == nil {
 				a.Steps, a.Closed = nil, closed
@@ -83,7 +84,7 @@ func (p *place) mergeType(s *targeting) bool {
 		return false
 	case "StrategicMerge", "JSONMerge":
 	default:
-		p.fail("mergeType", "write StrategicMerge or JSONMerge, or remove it", "%q is no way to merge", s.MergeType)
+		p.Fail("mergeType", "write StrategicMerge or JSONMerge, or remove it", "%q is no way to merge", s.MergeType)
 	}
 	return true
 }
@@ -92,7 +93,7 @@ func (p *place) mergeType(s *targeting) bool {
 // closes nothing.
 func (p *place) targets(s *targeting, kinds []string) []dialect.Target {
 	if s.TargetRef != nil && len(s.TargetRefs) > 0 || s.TargetRef == nil && len(s.TargetRefs) == 0 && len(s.TargetSelectors) == 0 {
-		p.fail("targetRefs", "write targetRefs", "either targetRef or targetRefs must be used")
+		p.Fail("targetRefs", "write targetRefs", "either targetRef or targetRefs must be used")
 	}
 	var out []dialect.Target
 	add := func(t dialect.Target) {
@@ -131,7 +132,7 @@ const (
 var targetKinds = []string{gatewayKindName, listenerSetKindName, routeKindName, grpcRouteKindName}
 
 func (p *place) oneTarget(s *targeting, r targetRef, kinds []string) (dialect.Target, bool) {
-	key := targetKey(r, p.o.Namespace)
+	key := targetKey(r, p.Object.Namespace)
 	t := dialect.Target{GroupKind: key.GroupKind, Namespace: key.Namespace, Name: key.Name, Section: r.SectionName}
 	switch {
 	case r.Group != parent.Group || !slices.Contains(kinds, r.Kind):
@@ -139,12 +140,13 @@ func (p *place) oneTarget(s *targeting, r targetRef, kinds []string) (dialect.Ta
 		if key.GroupKind == aiGatewayRouteKind || key.GroupKind == llmRouteKind {
 			remedy = "target the HTTPRoute of its name, which stands for it"
 		}
-		p.fail("kind", remedy, "a target of kind %v is not served; nothing is attached there", key.GroupKind)
+		p.Fail("kind", remedy, "a target of kind %v is not served; nothing is attached there", key.GroupKind)
 		return t, false
 	case s.MergeType != "" && (r.Kind == gatewayKindName || r.Kind == listenerSetKindName):
-		p.fail("kind", "remove mergeType", "mergeType can only be used with routes as targets")
+		p.Fail("kind", "remove mergeType", "mergeType can only be used with routes as targets")
 	case !p.exists(key):
-		p.unresolved("name", p.t.suggest(p.near(key)), "no %s %q in %s; nothing is protected by it there", r.Kind, r.Name, p.o.Namespace)
+		p.unresolved("name", p.suggest(p.near(key)), "no %s %q in %s; nothing is protected by it there", r.Kind, r.Name, p.Object.Namespace)
+		p.Alert(status.TargetNotFound)
 	}
 	return t, true
 }
@@ -171,10 +173,10 @@ func (p *place) near(key resource.Key) resource.Key {
 // selected lists the targets that a selector picks, in the policy's namespace.
 func (p *place) selected(s *targetSelector, kinds []string) []dialect.Target {
 	if n := s.Namespaces; n != nil && n.From != "" && n.From != "Same" {
-		p.fail("namespaces.from", "write the policy into the other namespaces too", "targets in other namespaces are not supported")
+		p.Fail("namespaces.from", "write the policy into the other namespaces too", "targets in other namespaces are not supported")
 	}
 	if s.Group != nil && *s.Group != parent.Group || !slices.Contains(kinds, s.Kind) {
-		p.fail("kind", "target one of the group "+parent.Group, "a target of kind %s is not served; nothing is attached there", s.Kind)
+		p.Fail("kind", "target one of the group "+parent.Group, "a target of kind %s is not served; nothing is attached there", s.Kind)
 		return nil
 	}
 	kindsOf := []resource.GroupKind{{Group: parent.Group, Kind: s.Kind}}
@@ -183,7 +185,7 @@ func (p *place) selected(s *targetSelector, kinds []string) []dialect.Target {
 	}
 	var found []*resource.Object
 	for _, gk := range kindsOf {
-		found = append(slices.Clip(found), p.t.v.In(gk, p.o.Namespace)...)
+		found = append(slices.Clip(found), p.t.v.In(gk, p.Object.Namespace)...)
 	}
 	var out []dialect.Target
 	for _, o := range found {
@@ -193,7 +195,8 @@ func (p *place) selected(s *targetSelector, kinds []string) []dialect.Target {
 		}
 	}
 	if len(out) == 0 {
-		p.unresolved("", "label a "+s.Kind, "no %s in %s has the labels; nothing is protected by it there", s.Kind, p.o.Namespace)
+		p.unresolved("", "label a "+s.Kind, "no %s in %s has the labels; nothing is protected by it there", s.Kind, p.Object.Namespace)
+		p.Alert(status.TargetNotFound)
 	}
 	return out
 }
@@ -218,7 +221,7 @@ func (p *place) labelled(s *targetSelector, labels map[string]string) bool {
 		case "DoesNotExist":
 			ok = !there
 		default:
-			p.fail(fmt.Sprintf("matchExpressions[%d].operator", i), "write In, NotIn, Exists or DoesNotExist", "%q is no operator", e.Operator)
+			p.Fail(fmt.Sprintf("matchExpressions[%d].operator", i), "write In, NotIn, Exists or DoesNotExist", "%q is no operator", e.Operator)
 		}
 		if !ok {
 			return false

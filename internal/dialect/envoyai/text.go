@@ -25,9 +25,9 @@ var framing = []string{"host", "content-length", "transfer-encoding", "connectio
 func (p *place) headerName(field, n string) bool {
 	switch {
 	case len(n) > 256 || !token.MatchString(n):
-		p.fail(field, "correct it", "%q is no header name", n)
+		p.Fail(field, "correct it", "%q is no header name", n)
 	case slices.Contains(framing, strings.ToLower(n)):
-		p.fail(field, "remove it", "header %s cannot be changed", n)
+		p.Fail(field, "remove it", "header %s cannot be changed", n)
 	default:
 		return true
 	}
@@ -38,9 +38,9 @@ func (p *place) headerName(field, n string) bool {
 func (p *place) headerText(field, v string) bool {
 	switch {
 	case v == "" || len(v) > 4096:
-		p.fail(field, "write 1 to 4096 bytes", "the value is empty or too long")
+		p.Fail(field, "write 1 to 4096 bytes", "the value is empty or too long")
 	case strings.ContainsFunc(v, func(c rune) bool { return c < ' ' && c != '\t' || c == 0x7f }):
-		p.fail(field, "write it on one line", "the value holds a line break, NUL or another control character")
+		p.Fail(field, "write it on one line", "the value holds a line break, NUL or another control character")
 	default:
 		return true
 	}
@@ -54,7 +54,7 @@ func (p *place) duration(field string, s *string) time.Duration {
 	}
 	d, err := time.ParseDuration(*s)
 	if err != nil || !duration.MatchString(*s) {
-		p.fail(field, "write one such as 10s or 1h30m", "%q is no duration", *s)
+		p.Fail(field, "write one such as 10s or 1h30m", "%q is no duration", *s)
 		return 0
 	}
 	return d
@@ -68,7 +68,7 @@ func (p *place) checkDuration(field string, t *requestTimeouts) (request, attemp
 	}
 	request, attempt = p.duration(field+".request", t.Request), p.duration(field+".backendRequest", t.BackendRequest)
 	if request > 0 && attempt > request {
-		p.fail(field+".backendRequest", "shorten it", "backendRequest timeout cannot be longer than request timeout")
+		p.Fail(field+".backendRequest", "shorten it", "backendRequest timeout cannot be longer than request timeout")
 	}
 	return request, attempt
 }

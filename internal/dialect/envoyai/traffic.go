@@ -40,7 +40,7 @@ func (p *place) backendTraffic(s *backendTrafficPolicySpec) {
 		p.build("timeout", s.Timeout != nil, func(at *place) []ir.Step { return at.timeouts(s.Timeout) }),
 		p.build("requestBuffer", s.RequestBuffer != nil, func(at *place) []ir.Step {
 			if s.RequestBuffer.Limit == nil || *s.RequestBuffer.Limit < 1 {
-				at.fail("limit", "write one such as 4Mi", "the buffer has no limit")
+				at.Fail("limit", "write one such as 4Mi", "the buffer has no limit")
 				return nil
 			}
 			return []ir.Step{{Phase: ir.PhaseFilter, Buffer: &ir.Buffer{Bytes: int64(*s.RequestBuffer.Limit)}}}
@@ -49,7 +49,7 @@ func (p *place) backendTraffic(s *backendTrafficPolicySpec) {
 			up := &ir.Upgrade{}
 			for i, u := range s.HTTPUpgrade {
 				if !token.MatchString(u.Type) || u.Type == "CONNECT" || bool(u.Connect) {
-					at.fail(fmt.Sprintf("[%d].type", i), "write websocket", "an upgrade to %q is not supported", u.Type)
+					at.Fail(fmt.Sprintf("[%d].type", i), "write websocket", "an upgrade to %q is not supported", u.Type)
 				}
 				up.Protocols = append(up.Protocols, u.Type)
 			}
@@ -77,7 +77,7 @@ func (p *place) backendTraffic(s *backendTrafficPolicySpec) {
 		{"telemetry", s.Telemetry},
 		{"useClientProtocol", s.UseClientProtocol},
 	} {
-		p.ignore(f.name, f.there)
+		p.Ignore(f.name, f.there)
 	}
 }
 
@@ -87,12 +87,12 @@ const defaultRetries = 2
 var defaultTriggers = []string{"connect-failure", "refused-stream", "unavailable", "cancelled", "retriable-status-codes"}
 
 func (p *place) retry(s *retry) []ir.Step {
-	out := &ir.Retry{Attempts: defaultRetries, NextTier: s.NumAttemptsPerPriority, Origin: p.origin("")}
+	out := &ir.Retry{Attempts: defaultRetries, NextTier: s.NumAttemptsPerPriority, Origin: p.Origin("")}
 	if s.NumRetries != nil {
 		out.Attempts = *s.NumRetries
 	}
 	if out.Attempts < 0 || out.Attempts > 100 || out.NextTier < 0 {
-		p.fail("numRetries", "use 0 to 100", "%d retries are not possible", out.Attempts)
+		p.Fail("numRetries", "use 0 to 100", "%d retries are not possible", out.Attempts)
 	}
 	triggers, statuses := defaultTriggers, []int{503}
 	if on := s.RetryOn; on != nil {
@@ -138,13 +138,13 @@ func (p *place) trigger(field, t string, statuses []int, out *ir.Retry) {
 	case "retriable-status-codes":
 		for _, c := range statuses {
 			if c < 100 || c > 599 {
-				p.fail("retryOn.httpStatusCodes", "use 100 to 599", "%d is no status", c)
+				p.Fail("retryOn.httpStatusCodes", "use 100 to 599", "%d is no status", c)
 			}
 		}
 		out.Statuses = append(out.Statuses, statuses...)
 	case "cancelled", "deadline-exceeded", "internal", "resource-exhausted", "unavailable": // of gRPC
 	default:
-		p.fail(field, "remove it", "%q is no condition", t)
+		p.Fail(field, "remove it", "%q is no condition", t)
 	}
 }
 
@@ -157,7 +157,7 @@ func (p *place) timeouts(s *trafficTimeout) []ir.Step {
 		Idle:    p.duration("http.streamIdleTimeout", s.HTTP.StreamIdleTimeout),
 		Stream:  p.duration("http.maxStreamDuration", s.HTTP.MaxStreamDuration),
 	}
-	p.ignore("http.maxConnectionDuration", s.HTTP.MaxConnectionDuration)
+	p.Ignore("http.maxConnectionDuration", s.HTTP.MaxConnectionDuration)
 	if t == (ir.Timeouts{}) {
 		return nil
 	}
@@ -182,8 +182,8 @@ func (t *tuning) apply(u *ir.Upstream) {
 // tuning reads what concerns upstreams into t, where it is not set yet.
 func (p *place) tuning(t *tuning, s *backendTrafficPolicySpec) {
 	if h := s.HealthCheck; h != nil {
-		p.ignore("healthCheck.active", h.Active)
-		p.ignore("healthCheck.panicThreshold", h.PanicThreshold)
+		p.Ignore("healthCheck.active", h.Active)
+		p.Ignore("healthCheck.panicThreshold", h.PanicThreshold)
 		if h.Passive != nil && t.outlier == nil {
 			t.outlier = p.in("healthCheck.passive").outlier(h.Passive)
 		}
@@ -202,7 +202,7 @@ func (p *place) tuning(t *tuning, s *backendTrafficPolicySpec) {
 			{"perEndpoint", c.PerEndpoint},
 			{"retryBudget", c.RetryBudget},
 		} {
-			at.ignore(f.name, f.there)
+			at.Ignore(f.name, f.there)
 		}
 	}
 	if s.Timeout != nil && s.Timeout.TCP != nil && t.connect == 0 {
@@ -213,11 +213,11 @@ func (p *place) tuning(t *tuning, s *backendTrafficPolicySpec) {
 	}
 	if l := s.LoadBalancer; l != nil {
 		if !slices.Contains([]string{"RoundRobin", "Random", "LeastRequest"}, l.Type) {
-			p.warn("loadBalancer.type", "write LeastRequest", "%s is not supported: endpoints are chosen as for LeastRequest", l.Type)
+			p.Warn("loadBalancer.type", "write LeastRequest", "%s is not supported: endpoints are chosen as for LeastRequest", l.Type)
 		}
-		p.ignore("loadBalancer.slowStart", l.SlowStart)
-		p.ignore("loadBalancer.zoneAware", l.ZoneAware)
-		p.ignore("loadBalancer.endpointOverride", l.EndpointOverride)
+		p.Ignore("loadBalancer.slowStart", l.SlowStart)
+		p.Ignore("loadBalancer.zoneAware", l.ZoneAware)
+		p.Ignore("loadBalancer.endpointOverride", l.EndpointOverride)
 	}
 }
 
@@ -226,7 +226,7 @@ func (p *place) limit(field string, n *int, out *int) {
 		return
 	}
 	if *n < 1 || *n > math.MaxInt32 {
-		p.fail(field, "write 1 or more", "%d is no limit", *n)
+		p.Fail(field, "write 1 or more", "%d is no limit", *n)
 		return
 	}
 	*out = *n
@@ -241,11 +241,11 @@ func (p *place) outlier(s *passive) *ir.Outlier {
 	}
 	if s.MaxEjectionPercent != nil {
 		if out.MaxPercent = *s.MaxEjectionPercent; out.MaxPercent < 0 || out.MaxPercent > 100 {
-			p.fail("maxEjectionPercent", "use 0 to 100", "%d is no percentage", out.MaxPercent)
+			p.Fail("maxEjectionPercent", "use 0 to 100", "%d is no percentage", out.MaxPercent)
 		}
 	}
-	p.ignore("failurePercentageThreshold", s.FailurePercentageThreshold)
-	p.ignore("splitExternalLocalOriginErrors", s.SplitExternalLocalOriginErrors)
+	p.Ignore("failurePercentageThreshold", s.FailurePercentageThreshold)
+	p.Ignore("splitExternalLocalOriginErrors", s.SplitExternalLocalOriginErrors)
 	return out
 }
 
@@ -284,9 +284,9 @@ func (p *place) wholes(s *backendTrafficPolicySpec) []resource.Key {
 // levels are the route, as an HTTPRoute, and its Gateways, ListenerSets before
 // theirs.
 func (r *routeWork) levels() []resource.Key {
-	out := []resource.Key{{GroupKind: parent.HTTPRouteKind, Namespace: r.o.Namespace, Name: r.o.Name}}
+	out := []resource.Key{{GroupKind: parent.HTTPRouteKind, Namespace: r.Object.Namespace, Name: r.Object.Name}}
 	for _, ref := range r.form.parents {
-		key := resource.Key{GroupKind: parent.GatewayKind, Namespace: parent.Or(ref.Namespace, r.o.Namespace), Name: string(ref.Name)}
+		key := resource.Key{GroupKind: parent.GatewayKind, Namespace: parent.Or(ref.Namespace, r.Object.Namespace), Name: string(ref.Name)}
 		if parent.Or(ref.Kind, gatewayKindName) == listenerSetKindName {
 			key.GroupKind = parent.ListenerSetKind
 			out = append(out, key)

@@ -179,7 +179,11 @@ func (g *gateway) tellListener(l *parent.Listener, served bool) {
 	}
 	tell("Accepted", "Accepted", true)
 	conflict := tell("Conflicted", "NoConflicts", false)
-	tell("ResolvedRefs", "ResolvedRefs", true)
+	if f := tell("ResolvedRefs", "ResolvedRefs", true); f != nil && l.Object == g.obj {
+		g.report.Outcome(status.Outcome{
+			Object: g.obj.Status(), Condition: "ResolvedRefs", Reason: "ListenersNotResolved", Message: fmt.Sprintf("listener %s: %s", about, f.What),
+		})
+	}
 	o := status.Outcome{Object: l.Object.Status(), About: about, Condition: "Programmed", OK: served, Reason: "Programmed"}
 	if !served {
 		o.Reason, o.Message = "Invalid", "the listener is not served"

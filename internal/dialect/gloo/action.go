@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/postern-gateway/postern/internal/dialect/reading"
 	"github.com/postern-gateway/postern/internal/dialect/service"
 	"github.com/postern-gateway/postern/internal/ir"
 	"github.com/postern-gateway/postern/internal/resource"
@@ -109,7 +110,7 @@ func (t *translation) groupAction(o *resource.Object, at string, f *ir.Forward, 
 	case group == nil:
 		return t.closeAction(o, at, fmt.Sprintf("no UpstreamGroup %q in %s", r.Name, r.Namespace), t.suggest(upstreamGroupKind, r))
 	case len(group.Faults) > 0:
-		return ir.Action{Closed: faulty(group)}
+		return ir.Action{Closed: reading.Unread(group)}
 	}
 	f.Backends = t.weighted(group, "spec.destinations", spec.Spec.Destinations)
 	if len(f.Backends) == 0 {

@@ -15,7 +15,7 @@ const tokenKey = "Authorization"
 // the caller's own.
 func (p *options) credential(at string, c *call) *ir.Credential {
 	at += ".authToken"
-	out := &ir.Credential{Origin: p.origin(at)}
+	out := &ir.Credential{Origin: p.Origin(at)}
 	s := c.token
 	if s == nil {
 		s = &authToken{}
@@ -28,7 +28,7 @@ func (p *options) credential(at string, c *call) *ir.Credential {
 	}
 	switch {
 	case n > 1:
-		p.fail(at, "keep one of them", "secretRef, inline and passthrough exclude each other")
+		p.Fail(at, "keep one of them", "secretRef, inline and passthrough exclude each other")
 		return nil
 	case s.SecretRef != nil:
 		r, ok := p.secretKeys(at+".secretRef", *s.SecretRef, []string{tokenKey})
@@ -57,12 +57,12 @@ func (p *options) awsCredential(at string, s *bedrock) *ir.Credential {
 	cp := s.CredentialProvider
 	switch {
 	case cp == nil || (cp.Inline == nil) == (cp.SecretRef == nil):
-		p.fail(at, "write secretRef", "there is no AWS credential, or two")
+		p.Fail(at, "write secretRef", "there is no AWS credential, or two")
 		return nil
 	case cp.Inline != nil:
 		in := cp.Inline
 		if in.AccessKeyID.IsZero() || in.SecretAccessKey.IsZero() {
-			p.fail(at+".inline", "write both", "accessKeyId or secretAccessKey is missing")
+			p.Fail(at+".inline", "write both", "accessKeyId or secretAccessKey is missing")
 		}
 		aws.AccessKeyID, aws.SecretAccessKey, aws.SessionToken = in.AccessKeyID, in.SecretAccessKey, in.SessionToken
 	default:
@@ -77,17 +77,17 @@ func (p *options) awsCredential(at string, s *bedrock) *ir.Credential {
 	}
 	return &ir.Credential{
 		AWS:    &ir.AWSCredential{Region: s.Region, Service: "bedrock", Keys: ir.AWSKeySource{Static: aws}},
-		Origin: p.origin(at),
+		Origin: p.Origin(at),
 	}
 }
 
 // secretKeys returns the keys of a Secret by the first of forms that it has;
 // a third key of a form may be missing.
 func (p *options) secretKeys(at string, r ref, forms ...[]string) ([]secret.Ref, bool) {
-	r = r.in(p.o.Namespace)
-	_, s, missing := secretref.Find(p.t.v, p.o, r.Namespace, r.Name)
+	r = r.in(p.Object.Namespace)
+	_, s, missing := secretref.Find(p.t.v, p.Object, r.Namespace, r.Name)
 	if missing != nil {
-		p.fail(at, missing.Remedy, "%s", missing.What)
+		p.Fail(at, missing.Remedy, "%s", missing.What)
 		return nil, false
 	}
 	for _, form := range forms {
@@ -105,6 +105,6 @@ func (p *options) secretKeys(at string, r ref, forms ...[]string) ([]secret.Ref,
 		}
 	}
 	form := forms[0][:min(2, len(forms[0]))]
-	p.fail(at, "put it into the Secret's data", "secret %v has no key %s", r, strings.Join(form, " and "))
+	p.Fail(at, "put it into the Secret's data", "secret %v has no key %s", r, strings.Join(form, " and "))
 	return nil, false
 }

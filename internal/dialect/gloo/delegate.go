@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/postern-gateway/postern/internal/dialect"
+	"github.com/postern-gateway/postern/internal/dialect/reading"
 	"github.com/postern-gateway/postern/internal/ir"
 	"github.com/postern-gateway/postern/internal/resource"
 	"github.com/postern-gateway/postern/internal/status"
@@ -144,7 +145,7 @@ func (w *walk) sameWeight(o *resource.Object, at string, rt *route, p *parent, t
 		case p.cycle(table) != "":
 			out = append(out, w.closeParent(o, at, rt, p, "delegation cycle: "+p.cycle(table), "break the cycle")...)
 		case len(table.Faults) > 0:
-			closed := faulty(table)
+			closed := reading.Unread(table)
 			out = append(out, w.closed(o, at, rt, p, closed))
 		default:
 			spec := table.Spec.(*routeTable).Spec

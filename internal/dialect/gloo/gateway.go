@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/postern-gateway/postern/internal/dialect"
+	"github.com/postern-gateway/postern/internal/dialect/reading"
 	"github.com/postern-gateway/postern/internal/ir"
 	"github.com/postern-gateway/postern/internal/resource"
 	"github.com/postern-gateway/postern/internal/status"
@@ -226,12 +227,12 @@ func (t *translation) gateway(o *resource.Object, s *gatewaySpec) {
 		p.close("proxyProtocol", "useProxyProto", "remove it", "the PROXY protocol is not supported; the Gateway's routes are closed")
 	}
 	if len(s.ProxyNames) > 0 && !slices.Equal(s.ProxyNames, []string{"gateway-proxy"}) {
-		p.warn("proxyNames", "run another gateway with the other files", "there is one proxy: this gateway serves every Gateway that it reads")
+		p.Warn("proxyNames", "run another gateway with the other files", "there is one proxy: this gateway serves every Gateway that it reads")
 	}
 	if r := s.RouteOptions; r != nil {
 		p.ignore("routeOptions.maxDirectResponseBodySizeBytes", r.MaxDirectResponseBodySizeBytes)
 		if r.MostSpecificHeaderMutationsWins {
-			p.warn("routeOptions.mostSpecificHeaderMutationsWins", "remove it", "it is not supported: the widest level's header edits come last")
+			p.Warn("routeOptions.mostSpecificHeaderMutationsWins", "remove it", "it is not supported: the widest level's header edits come last")
 		}
 	}
 	t.attach(target, []int{0}, o, append(list, p.list...))
@@ -259,7 +260,7 @@ func (t *translation) listeners(d *door) {
 	if d.object != nil {
 		base.Age, base.Origin = d.object.Created, d.object.Origin("spec")
 		if len(d.object.Faults) > 0 {
-			base.Closed = faulty(d.object)
+			base.Closed = reading.Unread(d.object)
 		}
 	}
 	if !d.ssl {

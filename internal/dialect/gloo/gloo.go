@@ -22,6 +22,7 @@ package gloo
 import (
 	"github.com/postern-gateway/postern/internal/dialect"
 	"github.com/postern-gateway/postern/internal/dialect/glooauth"
+	"github.com/postern-gateway/postern/internal/dialect/reading"
 	"github.com/postern-gateway/postern/internal/resource"
 	"github.com/postern-gateway/postern/internal/status"
 )
@@ -103,7 +104,7 @@ func translate(v *resource.View, root resource.Key) (*dialect.Fragment, status.R
 	case *notBuilt:
 		t.notBuilt(o)
 	}
-	t.outcome(o)
+	reading.Accept(o, &t.report, "Rejected")
 	return t.f, t.report
 }
 
@@ -112,24 +113,4 @@ func translate(v *resource.View, root resource.Key) (*dialect.Fragment, status.R
 func (t *translation) notBuilt(o *resource.Object) {
 	t.report.Add(status.Warningf(o.Origin(""), "%s is not supported yet and has no effect", o.Kind).
 		Fix("remove it; routes that need it are closed"))
-}
-
-// outcome tells what became of an object as Gloo's own status does: Accepted,
-// Warning or Rejected.
-func (t *translation) outcome(o *resource.Object) {
-	out := status.Outcome{Object: o.Key.Status(), Condition: "Accepted", OK: true, Reason: "Accepted"}
-	problems := append(append([]status.Problem(nil), t.report.Problems...), o.Faults...)
-	for _, p := range problems {
-		at := p.Origin
-		if at.Kind != o.Kind || at.Namespace != o.Namespace || at.Name != o.Name {
-			continue
-		}
-		if p.Severity == status.Error && out.OK {
-			out.OK, out.Reason, out.Message = false, "Rejected", p.What
-		}
-		if p.Severity == status.Warning && out.OK && out.Message == "" {
-			out.Reason, out.Message = "Warning", p.What
-		}
-	}
-	t.report.Outcome(out)
 }

@@ -3,7 +3,6 @@ package gloo
 import (
 	"github.com/postern-gateway/postern/internal/ir"
 	"github.com/postern-gateway/postern/internal/resource"
-	"github.com/postern-gateway/postern/internal/status"
 )
 
 // listenerSettings reads ListenerOptions: all of them are about sockets.
@@ -101,14 +100,14 @@ func (p *options) connectionManager(s *connectionManager) {
 
 // listener records a listener's setting in a slot of the field's name.
 func (p *options) listener(field string, h ir.HTTPSettings) {
-	p.list = append(p.list, setting{slot: name + "/" + field, origin: p.origin(managed + field), listener: &h})
+	p.list = append(p.list, setting{slot: name + "/" + field, origin: p.Origin(managed + field), listener: &h})
 }
 
 func (p *options) number(field string, n *int, set func(*ir.HTTPSettings, int)) {
 	switch {
 	case n == nil:
 	case *n < 0:
-		p.fail(managed+field, "write a positive number", "%s is negative", field)
+		p.Fail(managed+field, "write a positive number", "%s is negative", field)
 	case *n == 0:
 	default:
 		h := ir.HTTPSettings{}
@@ -122,7 +121,7 @@ func (p *options) bound(field string, d resource.Duration, h ir.HTTPSettings) {
 	switch {
 	case !d.Set:
 	case d.Duration <= 0:
-		p.warn(managed+field, "write a positive time", "%s cannot be switched off; the default holds", field)
+		p.Warn(managed+field, "write a positive time", "%s cannot be switched off; the default holds", field)
 	default:
 		p.listener(field, h)
 	}
@@ -134,7 +133,7 @@ func (p *options) text(field string, s *string, set func(*ir.HTTPSettings, strin
 	}
 	for i := range len(*s) {
 		if c := (*s)[i]; c < ' ' || c == 0x7f {
-			p.fail(managed+field, "write it on one line", "the value holds a control character")
+			p.Fail(managed+field, "write it on one line", "the value holds a control character")
 			return
 		}
 	}
@@ -150,13 +149,13 @@ func (p *options) earlyHeaders(s *connectionManager) {
 		return
 	}
 	const field = "earlyHeaderManipulation"
-	before := len(p.t.report.Problems)
+	before := p.Mark()
 	changes := p.changes(managed+field+".", e.HeadersToAdd, e.HeadersToRemove)
 	if p.broken(field, managed+field, before) {
 		return
 	}
 	p.listener(field, ir.HTTPSettings{Steps: []ir.Step{{
-		Phase: ir.PhasePre, Slot: name + "/" + field, Origin: p.origin(managed + field), Headers: &ir.HeaderEdit{Request: changes},
+		Phase: ir.PhasePre, Slot: name + "/" + field, Origin: p.Origin(managed + field), Headers: &ir.HeaderEdit{Request: changes},
 	}}})
 }
 
@@ -165,7 +164,7 @@ func (p *options) earlyHeaders(s *connectionManager) {
 func (p *options) unusual(s *connectionManager) {
 	differs := func(field string, differs bool, what string) {
 		if differs {
-			p.warn(managed+field, "remove it", "%s", what)
+			p.Warn(managed+field, "remove it", "%s", what)
 		}
 	}
 	is := func(b *bool, v bool) bool { return b != nil && *b == v }
@@ -181,7 +180,7 @@ func (p *options) unusual(s *connectionManager) {
 	differs("useRemoteAddress", is(s.UseRemoteAddress, false), "the connection's address is always used; see xffNumTrustedHops")
 	for _, u := range s.Upgrades {
 		if u.Connect.on() || u.ConnectTerminate.on() {
-			p.t.report.Add(status.Errorf(p.origin(managed+"upgrades"), "CONNECT is not supported: it would be a tunnel past every policy").Fix("remove it"))
+			p.Fail(managed+"upgrades", "remove it", "CONNECT is not supported: it would be a tunnel past every policy")
 		}
 	}
 	if len(s.Upgrades) > 0 {

@@ -14,7 +14,7 @@ func (p *options) ai(s *aiOptions) {
 	if s == nil {
 		return
 	}
-	before := len(p.t.report.Problems)
+	before := p.Mark()
 	for _, g := range []struct {
 		field string
 		set   bool
@@ -24,13 +24,13 @@ func (p *options) ai(s *aiOptions) {
 		{"rag", s.RAG != nil},
 	} {
 		if g.set {
-			p.fail(field+"."+g.field, "remove it to serve these routes without it", "%s is not supported; what it would guard is closed", g.field)
+			p.Fail(field+"."+g.field, "remove it to serve these routes without it", "%s is not supported; what it would guard is closed", g.field)
 		}
 	}
 	out := &ir.LLMOptions{Stream: s.RouteType == chatStreaming}
 	for i, d := range s.Defaults {
 		if d.Field == "" || !d.Value.set() {
-			p.fail(fmt.Sprintf("ai.defaults[%d]", i), "write field and value", "the default has no field, or no value")
+			p.Fail(fmt.Sprintf("ai.defaults[%d]", i), "write field and value", "the default has no field, or no value")
 		}
 		out.Defaults = append(out.Defaults, ir.JSONMember{Name: d.Field, Value: compact(d.Value), Override: d.Override})
 	}
@@ -49,7 +49,7 @@ func (p *options) messages(at string, list []message) []ir.Message {
 	var out []ir.Message
 	for i, m := range list {
 		if m.Role == "" {
-			p.fail(fmt.Sprintf("%s[%d].role", at, i), "write SYSTEM or USER", "the message has no role")
+			p.Fail(fmt.Sprintf("%s[%d].role", at, i), "write SYSTEM or USER", "the message has no role")
 		}
 		out = append(out, ir.Message{Role: strings.ToLower(m.Role), Content: m.Content})
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/postern-gateway/postern/internal/dialect/glooauth"
+	"github.com/postern-gateway/postern/internal/dialect/reading"
 	"github.com/postern-gateway/postern/internal/ir"
 	"github.com/postern-gateway/postern/internal/resource"
 	"github.com/postern-gateway/postern/internal/status"
@@ -31,7 +32,7 @@ func (t *translation) authSet(o *resource.Object, s *glooauth.Spec) glooauth.Res
 	opts, problem := t.authOptions()
 	switch {
 	case len(o.Faults) > 0:
-		r.Closed = faulty(o)
+		r.Closed = reading.Unread(o)
 	case problem != nil:
 		r.Closed = &ir.Closed{Reason: problem.What, Origin: problem.Origin}
 	default:
@@ -65,7 +66,7 @@ func (p *options) extAuth(s *extAuth) {
 	case s.ConfigRef == nil:
 		p.close(field, field+".customAuth", "use configRef with passThroughAuth", "customAuth, a server of your own in the gateway's place, is not supported; what it would guard is closed")
 	default:
-		p.authRef(field, s.ConfigRef.in(p.o.Namespace))
+		p.authRef(field, s.ConfigRef.in(p.Object.Namespace))
 	}
 }
 
@@ -123,13 +124,13 @@ func (p *options) authServer(field string, s *authServer) {
 	p.ignore(field+".grpcService", s.GRPCService)
 	p.ignore(field+".httpService", s.HTTPService)
 	if s.ClearRouteCache {
-		p.warn(field+".clearRouteCache", "remove it", "clearRouteCache after ext auth is not supported and has no effect")
+		p.Warn(field+".clearRouteCache", "remove it", "clearRouteCache after ext auth is not supported and has no effect")
 	}
 	if h := s.UserIDHeader; h != "" {
 		p.editable(field+".userIdHeader", h)
 	}
 	if c := s.StatusOnError; c != 0 && (c < 400 || c > 599) {
-		p.fail(field+".statusOnError", "write one of 400 to 599", "%d is no status of a refusal", c)
+		p.Fail(field+".statusOnError", "write one of 400 to 599", "%d is no status of a refusal", c)
 	}
 }
 

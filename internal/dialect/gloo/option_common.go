@@ -124,14 +124,14 @@ func (p *options) retries(s *retries) {
 	if s == nil {
 		return
 	}
-	r := &ir.Retry{Attempts: s.NumRetries, Origin: p.origin("retries")}
+	r := &ir.Retry{Attempts: s.NumRetries, Origin: p.Origin("retries")}
 	known := false
 	for _, on := range strings.Split(s.RetryOn, ",") {
 		if on = strings.TrimSpace(on); on == "" {
 			continue
 		}
 		if !retryOn(r, on, s.RetriableStatusCodes) {
-			p.warn("retries.retryOn", "remove it", "retry condition %q is not supported and has no effect", on)
+			p.Warn("retries.retryOn", "remove it", "retry condition %q is not supported and has no effect", on)
 			continue
 		}
 		known = true
@@ -146,13 +146,13 @@ func (p *options) retries(s *retries) {
 		}
 	}
 	if s.RateLimitedRetryBackOff.set() {
-		p.warn("retries.rateLimitedRetryBackOff", "use retryBackOff", "rateLimitedRetryBackOff is not supported and has no effect")
+		p.Warn("retries.rateLimitedRetryBackOff", "use retryBackOff", "rateLimitedRetryBackOff is not supported and has no effect")
 	}
 	var steps []ir.Step
 	if known {
 		steps = append(steps, ir.Step{Phase: ir.PhaseForward, Order: orderForward, Retry: r})
 	} else {
-		p.warn("retries", "write retryOn, such as \"5xx,connect-failure\"", "retries without a condition repeat nothing")
+		p.Warn("retries", "write retryOn, such as \"5xx,connect-failure\"", "retries without a condition repeat nothing")
 	}
 	if s.PerTryTimeout.Duration > 0 {
 		steps = append(steps, ir.Step{Phase: ir.PhaseForward, Order: orderForward, Timeouts: &ir.Timeouts{Attempt: s.PerTryTimeout.Duration}})

@@ -20,7 +20,7 @@ func (p *options) headers(slot string, s *headerManipulation, order int) {
 	if s == nil {
 		return
 	}
-	before := len(p.t.report.Problems)
+	before := p.Mark()
 	e := &ir.HeaderEdit{
 		Request:  p.changes(field+".request", s.RequestHeadersToAdd, s.RequestHeadersToRemove),
 		Response: p.changes(field+".response", s.ResponseHeadersToAdd, s.ResponseHeadersToRemove),
@@ -52,7 +52,7 @@ func (p *options) changes(at string, add []headerToAdd, remove []string) ir.Head
 func (p *options) addHeader(at string, h headerToAdd, c *ir.HeaderChanges) {
 	switch {
 	case (h.Header == nil) == (h.HeaderSecretRef == nil):
-		p.fail(at, "write header or headerSecretRef", "it names no header, or two")
+		p.Fail(at, "write header or headerSecretRef", "it names no header, or two")
 	case h.HeaderSecretRef != nil:
 		c.Set = append(c.Set, p.secretHeaders(at+".headerSecretRef", *h.HeaderSecretRef)...)
 	default:
@@ -69,15 +69,15 @@ func (p *options) addHeader(at string, h headerToAdd, c *ir.HeaderChanges) {
 // headerValue reads a value with Envoy's formatters: %COMMAND%, and %% for a
 // percent sign.
 func (p *options) headerValue(at string, h *header) ir.HeaderValue {
-	v := ir.HeaderValue{Name: h.Key, Origin: p.origin(at)}
+	v := ir.HeaderValue{Name: h.Key, Origin: p.Origin(at)}
 	if strings.ContainsAny(h.Value, "\r\n\x00") {
-		p.fail(at+".value", "write it on one line", "the value holds a line break or NUL")
+		p.Fail(at+".value", "write it on one line", "the value holds a line break or NUL")
 		return v
 	}
 	literal, commands, ok := formatted(h.Value)
 	switch {
 	case !ok:
-		p.fail(at+".value", "write %% for a percent sign", "a percent sign begins no formatter such as %%REQ(:path)%%")
+		p.Fail(at+".value", "write %% for a percent sign", "a percent sign begins no formatter such as %%REQ(:path)%%")
 	case commands:
 		v.Format = h.Value
 	default:
@@ -139,24 +139,24 @@ func commandLength(s string) int {
 // secretHeaders makes a header of every key of a Secret. The values replace
 // what is there: they are credentials.
 func (p *options) secretHeaders(at string, r ref) []ir.HeaderValue {
-	r = r.in(p.o.Namespace)
-	_, s, missing := secretref.Find(p.t.v, p.o, r.Namespace, r.Name)
+	r = r.in(p.Object.Namespace)
+	_, s, missing := secretref.Find(p.t.v, p.Object, r.Namespace, r.Name)
 	switch {
 	case missing != nil:
-		p.fail(at, missing.Remedy, "list did not find secret %s.%s: %s", r.Namespace, r.Name, missing.What)
+		p.Fail(at, missing.Remedy, "list did not find secret %s.%s: %s", r.Namespace, r.Name, missing.What)
 		return nil
 	case s.Type != headerSecretType && s.Type != "Opaque" && s.Type != "":
-		p.fail(at, "make its type Opaque or "+headerSecretType, "secret %s.%s was not a Header secret", r.Namespace, r.Name)
+		p.Fail(at, "make its type Opaque or "+headerSecretType, "secret %s.%s was not a Header secret", r.Namespace, r.Name)
 		return nil
 	case len(s.Keys) == 0:
-		p.fail(at, "put a header's name and value into its data", "secret %s.%s holds no header", r.Namespace, r.Name)
+		p.Fail(at, "put a header's name and value into its data", "secret %s.%s holds no header", r.Namespace, r.Name)
 		return nil
 	}
 	var out []ir.HeaderValue
 	for _, key := range s.Keys {
 		p.editable(at, key)
 		out = append(out, ir.HeaderValue{
-			Name: key, Origin: p.origin(at),
+			Name: key, Origin: p.Origin(at),
 			Secret: secret.Ref{Kind: "Secret", Namespace: r.Namespace, Name: r.Name, Key: key},
 		})
 	}
@@ -172,7 +172,7 @@ var framing = []string{
 // editable reports a name that is no header that may be edited.
 func (p *options) editable(at, name string) {
 	if strings.HasPrefix(name, ":") || slices.Contains(framing, strings.ToLower(name)) {
-		p.fail(at, "use hostRewrite or prefixRewrite for the request's target", "header %q cannot be edited", name)
+		p.Fail(at, "use hostRewrite or prefixRewrite for the request's target", "header %q cannot be edited", name)
 		return
 	}
 	p.headerName(at, name)
@@ -181,7 +181,7 @@ func (p *options) editable(at, name string) {
 // headerName reports a name that is no token (RFC 9110, section 5.6.2).
 func (p *options) headerName(at, name string) {
 	if !isToken(name) {
-		p.fail(at, "write a header's name", "%q is no header name", name)
+		p.Fail(at, "write a header's name", "%q is no header name", name)
 	}
 }
 

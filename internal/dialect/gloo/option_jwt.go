@@ -34,7 +34,7 @@ func (p *options) jwt(stage, field string, s *jwt) {
 		return
 	}
 	out := &ir.JWT{Missing: missingPolicy(s)}
-	before := len(p.t.report.Problems)
+	before := p.Mark()
 	for _, n := range slices.Sorted(maps.Keys(s.Providers)) {
 		at := fmt.Sprintf("%s.providers.%s", field, n)
 		out.Providers = append(out.Providers, p.jwtProvider(at, n, s.Providers[n]))
@@ -63,7 +63,7 @@ func missingPolicy(s *jwt) ir.JWTPolicy {
 func (p *options) jwtProvider(at, name string, s jwtProvider) ir.JWTProvider {
 	out := ir.JWTProvider{
 		Name: name, Issuer: s.Issuer, Audiences: s.Audiences, KeepToken: s.KeepToken,
-		ClockSkew: defaultClockSkew, Keys: p.keys(at, s.JWKS), Origin: p.origin(at),
+		ClockSkew: defaultClockSkew, Keys: p.keys(at, s.JWKS), Origin: p.Origin(at),
 	}
 	if s.ClockSkewSeconds != nil {
 		out.ClockSkew = time.Duration(*s.ClockSkewSeconds) * time.Second
@@ -79,12 +79,12 @@ func (p *options) jwtProvider(at, name string, s jwtProvider) ir.JWTProvider {
 		here := fmt.Sprintf("%s.claimsToHeaders[%d]", at, i)
 		p.editable(here+".header", c.Header)
 		if c.Claim == "" {
-			p.fail(here+".claim", "name the claim", "the claim has no name")
+			p.Fail(here+".claim", "name the claim", "the claim has no name")
 		}
 		out.ClaimsToHeader = append(out.ClaimsToHeader, ir.ClaimToHeader{Claim: c.Claim, Header: c.Header, Append: c.Append})
 	}
 	if s.AttachFailedStatusToMetadata != "" {
-		p.warn(at+".attachFailedStatusToMetadata", "remove it", "attachFailedStatusToMetadata is not supported and has no effect")
+		p.Warn(at+".attachFailedStatusToMetadata", "remove it", "attachFailedStatusToMetadata is not supported and has no effect")
 	}
 	return out
 }
@@ -94,15 +94,15 @@ func (p *options) jwtProvider(at, name string, s jwtProvider) ir.JWTProvider {
 func (p *options) keys(at string, s *jwks) ir.KeySource {
 	switch {
 	case s == nil || (s.Local == nil) == (s.Remote == nil):
-		p.fail(at+".jwks", "write jwks.local.key or jwks.remote.url", "the provider has no key set, or two")
+		p.Fail(at+".jwks", "write jwks.local.key or jwks.remote.url", "the provider has no key set, or two")
 	case s.Local != nil && strings.TrimSpace(s.Local.Key) == "":
-		p.fail(at+".jwks.local.key", "write the public key (PEM), a JWK or a JWKS", "the key is empty")
+		p.Fail(at+".jwks.local.key", "write the public key (PEM), a JWK or a JWKS", "the key is empty")
 	case s.Local != nil && dialect.HoldsPrivateKey(s.Local.Key):
-		p.fail(at+".jwks.local.key", "write the public half of an asymmetric key", "the key is private or symmetric, and a resource is no place for a secret")
+		p.Fail(at+".jwks.local.key", "write the public half of an asymmetric key", "the key is private or symmetric, and a resource is no place for a secret")
 	case s.Local != nil:
 		return ir.KeySource{Inline: s.Local.Key}
 	case s.Remote.URL == "":
-		p.fail(at+".jwks.remote.url", "write the URL of the JWKS", "the key set has no URL")
+		p.Fail(at+".jwks.remote.url", "write the URL of the JWKS", "the key set has no URL")
 	default:
 		return ir.KeySource{Remote: p.remoteKeys(at+".jwks.remote", s.Remote)}
 	}
@@ -114,9 +114,9 @@ func (p *options) remoteKeys(at string, s *remoteJWKS) *ir.RemoteKeys {
 	if s.UpstreamRef == nil {
 		return out
 	}
-	r := s.UpstreamRef.in(p.o.Namespace)
+	r := s.UpstreamRef.in(p.Object.Namespace)
 	if p.t.v.Get(upstreamKind, r.Namespace, r.Name) == nil {
-		p.fail(at+".upstreamRef", p.t.suggest(upstreamKind, r), "no Upstream %q in %s", r.Name, r.Namespace)
+		p.Fail(at+".upstreamRef", p.t.suggest(upstreamKind, r), "no Upstream %q in %s", r.Name, r.Namespace)
 	}
 	out.Upstream = upstreamName(r)
 	return out
@@ -129,7 +129,7 @@ func (p *options) jwtSwitch(stage, field string, s *jwtSwitch) {
 	case s.Disable:
 		p.slot("jwt."+stage, field)
 	default:
-		p.warn(field, "write disable: true, or remove it", "%s says nothing", field)
+		p.Warn(field, "write disable: true, or remove it", "%s says nothing", field)
 	}
 }
 

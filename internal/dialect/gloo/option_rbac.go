@@ -7,16 +7,10 @@ import (
 	"strings"
 
 	"github.com/postern-gateway/postern/internal/ir"
-	"github.com/postern-gateway/postern/internal/status"
 )
 
 // claimMatchers in the order of the enum.
 var claimMatchers = []ir.ClaimMatcher{ir.ClaimExact, ir.ClaimBoolean, ir.ClaimListContains, ir.ClaimRegex}
-
-// fail reports an error; the caller closes what depends on it.
-func (p *options) fail(field, remedy, format string, args ...any) {
-	p.t.report.Add(status.Errorf(p.origin(field), format, args...).Fix("%s", remedy))
-}
 
 // rbac allows by what the verified token claims. Without policies nobody is
 // allowed, as in Envoy's filter.
@@ -30,9 +24,9 @@ func (p *options) rbac(s *rbac) {
 		return
 	}
 	if len(s.Policies) == 0 {
-		p.warn(field, "write policies, or disable: true", "rbac without policies refuses everybody")
+		p.Warn(field, "write policies, or disable: true", "rbac without policies refuses everybody")
 	}
-	before := len(p.t.report.Problems)
+	before := p.Mark()
 	rules := &ir.ClaimRules{}
 	for _, n := range slices.Sorted(maps.Keys(s.Policies)) {
 		rules.Rules = append(rules.Rules, p.rbacPolicy(field+".policies."+n, n, s.Policies[n]))
@@ -45,15 +39,15 @@ func (p *options) rbac(s *rbac) {
 
 func (p *options) rbacPolicy(at, name string, s rbacPolicy) ir.ClaimRule {
 	rule := ir.ClaimRule{
-		Name: name, PathPrefix: s.Permissions.PathPrefix, Methods: s.Permissions.Methods, Origin: p.origin(at),
+		Name: name, PathPrefix: s.Permissions.PathPrefix, Methods: s.Permissions.Methods, Origin: p.Origin(at),
 	}
 	if len(s.Principals) == 0 {
-		p.fail(at+".principals", "write who is allowed", "the policy names no principal")
+		p.Fail(at+".principals", "write who is allowed", "the policy names no principal")
 	}
 	for i, pr := range s.Principals {
 		here := fmt.Sprintf("%s.principals[%d]", at, i)
 		if pr.JWTPrincipal == nil || len(pr.JWTPrincipal.Claims) == 0 {
-			p.fail(here, "write jwtPrincipal.claims", "the principal names no claim")
+			p.Fail(here, "write jwtPrincipal.claims", "the principal names no claim")
 			continue
 		}
 		rule.Principals = append(rule.Principals, p.principal(here+".jwtPrincipal", pr.JWTPrincipal, s.NestedClaimDelimiter))
@@ -69,10 +63,10 @@ func (p *options) principal(at string, s *jwtPrincipal, delimiter string) ir.Cla
 			m.Path = strings.Split(claim, delimiter)
 		}
 		if slices.Contains(m.Path, "") {
-			p.fail(at+".claims", "name every claim on the way", "%q is no claim", claim)
+			p.Fail(at+".claims", "name every claim on the way", "%q is no claim", claim)
 		}
 		if m.Matcher == ir.ClaimBoolean && m.Value != "true" && m.Value != "false" {
-			p.fail(at+".claims."+claim, `write "true" or "false"`, "%q is no boolean", m.Value)
+			p.Fail(at+".claims."+claim, `write "true" or "false"`, "%q is no boolean", m.Value)
 		}
 		out.Claims = append(out.Claims, m)
 	}

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/postern-gateway/postern/internal/dialect"
+	"github.com/postern-gateway/postern/internal/dialect/reading"
 	"github.com/postern-gateway/postern/internal/ir"
 	"github.com/postern-gateway/postern/internal/resource"
 )
@@ -103,7 +103,7 @@ func (p *options) hostRewrite(s *routeOptions) {
 		p.slot(slot, found[0], ir.Step{Phase: ir.PhaseForward, Order: orderHostRewrite, Host: h})
 	}
 	if h.AppendForwarded && len(found) == 0 {
-		p.warn("appendXForwardedHost", "write it beside the rewrite", "appendXForwardedHost has no effect without a rewrite of the host beside it")
+		p.Warn("appendXForwardedHost", "write it beside the rewrite", "appendXForwardedHost has no effect without a rewrite of the host beside it")
 	}
 }
 
@@ -137,16 +137,16 @@ func (p *options) shadowing(s *shadowing) {
 		return
 	}
 	if s.Upstream == nil {
-		p.fail(field+".upstream", "name an Upstream", "shadowing names no upstream; nothing is copied")
+		p.Fail(field+".upstream", "name an Upstream", "shadowing names no upstream; nothing is copied")
 		return
 	}
-	r := s.Upstream.in(p.o.Namespace)
+	r := s.Upstream.in(p.Object.Namespace)
 	if p.t.v.Get(upstreamKind, r.Namespace, r.Name) == nil {
-		p.fail(field+".upstream", p.t.suggest(upstreamKind, r), "no Upstream %q in %s; nothing is copied", r.Name, r.Namespace)
+		p.Fail(field+".upstream", p.t.suggest(upstreamKind, r), "no Upstream %q in %s; nothing is copied", r.Name, r.Namespace)
 		return
 	}
 	if s.HostRewriteLiteral != "" {
-		p.warn(field+".hostRewriteLiteral", "remove it", "shadowing.hostRewriteLiteral is not supported and has no effect")
+		p.Warn(field+".hostRewriteLiteral", "remove it", "shadowing.hostRewriteLiteral is not supported and has no effect")
 	}
 	n := fraction(s.Percentage)
 	if n == 0 {
@@ -168,7 +168,7 @@ func (p *options) upgrades(list []upgrade) {
 	u := &ir.Upgrade{}
 	for i, s := range list {
 		if s.Connect.on() || s.ConnectTerminate.on() {
-			p.fail(fmt.Sprintf("upgrades[%d]", i), "remove it", "CONNECT is not supported: it would be a tunnel past every policy")
+			p.Fail(fmt.Sprintf("upgrades[%d]", i), "remove it", "CONNECT is not supported: it would be a tunnel past every policy")
 		}
 		if s.WebSocket.on() {
 			u.Protocols = append(u.Protocols, "websocket")
@@ -184,21 +184,14 @@ func (p *options) faultInjection(s *faults) {
 		return
 	}
 	if s.Abort != nil && s.Abort.Percentage >= 100 {
-		origin := p.origin("faults.abort")
+		origin := p.Origin("faults.abort")
 		p.put("faults", ir.Step{Phase: ir.PhasePre, Closed: &ir.Closed{Status: s.Abort.HTTPStatus, Reason: "faults.abort answers every request", Origin: origin}})
 		return
 	}
-	p.warn("faults", "remove it", "fault injection is not supported and has no effect")
+	p.Warn("faults", "remove it", "fault injection is not supported and has no effect")
 }
 
-// suggest returns a remedy for a name that is not there.
+// suggest returns a remedy for the name of an object that is not there.
 func (t *translation) suggest(gk resource.GroupKind, r ref) string {
-	var names []string
-	for _, o := range t.v.In(gk, r.Namespace) {
-		names = append(names, o.Name)
-	}
-	if s := dialect.Suggest(r.Name, names); s != "" {
-		return s
-	}
-	return "create it, or correct the name"
+	return reading.Suggest(t.v, gk, r.Namespace, r.Name)
 }

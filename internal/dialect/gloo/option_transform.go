@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/postern-gateway/postern/internal/dialect/glootemplate"
+	"github.com/postern-gateway/postern/internal/dialect/reading"
 	"github.com/postern-gateway/postern/internal/ir"
 	"github.com/postern-gateway/postern/internal/resource"
 )
@@ -31,7 +32,7 @@ func (p *options) transforms(s *stagedTransformations, old *transformations) {
 		p.close(transformSlot, "transformations", "keep stagedTransformations", "transformations and stagedTransformations exclude each other")
 		return
 	}
-	before := len(p.t.report.Problems)
+	before := p.Mark()
 	r := &stages{p: p}
 	if s == nil {
 		rule := requestTransform{
@@ -84,32 +85,32 @@ func (r *stages) stage(name string, s *stage, step ir.Step) {
 }
 
 func (r *stages) rule(at string, s *requestTransform) ir.TransformRule {
-	rule := ir.TransformRule{Rematch: s.ClearRouteCache, Origin: r.p.origin(at)}
+	rule := ir.TransformRule{Rematch: s.ClearRouteCache, Origin: r.p.Origin(at)}
 	if s.Matcher != nil {
 		m, problem := matchOf(s.Matcher)
 		if problem != "" {
-			r.p.fail(at+".matcher", "match by path, method, header or query parameter", "%s", problem)
+			r.p.Fail(at+".matcher", "match by path, method, header or query parameter", "%s", problem)
 		}
 		rule.Match = &m
 	}
 	rule.Request = r.template(at+".requestTransformation", s.RequestTransformation)
 	rule.Response = r.template(at+".responseTransformation", s.ResponseTransformation)
 	if s.RequestTransformation == nil && s.ResponseTransformation == nil && !s.ClearRouteCache {
-		r.p.warn(at, "write requestTransformation", "the rule changes nothing, and no rule after it is tried where it matches")
+		r.p.Warn(at, "write requestTransformation", "the rule changes nothing, and no rule after it is tried where it matches")
 	}
 	return rule
 }
 
 func (r *stages) response(at string, s *responseTransform) ir.ResponseRule {
-	rule := ir.ResponseRule{Origin: r.p.origin(at), Response: r.template(at+".responseTransformation", s.ResponseTransformation)}
+	rule := ir.ResponseRule{Origin: r.p.Origin(at), Response: r.template(at+".responseTransformation", s.ResponseTransformation)}
 	for _, m := range s.Matchers {
 		rule.Headers = append(rule.Headers, stringMatch(m))
 	}
 	if s.ResponseCodeDetails != "" {
-		r.p.fail(at+".responseCodeDetails", "match by headers", "responseCodeDetails is not supported")
+		r.p.Fail(at+".responseCodeDetails", "match by headers", "responseCodeDetails is not supported")
 	}
 	if rule.Response == nil {
-		r.p.fail(at, "write responseTransformation", "the rule changes nothing")
+		r.p.Fail(at, "write responseTransformation", "the rule changes nothing")
 		rule.Response = &ir.Template{}
 	}
 	return rule
@@ -123,13 +124,13 @@ func (r *stages) template(at string, s *transformation) *ir.Template {
 	r.p.ignore(at+".logRequestResponseInfo", s.LogRequestResponseInfo)
 	switch {
 	case s.HeaderBodyTransform.set():
-		r.p.fail(at+".headerBodyTransform", "write a transformationTemplate", "headerBodyTransform is not supported; its routes are closed")
+		r.p.Fail(at+".headerBodyTransform", "write a transformationTemplate", "headerBodyTransform is not supported; its routes are closed")
 		return nil
 	case s.TransformationTemplate == nil:
-		r.p.fail(at, "write a transformationTemplate", "the transformation is of no kind")
+		r.p.Fail(at, "write a transformationTemplate", "the transformation is of no kind")
 		return nil
 	}
-	src := glootemplate.Source{Object: r.p.o, At: join(r.p.at, at+".transformationTemplate"), Escape: r.escape}
+	src := glootemplate.Source{Object: r.p.Object, At: reading.Join(r.p.At, at+".transformationTemplate"), Escape: r.escape}
 	t, problems := glootemplate.Translate(src, s.TransformationTemplate)
 	r.p.t.report.Add(problems...)
 	return t
@@ -140,8 +141,8 @@ func (r *stages) template(at string, s *transformation) *ir.Template {
 // What attaches to routes of the Gateway API does not know what is above it.
 func (r *stages) inherit() {
 	if r.p.t.above == nil {
-		if r.p.o.Kind == routeOptionKind.Kind && r.p.t.hostsTransform() {
-			r.p.fail(transformSlot+".inheritTransformation", "repeat the VirtualHostOption's transformations here", "inheritTransformation is supported below VirtualServices only")
+		if r.p.Object.Kind == routeOptionKind.Kind && r.p.t.hostsTransform() {
+			r.p.Fail(transformSlot+".inheritTransformation", "repeat the VirtualHostOption's transformations here", "inheritTransformation is supported below VirtualServices only")
 		}
 		return
 	}
@@ -150,7 +151,7 @@ func (r *stages) inherit() {
 		return
 	}
 	if w.closed != nil {
-		r.p.fail(transformSlot+".inheritTransformation", "correct what it inherits", "what it inherits is closed: %s", w.closed.Reason)
+		r.p.Fail(transformSlot+".inheritTransformation", "correct what it inherits", "what it inherits is closed: %s", w.closed.Reason)
 		return
 	}
 	for _, s := range w.steps {

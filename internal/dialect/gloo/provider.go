@@ -21,10 +21,10 @@ func (p *options) pools(s *aiMulti, u *ir.Upstream) []*ir.Upstream {
 		for i := range pr.Pool {
 			at := fmt.Sprintf("ai.multi.priorities[%d].pool[%d]", tier, i)
 			m := *u
-			m.Name, m.Origin, m.Tiers = fmt.Sprintf("%s#%d.%d", u.Name, tier, i), p.origin(at), nil
-			before := len(p.t.report.Problems)
+			m.Name, m.Origin, m.Tiers = fmt.Sprintf("%s#%d.%d", u.Name, tier, i), p.Origin(at), nil
+			before := p.Mark()
 			p.provider(at, &pr.Pool[i], &m)
-			m.Closed = firstError(p.t.report.Problems[before:], u.Closed)
+			m.Closed = cmp.Or(u.Closed, p.Since(before))
 			members, names = append(members, &m), append(names, ir.TierMember{Upstream: m.Name})
 		}
 		if len(names) > 0 {
@@ -32,9 +32,9 @@ func (p *options) pools(s *aiMulti, u *ir.Upstream) []*ir.Upstream {
 		}
 	}
 	if len(u.Tiers) == 0 {
-		before := len(p.t.report.Problems)
-		p.fail("ai.multi", "write a provider into a pool", "multi has no provider")
-		u.Closed = firstError(p.t.report.Problems[before:], u.Closed)
+		before := p.Mark()
+		p.Fail("ai.multi", "write a provider into a pool", "multi has no provider")
+		u.Closed = cmp.Or(u.Closed, p.Since(before))
 	}
 	u.TLS, u.Protocol = nil, ir.ProtocolHTTP1 // the members have them
 	return members
@@ -67,7 +67,7 @@ func (p *options) provider(at string, s *aiProvider, u *ir.Upstream) {
 	var c call
 	switch n := providers(s); {
 	case n != 1:
-		p.fail(at, "write one of openai, azureOpenai, anthropic, gemini, vertexAi, mistral, bedrock", "there are %d providers, want one", n)
+		p.Fail(at, "write one of openai, azureOpenai, anthropic, gemini, vertexAi, mistral, bedrock", "there are %d providers, want one", n)
 		return
 	case s.OpenAI != nil:
 		at, c = at+".openai", openAICall("api.openai.com", s.OpenAI)
@@ -97,7 +97,7 @@ func (p *options) provider(at string, s *aiProvider, u *ir.Upstream) {
 	}
 	u.LLM = &c.llm
 	if u.TLS == nil && u.Credential != nil {
-		p.warn(at+".customHost", "use port 443, or write sslConfig", "the provider's credential travels without TLS")
+		p.Warn(at+".customHost", "use port 443, or write sslConfig", "the provider's credential travels without TLS")
 	}
 }
 
@@ -115,24 +115,24 @@ func (p *options) anthropicCall(at string, s *anthropic) call {
 	}
 	if s.Version != "" {
 		if strings.ContainsAny(s.Version, "\r\n\x00") {
-			p.fail(at+".version", "write it on one line", "the version holds a line break or NUL")
+			p.Fail(at+".version", "write it on one line", "the version holds a line break or NUL")
 		}
-		c.llm.Headers = []ir.HeaderValue{{Name: "anthropic-version", Value: s.Version, Origin: p.origin(at + ".version")}}
+		c.llm.Headers = []ir.HeaderValue{{Name: "anthropic-version", Value: s.Version, Origin: p.Origin(at + ".version")}}
 	}
 	return c
 }
 
 func (p *options) azureCall(at string, s *azureOpenAI) call {
-	p.need(at, "endpoint", s.Endpoint)
-	p.need(at, "deploymentName", s.DeploymentName)
-	p.need(at, "apiVersion", s.APIVersion)
+	p.Need(at+".endpoint", s.Endpoint)
+	p.Need(at+".deploymentName", s.DeploymentName)
+	p.Need(at+".apiVersion", s.APIVersion)
 	host := s.Endpoint
 	if _, rest, ok := strings.Cut(host, "://"); ok {
 		host = rest
 	}
 	host = strings.TrimRight(host, "/")
 	if strings.ContainsAny(host, "/?#@ ") {
-		p.fail(at+".endpoint", "write it as name.openai.azure.com", "the endpoint is no host")
+		p.Fail(at+".endpoint", "write it as name.openai.azure.com", "the endpoint is no host")
 	}
 	return call{
 		host: host, custom: s.CustomHost, token: s.AuthToken, header: "api-key",
@@ -144,8 +144,8 @@ func (p *options) azureCall(at string, s *azureOpenAI) call {
 }
 
 func (p *options) geminiCall(at string, s *gemini) call {
-	p.need(at, "model", s.Model)
-	p.need(at, "apiVersion", s.APIVersion)
+	p.Need(at+".model", s.Model)
+	p.Need(at+".apiVersion", s.APIVersion)
 	base := "/" + url.PathEscape(s.APIVersion) + "/models/" + url.PathEscape(s.Model)
 	return call{
 		host: "generativelanguage.googleapis.com", custom: s.CustomHost, token: s.AuthToken, header: "x-goog-api-key",
@@ -157,12 +157,12 @@ func (p *options) geminiCall(at string, s *gemini) call {
 }
 
 func (p *options) vertexCall(at string, s *vertexAI) call {
-	p.need(at, "model", s.Model)
-	p.need(at, "apiVersion", s.APIVersion)
-	p.need(at, "projectId", s.ProjectID)
-	p.need(at, "location", s.Location)
+	p.Need(at+".model", s.Model)
+	p.Need(at+".apiVersion", s.APIVersion)
+	p.Need(at+".projectId", s.ProjectID)
+	p.Need(at+".location", s.Location)
 	if s.Location != "" && !isLabel(s.Location) {
-		p.fail(at+".location", "write one such as us-central1", "the location is no part of a host name")
+		p.Fail(at+".location", "write one such as us-central1", "the location is no part of a host name")
 	}
 	base := fmt.Sprintf("/%s/projects/%s/locations/%s/publishers/google/models/%s",
 		url.PathEscape(s.APIVersion), url.PathEscape(s.ProjectID), url.PathEscape(s.Location), url.PathEscape(s.Model))
@@ -186,10 +186,10 @@ func (p *options) vertexCall(at string, s *vertexAI) call {
 }
 
 func (p *options) bedrockCall(at string, s *bedrock) call {
-	p.need(at, "model", s.Model)
-	p.need(at, "region", s.Region)
+	p.Need(at+".model", s.Model)
+	p.Need(at+".region", s.Region)
 	if s.Region != "" && !isLabel(s.Region) {
-		p.fail(at+".region", "write one such as us-east-1", "the region is no part of a host name")
+		p.Fail(at+".region", "write one such as us-east-1", "the region is no part of a host name")
 	}
 	base := "/model/" + url.PathEscape(s.Model)
 	return call{
@@ -198,12 +198,6 @@ func (p *options) bedrockCall(at string, s *bedrock) call {
 			Schema: "bedrock", Path: base + "/converse", StreamPath: base + "/converse-stream",
 			Model: s.Model, ModelInPath: true,
 		},
-	}
-}
-
-func (p *options) need(at, field, value string) {
-	if value == "" {
-		p.fail(at+"."+field, "write it", "%s is missing", field)
 	}
 }
 
@@ -238,7 +232,7 @@ func (p *options) address(at string, c *call, u *ir.Upstream) {
 		}
 	}
 	if c.custom != nil && (port < 0 || port > 65535 || strings.ContainsAny(host+hostname, "/?#@ \r\n")) {
-		p.fail(at+".customHost", "write a host name and a port", "customHost is no address")
+		p.Fail(at+".customHost", "write a host name and a port", "customHost is no address")
 	}
 	name := cmp.Or(hostname, host)
 	u.Endpoints = []ir.Endpoint{{Host: host, Port: port}}
@@ -246,7 +240,7 @@ func (p *options) address(at string, c *call, u *ir.Upstream) {
 	if port != httpsPort && hostname == "" {
 		u.Host = net.JoinHostPort(host, strconv.Itoa(port))
 	}
-	tls := ir.ClientTLS{SNI: name, Origin: p.origin(at)}
+	tls := ir.ClientTLS{SNI: name, Origin: p.Origin(at)}
 	switch {
 	case u.TLS != nil:
 		tls = *u.TLS
@@ -262,7 +256,7 @@ func (p *options) address(at string, c *call, u *ir.Upstream) {
 func (p *options) overridePath(at, full, base string, llm *ir.LLM) {
 	switch {
 	case full != "" && base != "":
-		p.fail(at, "keep one of them", "fullPath and basePath exclude each other")
+		p.Fail(at, "keep one of them", "fullPath and basePath exclude each other")
 	case full != "":
 		llm.Path, llm.StreamPath = slashed(full), ""
 	case base != "":

@@ -4,9 +4,9 @@ import (
 	"fmt"
 
 	"github.com/postern-gateway/postern/internal/dialect"
+	"github.com/postern-gateway/postern/internal/dialect/reading"
 	"github.com/postern-gateway/postern/internal/ir"
 	"github.com/postern-gateway/postern/internal/resource"
-	"github.com/postern-gateway/postern/internal/status"
 )
 
 // The orders of steps inside a phase, where the product's filter chain shows.
@@ -37,27 +37,13 @@ type setting struct {
 
 // options reads one options object into settings.
 type options struct {
+	reading.Place
 	t    *translation
-	o    *resource.Object
-	at   string // path of the options object: "spec.options"
 	list []setting
 }
 
 func (t *translation) options(o *resource.Object, at string) *options {
-	return &options{t: t, o: o, at: at}
-}
-
-// origin returns the origin of a field below the options object.
-func (p *options) origin(field string) ir.Origin { return p.o.Origin(join(p.at, field)) }
-
-func join(at, field string) string {
-	switch {
-	case at == "":
-		return field
-	case field == "" || field[0] == '[':
-		return at + field
-	}
-	return at + "." + field
+	return &options{Place: reading.Place{Object: o, At: at, Report: &t.report}, t: t}
 }
 
 // put records steps for a slot, which is named for the field.
@@ -66,7 +52,7 @@ func (p *options) put(field string, steps ...ir.Step) { p.slot(field, field, ste
 // slot records steps for a slot that is not named for its field.
 func (p *options) slot(slot, field string, steps ...ir.Step) {
 	slot = name + "/" + slot
-	origin := p.origin(field)
+	origin := p.Origin(field)
 	for i := range steps {
 		steps[i].Slot, steps[i].Origin = slot, origin
 	}
@@ -76,25 +62,23 @@ func (p *options) slot(slot, field string, steps ...ir.Step) {
 // close reports that a field cannot be built, and keeps its slot closed.
 func (p *options) close(slot, field, remedy, format string, args ...any) {
 	what := fmt.Sprintf(format, args...)
-	p.t.report.Add(status.Errorf(p.origin(field), "%s", what).Fix("%s", remedy))
+	p.Fail(field, remedy, "%s", what)
 	p.keepClosed(slot, field, what)
 }
 
 // keepClosed closes a slot for a reason that is already reported.
 func (p *options) keepClosed(slot, field, what string) {
-	origin := p.origin(field)
+	origin := p.Origin(field)
 	p.list = append(p.list, setting{slot: name + "/" + slot, origin: origin, closed: &ir.Closed{Reason: what, Origin: origin}})
 }
 
 // broken closes a slot if there are errors since there were before problems.
 func (p *options) broken(slot, field string, before int) bool {
-	for _, pr := range p.t.report.Problems[before:] {
-		if pr.Severity == status.Error {
-			p.keepClosed(slot, field, pr.What)
-			return true
-		}
+	closed := p.Since(before)
+	if closed != nil {
+		p.keepClosed(slot, field, closed.Reason)
 	}
-	return false
+	return closed != nil
 }
 
 // guard closes the slot of a field that guards something and is not built.
@@ -111,21 +95,17 @@ func (p *options) guard(slot, field string, value raw) {
 // ignore reports a field that guards nothing and is not built.
 func (p *options) ignore(field string, value raw) {
 	if value.set() {
-		p.warn(field, "remove it", "%s is not supported and has no effect", field)
+		p.Warn(field, "remove it", "%s is not supported and has no effect", field)
 	}
-}
-
-func (p *options) warn(field, remedy, format string, args ...any) {
-	p.t.report.Add(status.Warningf(p.origin(field), format, args...).Fix("%s", remedy))
 }
 
 // faulty closes all that an object with undecoded fields asks for: what such
 // an object meant to protect is not known.
 func (p *options) faulty() []setting {
-	if len(p.o.Faults) == 0 {
+	if len(p.Object.Faults) == 0 {
 		return p.list
 	}
-	what := fmt.Sprintf("%v has fields that could not be read", p.o.Key)
+	what := reading.Unread(p.Object).Reason
 	for i := range p.list {
 		p.list[i].steps, p.list[i].listener = nil, nil
 		p.list[i].closed = &ir.Closed{Reason: what, Origin: p.list[i].origin}

@@ -8,7 +8,6 @@ import (
 	"github.com/postern-gateway/postern/internal/ir"
 	"github.com/postern-gateway/postern/internal/resource"
 	"github.com/postern-gateway/postern/internal/secret"
-	"github.com/postern-gateway/postern/internal/status"
 )
 
 // Keys of a TLS Secret.
@@ -24,34 +23,32 @@ func (t *translation) serverTLS(o *resource.Object, s *sslConfig) (*ir.ServerTLS
 	const at = "spec.sslConfig"
 	tls := &ir.ServerTLS{ALPN: s.ALPNProtocols, Origin: o.Origin(at)}
 	p := t.options(o, at)
-	before := len(t.report.Problems)
+	before := p.Mark()
 	var params ir.ClientTLS
 	p.parameters(s.Parameters, &params)
 	tls.MinVersion, tls.MaxVersion, tls.CipherSuites = params.MinVersion, params.MaxVersion, params.CipherSuites
 	if sec, r := p.tlsSecret(&s.sslCommon); sec != nil {
 		if !sec.HasKey(certKey) || !sec.HasKey(keyKey) {
-			p.fail("secretRef", "put both into its data", "secret %v has no %s or no %s", r, certKey, keyKey)
+			p.Fail("secretRef", "put both into its data", "secret %v has no %s or no %s", r, certKey, keyKey)
 		}
-		tls.Certificates = []ir.KeyPair{keyPair(r, p.origin("secretRef"))}
+		tls.Certificates = []ir.KeyPair{keyPair(r, p.Origin("secretRef"))}
 		oneWay := s.OneWayTLS != nil && *s.OneWayTLS
 		if sec.HasKey(caKey) && !oneWay {
 			tls.ClientCAs = []ir.Bytes{{Ref: secretKey(r, caKey)}}
 		}
 	}
 	if len(s.VerifySubjectAltName) > 0 {
-		p.fail("verifySubjectAltName", "remove it, or check the client's name by a policy", "verifySubjectAltName of clients is not supported; the listener is closed")
+		p.Fail("verifySubjectAltName", "remove it, or check the client's name by a policy", "verifySubjectAltName of clients is not supported; the listener is closed")
 	}
 	p.ignore("ocspStaplePolicy", s.OCSPStaplePolicy)
 	if s.DisableTLSSessionResumption != nil && *s.DisableTLSSessionResumption {
-		p.warn("disableTlsSessionResumption", "remove it", "disableTlsSessionResumption is not supported and has no effect")
+		p.Warn("disableTlsSessionResumption", "remove it", "disableTlsSessionResumption is not supported and has no effect")
 	}
 	if s.TransportSocketConnectTimeout.Set {
-		p.warn("transportSocketConnectTimeout", "use requestHeadersTimeout", "transportSocketConnectTimeout is not supported and has no effect")
+		p.Warn("transportSocketConnectTimeout", "use requestHeadersTimeout", "transportSocketConnectTimeout is not supported and has no effect")
 	}
-	for _, pr := range t.report.Problems[before:] {
-		if pr.Severity == status.Error {
-			return &ir.ServerTLS{Origin: tls.Origin}, &ir.Closed{Reason: pr.What, Origin: pr.Origin}
-		}
+	if closed := p.Since(before); closed != nil {
+		return &ir.ServerTLS{Origin: tls.Origin}, closed
 	}
 	return tls, nil
 }
@@ -60,7 +57,7 @@ func (t *translation) serverTLS(o *resource.Object, s *sslConfig) (*ir.ServerTLS
 // of the secret, or the system's roots where it has none. What the product
 // leaves unverified, we verify.
 func (p *options) clientTLS(s *upstreamSSL) *ir.ClientTLS {
-	tls := &ir.ClientTLS{SNI: s.SNI, SubjectAltNames: s.VerifySubjectAltName, Origin: p.origin("")}
+	tls := &ir.ClientTLS{SNI: s.SNI, SubjectAltNames: s.VerifySubjectAltName, Origin: p.Origin("")}
 	p.parameters(s.Parameters, tls)
 	sec, r := (*resource.Secret)(nil), ref{}
 	if s.SecretRef != nil || s.SDS.set() || s.SSLFiles != nil {
@@ -70,7 +67,7 @@ func (p *options) clientTLS(s *upstreamSSL) *ir.ClientTLS {
 		p.upstreamSecret(s, sec, r, tls)
 	}
 	if s.AllowRenegotiation != nil && *s.AllowRenegotiation {
-		p.warn("allowRenegotiation", "remove it", "renegotiation is never allowed")
+		p.Warn("allowRenegotiation", "remove it", "renegotiation is never allowed")
 	}
 	return tls
 }
@@ -78,16 +75,16 @@ func (p *options) clientTLS(s *upstreamSSL) *ir.ClientTLS {
 func (p *options) upstreamSecret(s *upstreamSSL, sec *resource.Secret, r ref, tls *ir.ClientTLS) {
 	switch {
 	case sec.HasKey(certKey) != sec.HasKey(keyKey):
-		p.fail("secretRef", "put both into its data, or neither", "secret %v has only one of %s and %s", r, certKey, keyKey)
+		p.Fail("secretRef", "put both into its data, or neither", "secret %v has only one of %s and %s", r, certKey, keyKey)
 	case !sec.HasKey(certKey) && !sec.HasKey(caKey):
-		p.fail("secretRef", "put "+caKey+" into its data", "secret %v has neither %s nor %s", r, caKey, certKey)
+		p.Fail("secretRef", "put "+caKey+" into its data", "secret %v has neither %s nor %s", r, caKey, certKey)
 	}
 	if sec.HasKey(caKey) {
 		tls.CAs = []ir.Bytes{{Ref: secretKey(r, caKey)}}
 	}
 	oneWay := s.OneWayTLS != nil && *s.OneWayTLS
 	if sec.HasKey(certKey) && !oneWay {
-		pair := keyPair(r, p.origin("secretRef"))
+		pair := keyPair(r, p.Origin("secretRef"))
 		tls.Certificate = &pair
 	}
 }
@@ -97,23 +94,23 @@ func (p *options) upstreamSecret(s *upstreamSSL, sec *resource.Secret, r ref, tl
 func (p *options) tlsSecret(s *sslCommon) (*resource.Secret, ref) {
 	switch {
 	case s.SDS.set():
-		p.fail("sds", "use secretRef", "sds is not supported")
+		p.Fail("sds", "use secretRef", "sds is not supported")
 		return nil, ref{}
 	case s.SSLFiles != nil:
-		p.fail("sslFiles", "put the files into a Secret and use secretRef", "sslFiles is not supported")
+		p.Fail("sslFiles", "put the files into a Secret and use secretRef", "sslFiles is not supported")
 		return nil, ref{}
 	case s.SecretRef == nil:
-		p.fail("secretRef", "name a Secret of type kubernetes.io/tls", "there is no secretRef")
+		p.Fail("secretRef", "name a Secret of type kubernetes.io/tls", "there is no secretRef")
 		return nil, ref{}
 	}
-	r := s.SecretRef.in(p.o.Namespace)
-	_, sec, missing := secretref.Find(p.t.v, p.o, r.Namespace, r.Name)
+	r := s.SecretRef.in(p.Object.Namespace)
+	_, sec, missing := secretref.Find(p.t.v, p.Object, r.Namespace, r.Name)
 	switch {
 	case missing != nil:
-		p.fail("secretRef", missing.Remedy, "%s", missing.What)
+		p.Fail("secretRef", missing.Remedy, "%s", missing.What)
 		return nil, r
 	case sec.HasKey("tls") && !sec.HasKey(certKey) && !sec.HasKey(caKey):
-		p.fail("secretRef", "make it of type kubernetes.io/tls, with "+certKey+" and "+keyKey, "secret %v is in the form of old releases, YAML inside its data, which is not supported", r)
+		p.Fail("secretRef", "make it of type kubernetes.io/tls, with "+certKey+" and "+keyKey, "secret %v is in the form of old releases, YAML inside its data, which is not supported", r)
 		return nil, r
 	}
 	return sec, r
@@ -134,25 +131,25 @@ func (p *options) parameters(s *sslParameters, tls *ir.ClientTLS) {
 		return
 	}
 	if s.MinimumProtocolVersion == tls10 || s.MinimumProtocolVersion == tls11 {
-		p.warn("parameters.minimumProtocolVersion", "write TLSv1_2", "TLS below 1.2 is not spoken")
+		p.Warn("parameters.minimumProtocolVersion", "write TLSv1_2", "TLS below 1.2 is not spoken")
 	}
 	if s.MaximumProtocolVersion == tls10 || s.MaximumProtocolVersion == tls11 {
-		p.fail("parameters.maximumProtocolVersion", "write TLSv1_2 or TLSv1_3", "TLS below 1.2 is not spoken")
+		p.Fail("parameters.maximumProtocolVersion", "write TLSv1_2 or TLSv1_3", "TLS below 1.2 is not spoken")
 	}
 	versions := map[tlsVersion]string{tls12: "1.2", tls13: "1.3"}
 	tls.MinVersion, tls.MaxVersion = versions[s.MinimumProtocolVersion], versions[s.MaximumProtocolVersion]
 	for i, n := range s.CipherSuites {
 		suites, ok := cipherSuites(n)
 		if !ok {
-			p.warn(fmt.Sprintf("parameters.cipherSuites[%d]", i), "remove it", "cipher suite %q is not supported", n)
+			p.Warn(fmt.Sprintf("parameters.cipherSuites[%d]", i), "remove it", "cipher suite %q is not supported", n)
 		}
 		tls.CipherSuites = append(tls.CipherSuites, suites...)
 	}
 	if len(s.CipherSuites) > 0 && len(tls.CipherSuites) == 0 {
-		p.fail("parameters.cipherSuites", "name one such as ECDHE-RSA-AES128-GCM-SHA256", "no cipher suite is left")
+		p.Fail("parameters.cipherSuites", "name one such as ECDHE-RSA-AES128-GCM-SHA256", "no cipher suite is left")
 	}
 	if len(s.ECDHCurves) > 0 {
-		p.warn("parameters.ecdhCurves", "remove it", "ecdhCurves is not supported and has no effect")
+		p.Warn("parameters.ecdhCurves", "remove it", "ecdhCurves is not supported and has no effect")
 	}
 }
 

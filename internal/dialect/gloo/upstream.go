@@ -1,12 +1,13 @@
 package gloo
 
 import (
+	"cmp"
 	"fmt"
 
+	"github.com/postern-gateway/postern/internal/dialect/reading"
 	"github.com/postern-gateway/postern/internal/dialect/service"
 	"github.com/postern-gateway/postern/internal/ir"
 	"github.com/postern-gateway/postern/internal/resource"
-	"github.com/postern-gateway/postern/internal/status"
 )
 
 // httpsPort is the port on which TLS is assumed.
@@ -16,18 +17,18 @@ const httpsPort = 443
 // providers, several.
 func (t *translation) upstream(o *resource.Object, s *upstreamSpec) {
 	p := t.options(o, "spec")
-	before := len(t.report.Problems)
+	before := p.Mark()
 	u := &ir.Upstream{Name: upstreamName(ref{o.Name, o.Namespace}), Origin: o.Origin("spec")}
 	p.connection(s, u)
 	if s.SSLConfig != nil {
 		u.TLS = t.options(o, "spec.sslConfig").clientTLS(s.SSLConfig)
 		if len(s.SSLConfig.ALPNProtocols) > 0 {
-			p.warn("sslConfig.alpnProtocols", "use useHttp2", "alpnProtocols is not supported and has no effect")
+			p.Warn("sslConfig.alpnProtocols", "use useHttp2", "alpnProtocols is not supported and has no effect")
 		}
 	}
 	switch n := upstreamTypes(s); {
 	case n != 1:
-		p.fail("", "write one of static, kube, ai", "the Upstream has %d types, want one", n)
+		p.Fail("", "write one of static, kube, ai", "the Upstream has %d types, want one", n)
 	case s.Static != nil:
 		p.static(s.Static, u)
 	case s.Kube != nil:
@@ -36,30 +37,20 @@ func (t *translation) upstream(o *resource.Object, s *upstreamSpec) {
 		p.provider("ai", &s.AI.aiProvider, u)
 	case s.AI != nil:
 		if providers(&s.AI.aiProvider) > 0 {
-			p.fail("ai", "keep one of them", "multi and a provider beside it exclude each other")
+			p.Fail("ai", "keep one of them", "multi and a provider beside it exclude each other")
 		}
 	default:
-		p.fail("", "use static, kube or ai", "%s is not supported", unbuiltType(s))
+		p.Fail("", "use static, kube or ai", "%s is not supported", unbuiltType(s))
 	}
 	p.rest(s)
 	if len(o.Faults) > 0 {
-		u.Closed = faulty(o)
+		u.Closed = reading.Unread(o)
 	}
-	u.Closed = firstError(t.report.Problems[before:], u.Closed)
+	u.Closed = cmp.Or(u.Closed, p.Since(before))
 	t.f.Upstreams = append(t.f.Upstreams, u)
 	if s.AI != nil && s.AI.Multi != nil {
 		t.f.Upstreams = append(t.f.Upstreams, p.pools(s.AI.Multi, u)...)
 	}
-}
-
-// firstError returns closed, or what the first error among problems closes.
-func firstError(problems []status.Problem, closed *ir.Closed) *ir.Closed {
-	for _, pr := range problems {
-		if pr.Severity == status.Error && closed == nil {
-			closed = &ir.Closed{Reason: pr.What, Origin: pr.Origin}
-		}
-	}
-	return closed
 }
 
 func upstreamTypes(s *upstreamSpec) int {
@@ -92,13 +83,13 @@ func unbuiltType(s *upstreamSpec) string {
 func (p *options) static(s *staticUpstream, u *ir.Upstream) {
 	const at = "static"
 	if len(s.Hosts) == 0 {
-		p.fail(at+".hosts", "write addr and port", "the Upstream has no hosts")
+		p.Fail(at+".hosts", "write addr and port", "the Upstream has no hosts")
 	}
 	tls := false
 	for i, h := range s.Hosts {
 		here := fmt.Sprintf("%s.hosts[%d]", at, i)
 		if h.Addr == "" || h.Port <= 0 || h.Port > 65535 {
-			p.fail(here, "write addr and port", "the host has no address, or no valid port")
+			p.Fail(here, "write addr and port", "the host has no address, or no valid port")
 		}
 		tls = tls || h.Port == httpsPort
 		e := ir.Endpoint{Host: h.Addr, Port: h.Port, SNI: h.SNIAddr}
@@ -113,29 +104,29 @@ func (p *options) static(s *staticUpstream, u *ir.Upstream) {
 		tls = *s.UseTLS
 	}
 	if tls && u.TLS == nil {
-		u.TLS = &ir.ClientTLS{Origin: p.origin(at)}
+		u.TLS = &ir.ClientTLS{Origin: p.Origin(at)}
 	}
 	p.ignore(at+".serviceSpec", s.ServiceSpec)
 	if s.AutoSNIRewrite != nil && !*s.AutoSNIRewrite {
-		p.warn(at+".autoSniRewrite", "remove it", "a host's name is always sent as SNI, since it is what is verified")
+		p.Warn(at+".autoSniRewrite", "remove it", "a host's name is always sent as SNI, since it is what is verified")
 	}
 }
 
 // kube sends requests to a Service.
 func (p *options) kube(s *kubeUpstream, u *ir.Upstream) {
 	const at = "kube"
-	r := ref{s.ServiceName, s.ServiceNamespace}.in(p.o.Namespace)
+	r := ref{s.ServiceName, s.ServiceNamespace}.in(p.Object.Namespace)
 	if len(s.Selector) > 0 {
-		p.fail(at+".selector", "make a Service with this selector", "kube.selector is not supported: it would narrow the Service's endpoints")
+		p.Fail(at+".selector", "make a Service with this selector", "kube.selector is not supported: it would narrow the Service's endpoints")
 	}
 	if s.SubsetSpec.set() {
-		p.fail(at+".subsetSpec", "remove it", "subsetSpec is not supported")
+		p.Fail(at+".subsetSpec", "remove it", "subsetSpec is not supported")
 	}
 	p.ignore(at+".serviceSpec", s.ServiceSpec)
 	svc, err := service.Upstream(p.t.v, service.Ref{Namespace: r.Namespace, Name: r.Name, Port: s.ServicePort}, service.Options{Dialect: name, TLS: u.TLS})
 	if err != nil {
 		problem, remedy := serviceProblem(err)
-		p.fail(at, remedy, "%s", problem)
+		p.Fail(at, remedy, "%s", problem)
 		return
 	}
 	u.Endpoints = svc.Endpoints
@@ -157,7 +148,7 @@ func (p *options) connection(s *upstreamSpec, u *ir.Upstream) {
 			u.MaxRequests = *c.MaxRequests
 		}
 		if c.MaxPendingRequests != nil || c.MaxRetries != nil {
-			p.warn("circuitBreakers", "use maxConnections and maxRequests", "maxPendingRequests and maxRetries are not supported and have no effect")
+			p.Warn("circuitBreakers", "use maxConnections and maxRequests", "maxPendingRequests and maxRetries are not supported and have no effect")
 		}
 	}
 	if c := s.ConnectionConfig; c != nil {
@@ -216,7 +207,7 @@ func (p *options) rest(s *upstreamSpec) {
 		{"proxyProtocolVersion", s.ProxyProtocolVersion},
 	} {
 		if f.value.set() {
-			p.fail(f.field, "remove it", "%s is not supported; the Upstream is closed", f.field)
+			p.Fail(f.field, "remove it", "%s is not supported; the Upstream is closed", f.field)
 		}
 	}
 	p.ignore("dnsRefreshRate", s.DNSRefreshRate)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/postern-gateway/postern/internal/dialect"
+	"github.com/postern-gateway/postern/internal/dialect/reading"
 	"github.com/postern-gateway/postern/internal/ir"
 	"github.com/postern-gateway/postern/internal/resource"
 	"github.com/postern-gateway/postern/internal/status"
@@ -38,7 +39,7 @@ func (t *translation) virtualService(o *resource.Object, s *virtualServiceSpec) 
 	w := &walk{t: t, vs: o}
 	w.inherited = [][]setting{t.hostOptionsOf(o, &vs)}
 	if len(o.Faults) > 0 {
-		host.Routes = []*dialect.Route{closedRoute(o, faulty(o))}
+		host.Routes = []*dialect.Route{closedRoute(o, reading.Unread(o))}
 	} else {
 		host.Routes = w.routes(vs.Routes)
 	}
@@ -46,11 +47,6 @@ func (t *translation) virtualService(o *resource.Object, s *virtualServiceSpec) 
 	if len(vs.Routes) == 0 && len(o.Faults) == 0 {
 		t.report.Add(status.Warningf(o.Origin("spec.virtualHost.routes"), "there are no routes; every request gets 404").Fix("write routes"))
 	}
-}
-
-// faulty says that o's fields could not all be read.
-func faulty(o *resource.Object) *ir.Closed {
-	return &ir.Closed{Reason: fmt.Sprintf("%v has fields that could not be read", o.Key), Origin: o.Origin("")}
 }
 
 // closedRoute answers every request of a virtual host with an error.

@@ -33,21 +33,21 @@ func (p *place) action(n *node, matches []match) (ir.Action, []ir.Step) {
 		return p.in("directResponse").direct(n.route.DirectResponse), nil
 	case n.route.ForwardTo != nil:
 		f := p.in("forwardTo")
-		mark := f.mark()
+		mark := f.Mark()
 		steps := f.rewrites(n.route.ForwardTo, matches)
-		if closed := f.since(mark); closed != nil {
+		if closed := f.Since(mark); closed != nil {
 			return ir.Action{Closed: closed}, nil
 		}
 		return f.forward(n), steps
 	}
-	p.fail("graphql", "use forwardTo", "graphql is not supported; the route is closed")
+	p.Fail("graphql", "use forwardTo", "graphql is not supported; the route is closed")
 	return ir.Action{}, nil
 }
 
 func (p *place) redirect(s *redirect) ir.Action {
-	r := &ir.Redirect{Hostname: s.HostRedirect, Status: redirectStatus[s.ResponseCode], Origin: p.origin("")}
+	r := &ir.Redirect{Hostname: s.HostRedirect, Status: redirectStatus[s.ResponseCode], Origin: p.Origin("")}
 	if strings.ContainsFunc(s.HostRedirect, notHost) {
-		p.fail("hostRedirect", "write a host name", "%q is no host; the route is closed", s.HostRedirect)
+		p.Fail("hostRedirect", "write a host name", "%q is no host; the route is closed", s.HostRedirect)
 	}
 	if s.PathRedirect != nil {
 		r.Path = &ir.PathRewrite{Full: s.PathRedirect}
@@ -57,9 +57,9 @@ func (p *place) redirect(s *redirect) ir.Action {
 
 func (p *place) direct(s *directResponse) ir.Action {
 	if s.Status < 200 || s.Status > 599 {
-		p.fail("status", "write one of 200 to 599", "%d is no status of an answer; the route is closed", s.Status)
+		p.Fail("status", "write one of 200 to 599", "%d is no status of an answer; the route is closed", s.Status)
 	}
-	d := &ir.Direct{Status: s.Status, Body: s.Body, Origin: p.origin("")}
+	d := &ir.Direct{Status: s.Status, Body: s.Body, Origin: p.Origin("")}
 	if s.Body != "" {
 		d.ContentType = "text/plain"
 	}
@@ -76,18 +76,18 @@ func notHost(c rune) bool { return notPath(c) || c == '/' || c == '@' }
 func (p *place) rewrites(s *forwardTo, matches []match) []ir.Step {
 	var steps []ir.Step
 	add := func(order int, field string, step ir.Step) {
-		step.Phase, step.Order, step.Slot, step.Origin = ir.PhaseForward, order, name+"/"+field, p.origin(field)
+		step.Phase, step.Order, step.Slot, step.Origin = ir.PhaseForward, order, name+"/"+field, p.Origin(field)
 		steps = append(steps, step)
 	}
 	if s.HostRewrite != nil && s.AutoHostRewrite != nil {
-		p.fail("hostRewrite", "keep one of them", "hostRewrite and autoHostRewrite exclude each other; the route is closed")
+		p.Fail("hostRewrite", "keep one of them", "hostRewrite and autoHostRewrite exclude each other; the route is closed")
 	}
 	if s.PathRewrite != nil && s.RegexRewrite != nil {
-		p.fail("pathRewrite", "keep one of them", "pathRewrite and regexRewrite exclude each other; the route is closed")
+		p.Fail("pathRewrite", "keep one of them", "pathRewrite and regexRewrite exclude each other; the route is closed")
 	}
 	if h := s.HostRewrite; h != nil {
 		if *h == "" || strings.ContainsFunc(*h, notHost) {
-			p.fail("hostRewrite", "write a host name", "%q is no host; the route is closed", *h)
+			p.Fail("hostRewrite", "write a host name", "%q is no host; the route is closed", *h)
 		}
 		add(orderHostRewrite, "hostRewrite", ir.Step{Host: &ir.HostRewrite{Literal: *h}})
 	}
@@ -100,7 +100,7 @@ func (p *place) rewrites(s *forwardTo, matches []match) []ir.Step {
 	}
 	if r := s.RegexRewrite; r != nil {
 		if r.Pattern.Regex == "" {
-			p.fail("regexRewrite.pattern.regex", "write an RE2 expression", "there is no expression; the route is closed")
+			p.Fail("regexRewrite.pattern.regex", "write an RE2 expression", "there is no expression; the route is closed")
 		}
 		add(orderPathRewrite, "regexRewrite", ir.Step{Path: &ir.PathRewrite{Regex: &ir.RegexRewrite{Pattern: r.Pattern.Regex, Substitution: r.Substitution}}})
 	}
@@ -109,12 +109,12 @@ func (p *place) rewrites(s *forwardTo, matches []match) []ir.Step {
 
 func (p *place) checkPathRewrite(path string, matches []match) {
 	if !strings.HasPrefix(path, "/") || strings.ContainsFunc(path, notPath) {
-		p.fail("pathRewrite", "write a path without query", "%q is no path; the route is closed", path)
+		p.Fail("pathRewrite", "write a path without query", "%q is no path; the route is closed", path)
 	}
 	for i := range matches {
 		switch m := &matches[i]; m.Path.Kind {
 		case ir.PathRegex, ir.PathSuffix:
-			p.fail("pathRewrite", "use regexRewrite", "pathRewrite replaces a prefix or a whole path, and a matcher is a %s; the route is closed", m.Path.Kind)
+			p.Fail("pathRewrite", "use regexRewrite", "pathRewrite replaces a prefix or a whole path, and a matcher is a %s; the route is closed", m.Path.Kind)
 			return
 		case ir.PathAny: // every path begins with it
 			m.Path = ir.PathMatch{Kind: ir.PathPrefix, Value: "/"}
@@ -132,20 +132,20 @@ func (p *place) forward(n *node) ir.Action {
 	if len(list) == 0 {
 		d := n.table.Spec.(*routeTable).Spec.DefaultDestination
 		if d == nil {
-			p.fail("", "write destinations, or the table's defaultDestination", "the route forwards to nothing; it is closed")
+			p.Fail("", "write destinations, or the table's defaultDestination", "the route forwards to nothing; it is closed")
 			return ir.Action{}
 		}
-		list, at = []destination{*d}, &place{t: p.t, o: p.o, at: "spec.defaultDestination"}
+		list, at = []destination{*d}, p.t.place(p.Object, "spec.defaultDestination")
 	}
 	total := 0
 	for _, d := range list {
 		total += max(d.Weight, 0)
 	}
 	if len(list) > 1 && total != fullWeight {
-		p.fail("destinations", "share 100 among them", "the weights add up to %d, want 100; the route is closed", total)
+		p.Fail("destinations", "share 100 among them", "the weights add up to %d, want 100; the route is closed", total)
 		return ir.Action{}
 	}
-	f := &ir.Forward{Origin: p.origin("")}
+	f := &ir.Forward{Origin: p.Origin("")}
 	for i := range list {
 		here := at
 		if len(n.route.ForwardTo.Destinations) > 0 {

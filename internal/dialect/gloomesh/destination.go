@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/postern-gateway/postern/internal/dialect/reading"
 	"github.com/postern-gateway/postern/internal/dialect/service"
 	"github.com/postern-gateway/postern/internal/ir"
 	"github.com/postern-gateway/postern/internal/resource"
@@ -14,7 +15,7 @@ import (
 
 // backend resolves a destination. One that leads nowhere is closed.
 func (p *place) backend(d *destination) ir.Backend {
-	b := ir.Backend{Origin: p.origin("")}
+	b := ir.Backend{Origin: p.Origin("")}
 	closed := func(problem, remedy string) ir.Backend {
 		p.t.report.Add(status.Errorf(b.Origin, "%s; requests for it are closed", problem).Fix("%s", remedy))
 		b.Closed = &ir.Closed{Reason: problem, Origin: b.Origin}
@@ -28,7 +29,7 @@ func (p *place) backend(d *destination) ir.Backend {
 	case len(d.Subset) > 0:
 		return closed("subset is not supported", "make a Service for the subset")
 	}
-	r := d.Ref.in(p.o.Namespace)
+	r := d.Ref.in(p.Object.Namespace)
 	var problem *trouble
 	switch d.Kind {
 	case toService:
@@ -108,7 +109,7 @@ func (t *translation) service(r objectRef, to *portRef) (string, *trouble) {
 func (t *translation) declared(gk resource.GroupKind, r objectRef, to *portRef) (string, *trouble) {
 	o := t.v.Get(gk, r.Namespace, r.Name)
 	if o == nil {
-		return "", &trouble{fmt.Sprintf("no %s %q in %s", gk.Kind, r.Name, r.Namespace), t.suggest(gk, r.Namespace, r.Name)}
+		return "", &trouble{fmt.Sprintf("no %s %q in %s", gk.Kind, r.Name, r.Namespace), reading.Suggest(t.v, gk, r.Namespace, r.Name)}
 	}
 	var ports []port
 	switch spec := o.Spec.(type) {

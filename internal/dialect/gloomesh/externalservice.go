@@ -6,36 +6,37 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/postern-gateway/postern/internal/dialect/reading"
 	"github.com/postern-gateway/postern/internal/dialect/secretref"
 	"github.com/postern-gateway/postern/internal/ir"
 )
 
 // externalService makes an upstream of each port.
 func (p *place) externalService(s *externalServiceSpec) {
-	mark := p.mark()
+	mark := p.Mark()
 	if len(s.Hosts)+len(s.Addresses) == 0 {
-		p.fail("hosts", "write hosts", "the ExternalService has neither hosts nor addresses")
+		p.Fail("hosts", "write hosts", "the ExternalService has neither hosts nor addresses")
 	}
 	for i, h := range s.Hosts {
 		if !isHost(strings.ToLower(h)) || strings.Contains(h, "*") {
-			p.fail(fmt.Sprintf("hosts[%d]", i), "write one name", "%q is no name that can be dialled", h)
+			p.Fail(fmt.Sprintf("hosts[%d]", i), "write one name", "%q is no name that can be dialled", h)
 		}
 	}
 	for i, a := range s.Addresses {
 		if net.ParseIP(a) == nil {
-			p.fail(fmt.Sprintf("addresses[%d]", i), "write an IP address", "%q is no IP address", a)
+			p.Fail(fmt.Sprintf("addresses[%d]", i), "write an IP address", "%q is no IP address", a)
 		}
 	}
-	p.refuse("selector", s.Selector)
-	closed := p.since(mark)
+	p.Refuse("selector", s.Selector)
+	closed := p.Since(mark)
 	if len(s.Ports) == 0 {
-		p.fail("ports", "write ports", "the ExternalService has no ports, and nothing can lead there")
+		p.Fail("ports", "write ports", "the ExternalService has no ports, and nothing can lead there")
 	}
 	seen := map[int]bool{}
 	for i := range s.Ports {
 		at := p.in(fmt.Sprintf("ports[%d]", i))
 		if seen[s.Ports[i].Number] {
-			at.fail("number", "give each port a number of its own", "port %d is written twice; the first holds", s.Ports[i].Number)
+			at.Fail("number", "give each port a number of its own", "port %d is written twice; the first holds", s.Ports[i].Number)
 			continue
 		}
 		seen[s.Ports[i].Number] = true
@@ -43,24 +44,24 @@ func (p *place) externalService(s *externalServiceSpec) {
 		if closed != nil {
 			u.Closed = closed
 		}
-		if len(p.o.Faults) > 0 {
-			u.Closed = faulty(p.o)
+		if len(p.Object.Faults) > 0 {
+			u.Closed = reading.Unread(p.Object)
 		}
 		p.t.f.Upstreams = append(p.t.f.Upstreams, u)
 	}
 }
 
 func (p *place) externalPort(s *externalServiceSpec, e *externalPort) *ir.Upstream {
-	mark := p.mark()
-	u := &ir.Upstream{Name: upstreamName(externalServiceKind, p.o.Namespace, p.o.Name, e.Number), Origin: p.origin("")}
+	mark := p.Mark()
+	u := &ir.Upstream{Name: upstreamName(externalServiceKind, p.Object.Namespace, p.Object.Name, e.Number), Origin: p.Origin("")}
 	number := e.Number
 	if t := e.TargetPort; t != nil && t.Number != 0 {
 		number = t.Number
 	} else if t != nil && t.Name != "" {
-		p.fail("targetPort", "write targetPort.number", "a target port by name is not supported; the port is closed")
+		p.Fail("targetPort", "write targetPort.number", "a target port by name is not supported; the port is closed")
 	}
 	if e.Number <= 0 || e.Number > 65535 || number <= 0 || number > 65535 {
-		p.fail("number", "write one of 1 to 65535", "it is no port; it is closed")
+		p.Fail("number", "write one of 1 to 65535", "it is no port; it is closed")
 	}
 	// Addresses are where the hosts are; the hosts are then what is verified.
 	where := s.Addresses
@@ -72,8 +73,8 @@ func (p *place) externalPort(s *externalServiceSpec, e *externalPort) *ir.Upstre
 	}
 	u.TLS = p.clientTLS(s, e)
 	p.protocol(e, u)
-	p.refuse("egressGatewayRoutes", e.EgressGatewayRoutes)
-	u.Closed = p.since(mark)
+	p.Refuse("egressGatewayRoutes", e.EgressGatewayRoutes)
+	u.Closed = p.Since(mark)
 	return u
 }
 
@@ -87,20 +88,20 @@ func (p *place) protocol(e *externalPort, u *ir.Upstream) {
 		u.Protocol = ir.ProtocolHTTP2
 	case "HTTPS", "TLS":
 		if e.ClientsideTLS == nil {
-			p.warn("protocol", "write clientsideTls: {mode: SIMPLE}", "the port speaks TLS and nothing says how; the name and the system's roots are verified")
-			u.TLS = &ir.ClientTLS{Origin: p.origin("protocol")}
+			p.Warn("protocol", "write clientsideTls: {mode: SIMPLE}", "the port speaks TLS and nothing says how; the name and the system's roots are verified")
+			u.TLS = &ir.ClientTLS{Origin: p.Origin("protocol")}
 			if len(u.Endpoints) > 0 {
 				u.TLS.SNI = p.serverName()
 			}
 		}
 	default:
-		p.fail("protocol", "write HTTP, HTTPS, HTTP2 or GRPC", "protocol %q is not supported; the port is closed", e.Protocol)
+		p.Fail("protocol", "write HTTP, HTTPS, HTTP2 or GRPC", "protocol %q is not supported; the port is closed", e.Protocol)
 	}
 }
 
 // serverName returns the name to verify where endpoints are addresses.
 func (p *place) serverName() string {
-	s := p.o.Spec.(*externalService).Spec
+	s := p.Object.Spec.(*externalService).Spec
 	if len(s.Addresses) > 0 && len(s.Hosts) > 0 {
 		return strings.ToLower(s.Hosts[0])
 	}
@@ -115,17 +116,17 @@ func (p *place) clientTLS(s *externalServiceSpec, e *externalPort) *ir.ClientTLS
 		return nil
 	}
 	p = p.in("clientsideTls")
-	out := &ir.ClientTLS{SNI: c.SNI, SubjectAltNames: s.SubjectAltNames, Origin: p.origin("")}
+	out := &ir.ClientTLS{SNI: c.SNI, SubjectAltNames: s.SubjectAltNames, Origin: p.Origin("")}
 	if out.SNI == "" {
 		out.SNI = p.serverName()
 	}
 	switch {
 	case c.Mode == clientIstioMutual:
-		p.fail("mode", "use SIMPLE, or MUTUAL with credentialName", "ISTIO_MUTUAL is not supported; the port is closed")
+		p.Fail("mode", "use SIMPLE, or MUTUAL with credentialName", "ISTIO_MUTUAL is not supported; the port is closed")
 	case c.Mode == clientMutual && c.CredentialName == "":
-		p.fail("credentialName", "put the certificate into a Secret and name it", "MUTUAL needs a certificate, and files are not supported; the port is closed")
+		p.Fail("credentialName", "put the certificate into a Secret and name it", "MUTUAL needs a certificate, and files are not supported; the port is closed")
 	case c.ClientCertificate != "" || bool(c.PrivateKey):
-		p.fail("clientCertificate", "put the certificate into a Secret and use credentialName", "files are not supported; the port is closed")
+		p.Fail("clientCertificate", "put the certificate into a Secret and use credentialName", "files are not supported; the port is closed")
 	}
 	if c.CredentialName != "" {
 		p.credential(c, out)
@@ -135,10 +136,10 @@ func (p *place) clientTLS(s *externalServiceSpec, e *externalPort) *ir.ClientTLS
 	case strings.Contains(c.CACertificates, "-----BEGIN CERTIFICATE-----"):
 		out.CAs = []ir.Bytes{{Inline: c.CACertificates}}
 	default:
-		p.fail("caCertificates", "write the certificates themselves (PEM), or put ca.crt into a Secret and use credentialName", "files are not supported; the port is closed")
+		p.Fail("caCertificates", "write the certificates themselves (PEM), or put ca.crt into a Secret and use credentialName", "files are not supported; the port is closed")
 	}
 	if c.InsecureSkipVerify != nil && *c.InsecureSkipVerify {
-		p.warn("insecureSkipVerify", "remove it, and give the CA by credentialName", "nobody verifies whom requests reach")
+		p.Warn("insecureSkipVerify", "remove it, and give the CA by credentialName", "nobody verifies whom requests reach")
 		out.InsecureSkipVerify = true
 	}
 	return out
@@ -146,10 +147,10 @@ func (p *place) clientTLS(s *externalServiceSpec, e *externalPort) *ir.ClientTLS
 
 // credential reads the Secret with the CA and, for MUTUAL, the certificate.
 func (p *place) credential(c *clientTLS, out *ir.ClientTLS) {
-	o, data := p.findSecret([]string{p.o.Namespace}, c.CredentialName)
+	o, data := p.findSecret([]string{p.Object.Namespace}, c.CredentialName)
 	if o == nil {
-		missing := secretref.None(p.t.v, []string{p.o.Namespace}, c.CredentialName)
-		p.fail("credentialName", missing.Remedy, "%s; the port is closed", missing.What)
+		missing := secretref.None(p.t.v, []string{p.Object.Namespace}, c.CredentialName)
+		p.Fail("credentialName", missing.Remedy, "%s; the port is closed", missing.What)
 		return
 	}
 	if ca := pick(data, caKeys); ca != "" {
@@ -158,10 +159,10 @@ func (p *place) credential(c *clientTLS, out *ir.ClientTLS) {
 	cert, key := pick(data, certKeys), pick(data, keyKeys)
 	switch {
 	case c.Mode == clientMutual && (cert == "" || key == ""):
-		p.fail("credentialName", "put both into its data", "secret %s/%s has no tls.crt or no tls.key; the port is closed", o.Namespace, o.Name)
+		p.Fail("credentialName", "put both into its data", "secret %s/%s has no tls.crt or no tls.key; the port is closed", o.Namespace, o.Name)
 	case c.Mode == clientMutual:
-		out.Certificate = &ir.KeyPair{Certificate: refTo(o, cert), Key: refTo(o, key), Origin: p.origin("credentialName")}
+		out.Certificate = &ir.KeyPair{Certificate: refTo(o, cert), Key: refTo(o, key), Origin: p.Origin("credentialName")}
 	case !slices.ContainsFunc(caKeys, data.HasKey):
-		p.fail("credentialName", "put ca.crt into its data", "secret %s/%s has no ca.crt; the port is closed", o.Namespace, o.Name)
+		p.Fail("credentialName", "put ca.crt into its data", "secret %s/%s has no ca.crt; the port is closed", o.Namespace, o.Name)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/postern-gateway/postern/internal/dialect"
+	"github.com/postern-gateway/postern/internal/dialect/reading"
 	"github.com/postern-gateway/postern/internal/ir"
 	"github.com/postern-gateway/postern/internal/resource"
 )
@@ -111,13 +112,13 @@ func covers(pattern, host string) bool {
 
 // gateway translates a VirtualGateway into its listeners.
 func (t *translation) gateway(o *resource.Object, s *virtualGatewaySpec) {
-	p := &place{t: t, o: o, at: "spec"}
+	p := t.place(o, "spec")
 	if t.elsewhere(o, s) {
-		p.warn("workloads", "give the gateway these labels by --workload-labels, or serve it by another one", "the VirtualGateway selects other workloads than %v; it is not served here", t.opts.Workload)
+		p.Warn("workloads", "give the gateway these labels by --workload-labels, or serve it by another one", "the VirtualGateway selects other workloads than %v; it is not served here", t.opts.Workload)
 		return
 	}
 	if len(s.Listeners) == 0 {
-		p.warn("listeners", "write listeners", "the VirtualGateway has no listeners and opens nothing")
+		p.Warn("listeners", "write listeners", "the VirtualGateway has no listeners and opens nothing")
 	}
 	for i := range s.Listeners {
 		p.in(fmt.Sprintf("listeners[%d]", i)).checkListener(&s.Listeners[i])
@@ -131,24 +132,24 @@ func (t *translation) gateway(o *resource.Object, s *virtualGatewaySpec) {
 func (p *place) checkListener(l *gatewayListener) {
 	switch {
 	case bool(l.TCP):
-		p.fail("tcp", "write http: {}", "tcp listeners are not supported; the port stays shut")
+		p.Fail("tcp", "write http: {}", "tcp listeners are not supported; the port stays shut")
 	case l.Port == nil || l.Port.Number <= 0 || l.Port.Number > 65535:
-		p.fail("port", "write port.number", "the port has no valid number; it stays shut")
+		p.Fail("port", "write port.number", "the port has no valid number; it stays shut")
 	}
 	if l.TLS != nil && l.HTTPSRedirect {
-		p.fail("httpsRedirect", "keep one of them", "tls and httpsRedirect exclude each other")
+		p.Fail("httpsRedirect", "keep one of them", "tls and httpsRedirect exclude each other")
 	}
-	p.ignore("exposedExternalServices", l.ExposedExternalServices)
+	p.Ignore("exposedExternalServices", l.ExposedExternalServices)
 	switch strings.ToLower(l.AppProtocol) {
 	case "", "http", "http2", "https", "grpc", "grpc-web":
 	default:
-		p.warn("appProtocol", "remove it", "appProtocol %q is not supported and has no effect", l.AppProtocol)
+		p.Warn("appProtocol", "remove it", "appProtocol %q is not supported and has no effect", l.AppProtocol)
 	}
 	for i, a := range l.AllowedRouteTables {
 		here := fmt.Sprintf("allowedRouteTables[%d]", i)
-		p.ignore(here+".allowedRoutes", a.AllowedRoutes)
+		p.Ignore(here+".allowedRoutes", a.AllowedRoutes)
 		if a.Host != "" && !isHost(strings.ToLower(a.Host)) {
-			p.warn(here+".host", `write a name, "*.suffix" or "*"`, "%q is no host and allows nothing", a.Host)
+			p.Warn(here+".host", `write a name, "*.suffix" or "*"`, "%q is no host and allows nothing", a.Host)
 		}
 	}
 }
@@ -161,22 +162,22 @@ func (t *translation) open(d *door, s *virtualGatewaySpec) {
 	l := &dialect.Listener{Targets: []dialect.Target{section, dialect.TargetOf(o.Key)}, Owner: o.Key, Age: o.Created}
 	l.Name, l.Gateway, l.Port, l.Hostname = d.name, o.Namespace+"/"+o.Name, d.port, d.hostname
 	l.Origin = o.Origin(d.at)
-	p := &place{t: t, o: o, at: d.at}
-	mark := p.mark()
+	p := t.place(o, d.at)
+	mark := p.Mark()
 	if d.spec.TLS != nil {
 		l.TLS = p.in("tls").serverTLS(d.spec.TLS, s.namespaces(o.Namespace))
-		l.Closed = p.since(mark)
+		l.Closed = p.Since(mark)
 	}
 	if d.spec.TLS != nil && d.spec.HTTPSRedirect {
 		l.Closed = &ir.Closed{Reason: "tls and httpsRedirect exclude each other", Origin: l.Origin}
 	}
 	if d.conflict {
 		what := fmt.Sprintf("two listeners of port %d differ in tls or httpsRedirect", d.port)
-		p.fail("", "give one of them another port, or with tls other hosts", "%s; the port is closed", what)
+		p.Fail("", "give one of them another port, or with tls other hosts", "%s; the port is closed", what)
 		l.Closed = &ir.Closed{Reason: what, Origin: l.Origin}
 	}
 	if len(o.Faults) > 0 {
-		l.Closed = faulty(o)
+		l.Closed = reading.Unread(o)
 	}
 	t.f.Listeners = append(t.f.Listeners, l)
 	if d.redirect {

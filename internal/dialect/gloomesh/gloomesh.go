@@ -20,10 +20,8 @@
 package gloomesh
 
 import (
-	"fmt"
-
 	"github.com/postern-gateway/postern/internal/dialect"
-	"github.com/postern-gateway/postern/internal/ir"
+	"github.com/postern-gateway/postern/internal/dialect/reading"
 	"github.com/postern-gateway/postern/internal/resource"
 	"github.com/postern-gateway/postern/internal/status"
 )
@@ -63,7 +61,7 @@ func (t *translation) translate(root resource.Key) (*dialect.Fragment, status.Re
 	if o == nil {
 		return t.f, t.report
 	}
-	p := &place{t: t, o: o, at: "spec"}
+	p := t.place(o, "spec")
 	switch spec := o.Spec.(type) {
 	case *virtualGateway:
 		t.gateway(o, &spec.Spec)
@@ -75,34 +73,10 @@ func (t *translation) translate(root resource.Key) (*dialect.Fragment, status.Re
 		p.virtualDestination(&spec.Spec)
 	case *workspace, *workspaceSettings, *extAuthServer: // read where they matter
 	case *notBuilt:
-		p.warn("", "remove it", "%s is not supported and has no effect", o.Kind)
+		p.Warn("", "remove it", "%s is not supported and has no effect", o.Kind)
 	default:
 		p.policy(o.Spec)
 	}
-	t.outcome(o)
+	reading.Accept(o, &t.report, "Failed")
 	return t.f, t.report
-}
-
-// outcome tells what became of an object: Accepted, Warning or Failed.
-func (t *translation) outcome(o *resource.Object) {
-	out := status.Outcome{Object: o.Key.Status(), Condition: "Accepted", OK: true, Reason: "Accepted"}
-	problems := append(append([]status.Problem(nil), t.report.Problems...), o.Faults...)
-	for _, p := range problems {
-		at := p.Origin
-		if at.Kind != o.Kind || at.Namespace != o.Namespace || at.Name != o.Name {
-			continue
-		}
-		if p.Severity == status.Error && out.OK {
-			out.OK, out.Reason, out.Message = false, "Failed", p.What
-		}
-		if p.Severity == status.Warning && out.OK && out.Message == "" {
-			out.Reason, out.Message = "Warning", p.What
-		}
-	}
-	t.report.Outcome(out)
-}
-
-// faulty says that o's fields could not all be read.
-func faulty(o *resource.Object) *ir.Closed {
-	return &ir.Closed{Reason: fmt.Sprintf("%v has fields that could not be read", o.Key), Origin: o.Origin("")}
 }

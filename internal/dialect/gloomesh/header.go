@@ -13,7 +13,7 @@ import (
 // headers adds and removes headers.
 func (p *place) headers(s *headerPolicy) {
 	c := &s.Spec.Config
-	mark := p.mark()
+	mark := p.Mark()
 	at := p.in("config")
 	e := &ir.HeaderEdit{
 		Request:  ir.HeaderChanges{Remove: c.RemoveRequestHeaders, Add: at.appended("appendRequestHeaders", c.AppendRequestHeaders)},
@@ -27,14 +27,14 @@ func (p *place) headers(s *headerPolicy) {
 	}
 	sel := selection{routes: s.Spec.ApplyToRoutes}
 	if list := s.Spec.ApplyToRouteDestinations; len(list) > 0 {
-		p.fail("applyToRouteDestinations", "use applyToRoutes", "edits for some destinations of a route are not supported; the routes are closed")
+		p.Fail("applyToRouteDestinations", "use applyToRoutes", "edits for some destinations of a route are not supported; the routes are closed")
 		for _, one := range list {
 			sel.routes = append(sel.routes, routeSelector{Route: one.Route})
 		}
 	}
 	targets := p.selected(sel)
 	p.bound(targets, sel, false)
-	p.attach("HeaderManipulationPolicy", targets, []ir.Step{{Phase: ir.PhaseForward, Order: orderHeaders, Headers: e}}, p.since(mark))
+	p.attach("HeaderManipulationPolicy", targets, []ir.Step{{Phase: ir.PhaseForward, Order: orderHeaders, Headers: e}}, p.Since(mark))
 }
 
 // command is one of Envoy's formatters, or an escaped percent sign.
@@ -46,13 +46,13 @@ func (p *place) appended(field string, headers map[string]string) []ir.HeaderVal
 	for _, h := range slices.Sorted(maps.Keys(headers)) {
 		at, text := field+"."+h, headers[h]
 		p.editable(at, h)
-		v := ir.HeaderValue{Name: h, Origin: p.origin(at)}
+		v := ir.HeaderValue{Name: h, Origin: p.Origin(at)}
 		rest := command.ReplaceAllString(text, "")
 		switch {
 		case strings.ContainsAny(text, "\r\n\x00"):
-			p.fail(at, "write it on one line", "the value holds a line break or NUL")
+			p.Fail(at, "write it on one line", "the value holds a line break or NUL")
 		case strings.Contains(rest, "%"):
-			p.fail(at, "write %% for a percent sign", "a percent sign begins no formatter such as %%REQ(:path)%%")
+			p.Fail(at, "write %% for a percent sign", "a percent sign begins no formatter such as %%REQ(:path)%%")
 		case strings.Contains(strings.ReplaceAll(text, "%%", ""), "%"):
 			v.Format = text
 		default:
@@ -72,7 +72,7 @@ var framing = []string{
 // editable reports a name that is no header that may be edited.
 func (p *place) editable(at, name string) {
 	if strings.HasPrefix(name, ":") || slices.Contains(framing, strings.ToLower(name)) {
-		p.fail(at, "use hostRewrite or pathRewrite for the request's target", "header %q cannot be edited", name)
+		p.Fail(at, "use hostRewrite or pathRewrite for the request's target", "header %q cannot be edited", name)
 		return
 	}
 	p.headerName(at, name)
@@ -83,11 +83,11 @@ func (p *place) headerName(at, name string) {
 	for i := range len(name) {
 		c := name[i]
 		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0) {
-			p.fail(at, "write a header's name", "%q is no header name", name)
+			p.Fail(at, "write a header's name", "%q is no header name", name)
 			return
 		}
 	}
 	if name == "" {
-		p.fail(at, "write a header's name", "the header has no name")
+		p.Fail(at, "write a header's name", "the header has no name")
 	}
 }

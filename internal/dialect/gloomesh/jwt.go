@@ -20,26 +20,26 @@ const defaultClockSkew = 60 * time.Second
 func (p *place) jwt(s *jwtPolicy) {
 	c := &s.Spec.Config
 	at := p.in("config")
-	mark := p.mark()
+	mark := p.Mark()
 	step := ir.Step{Phase: ir.PhaseAuthenticate, Order: orderBeforeExtAuth, JWT: &ir.JWT{Missing: c.missing()}}
 	if c.Phase != nil && c.Phase.PostAuthz != nil {
 		step.Order = orderAfterExtAuth
 	}
 	if len(c.Providers) == 0 {
-		at.fail("providers", "write providers", "the policy names no provider, so no token could be valid")
+		at.Fail("providers", "write providers", "the policy names no provider, so no token could be valid")
 	}
 	for _, n := range slices.Sorted(maps.Keys(c.Providers)) {
 		s := c.Providers[n]
 		step.JWT.Providers = append(step.JWT.Providers, at.in("providers."+n).provider(n, &s))
 	}
 	if c.ClearRouteCache == clearAlways {
-		at.fail("clearRouteCache", "write FALSE", "choosing a route again by claims is not supported; what the policy would guard is closed")
+		at.Fail("clearRouteCache", "write FALSE", "choosing a route again by claims is not supported; what the policy would guard is closed")
 	}
 	steps := []ir.Step{step}
 	if rules := at.claims(c); rules != nil {
 		steps = append(steps, ir.Step{Phase: ir.PhaseAuthorize, ClaimRules: rules})
 	}
-	p.put("JWTPolicy", s.Spec.applied, steps, p.since(mark))
+	p.put("JWTPolicy", s.Spec.applied, steps, p.Since(mark))
 }
 
 func (c *jwtConfig) missing() ir.JWTPolicy {
@@ -55,7 +55,7 @@ func (c *jwtConfig) missing() ir.JWTPolicy {
 func (p *place) provider(name string, s *jwtProvider) ir.JWTProvider {
 	out := ir.JWTProvider{
 		Name: name, Issuer: s.Issuer, Audiences: s.Audiences, KeepToken: s.KeepToken,
-		ClockSkew: defaultClockSkew, Keys: p.keys(s), Origin: p.origin(""),
+		ClockSkew: defaultClockSkew, Keys: p.keys(s), Origin: p.Origin(""),
 	}
 	if s.ClockSkewSeconds != nil {
 		out.ClockSkew = time.Duration(*s.ClockSkewSeconds) * time.Second
@@ -71,12 +71,12 @@ func (p *place) provider(name string, s *jwtProvider) ir.JWTProvider {
 		here := fmt.Sprintf("claimsToHeaders[%d]", i)
 		p.editable(here+".header", c.Header)
 		if c.Claim == "" {
-			p.fail(here+".claim", "name the claim", "the claim has no name")
+			p.Fail(here+".claim", "name the claim", "the claim has no name")
 		}
 		out.ClaimsToHeader = append(out.ClaimsToHeader, ir.ClaimToHeader{Claim: c.Claim, Header: c.Header, Append: c.Append})
 	}
 	// An upstream trusts such a header, and a client could write it.
-	p.refuse("outputPayloadToHeader", present(s.OutputPayloadToHeader != ""))
+	p.Refuse("outputPayloadToHeader", present(s.OutputPayloadToHeader != ""))
 	return out
 }
 
@@ -85,17 +85,17 @@ func (p *place) provider(name string, s *jwtProvider) ir.JWTProvider {
 func (p *place) keys(s *jwtProvider) ir.KeySource {
 	switch {
 	case (s.Local == nil) == (s.Remote == nil):
-		p.fail("", "write local.inline or remote.url", "the provider has no key set, or two")
+		p.Fail("", "write local.inline or remote.url", "the provider has no key set, or two")
 	case s.Local != nil && bool(s.Local.SecretRef):
-		p.fail("local.secretRef", "write the public key at local.inline: it is no secret", "a key in a Secret is not supported")
+		p.Fail("local.secretRef", "write the public key at local.inline: it is no secret", "a key in a Secret is not supported")
 	case s.Local != nil && strings.TrimSpace(s.Local.Inline) == "":
-		p.fail("local.inline", "write the public key (PEM), a JWK or a JWKS", "the key is empty")
+		p.Fail("local.inline", "write the public key (PEM), a JWK or a JWKS", "the key is empty")
 	case s.Local != nil && dialect.HoldsPrivateKey(s.Local.Inline):
-		p.fail("local.inline", "write the public half of an asymmetric key", "the key is private or symmetric, and a resource is no place for a secret")
+		p.Fail("local.inline", "write the public half of an asymmetric key", "the key is private or symmetric, and a resource is no place for a secret")
 	case s.Local != nil:
 		return ir.KeySource{Inline: s.Local.Inline}
 	case s.Remote.URL == "":
-		p.fail("remote.url", "write the URL of the JWKS", "the key set has no URL")
+		p.Fail("remote.url", "write the URL of the JWKS", "the key set has no URL")
 	default:
 		out := &ir.RemoteKeys{URL: s.Remote.URL, Refresh: s.Remote.CacheDuration.Duration, Timeout: s.Remote.Timeout.Duration}
 		if d := s.Remote.DestinationRef; d != nil {
@@ -120,25 +120,25 @@ func (p *place) claims(c *jwtConfig) *ir.ClaimRules {
 	for i, one := range c.Claims {
 		at := p.in(fmt.Sprintf("claims[%d]", i))
 		if len(one.NotValues) > 0 {
-			at.fail("notValues", "list the values that may pass", "notValues is not supported; what the policy would guard is closed")
+			at.Fail("notValues", "list the values that may pass", "notValues is not supported; what the policy would guard is closed")
 		}
 		if one.Key == "" || len(one.Values)+len(one.NotValues) == 0 {
-			at.fail("", "write key and values", "the claim has no key, or no values")
+			at.Fail("", "write key and values", "the claim has no key, or no values")
 		}
 		principals = times(principals, one.matches())
 		if len(principals) > maxPrincipals {
-			at.fail("values", "list fewer, or split the policy by routes", "the claims multiply to more than %d combinations", maxPrincipals)
+			at.Fail("values", "list fewer, or split the policy by routes", "the claims multiply to more than %d combinations", maxPrincipals)
 			return nil
 		}
 	}
 	for i, scope := range c.RequiredScopes {
 		if scope == "" || strings.ContainsAny(scope, " \t") {
-			p.fail(fmt.Sprintf("requiredScopes[%d]", i), "write one scope", "%q is no scope", scope)
+			p.Fail(fmt.Sprintf("requiredScopes[%d]", i), "write one scope", "%q is no scope", scope)
 		}
 		q := regexp.QuoteMeta(scope)
 		principals = times(principals, []ir.ClaimMatch{{Path: []string{"scope"}, Matcher: ir.ClaimRegex, Value: "(?:.* )?" + q + "(?: .*)?"}})
 	}
-	rule := ir.ClaimRule{Name: p.o.Name, Origin: p.origin("claims")}
+	rule := ir.ClaimRule{Name: p.Object.Name, Origin: p.Origin("claims")}
 	for _, claims := range principals {
 		rule.Principals = append(rule.Principals, ir.ClaimPrincipal{Claims: claims})
 	}

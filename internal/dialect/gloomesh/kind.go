@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/postern-gateway/postern/internal/dialect/glooauth"
+	"github.com/postern-gateway/postern/internal/dialect/reading"
 	"github.com/postern-gateway/postern/internal/resource"
 )
 
@@ -99,13 +100,7 @@ func kinds() []resource.Kind {
 }
 
 // present is a field of which only counts whether it is there.
-type present bool
-
-// UnmarshalJSON forgets b.
-func (p *present) UnmarshalJSON(b []byte) error {
-	*p = string(b) != "null"
-	return nil
-}
+type present = reading.Present
 
 // objectRef names an object; without a namespace, in the referrer's. The
 // cluster is always ours.

@@ -29,9 +29,9 @@ func (p *place) policy(spec any) {
 // have. A policy for workloads, by its destinations, guards them behind every
 // gateway.
 func (p *place) guard(s *guardPolicy) {
-	sel := selection{routes: s.Spec.ApplyToRoutes, destinations: s.Spec.ApplyToDestinations, byDestination: p.o.Kind != "HTTPBufferPolicy"}
-	p.fail("", "remove it to serve these routes without it", "%s is not supported; what it would guard is closed", p.o.Kind)
-	p.attach(p.o.Kind, p.selected(sel), nil, &ir.Closed{Reason: p.o.Kind + " is not supported", Origin: p.origin("")})
+	sel := selection{routes: s.Spec.ApplyToRoutes, destinations: s.Spec.ApplyToDestinations, byDestination: p.Object.Kind != "HTTPBufferPolicy"}
+	p.Fail("", "remove it to serve these routes without it", "%s is not supported; what it would guard is closed", p.Object.Kind)
+	p.attach(p.Object.Kind, p.selected(sel), nil, &ir.Closed{Reason: p.Object.Kind + " is not supported", Origin: p.Origin("")})
 }
 
 // extAuth asks callers who they are. Policies by destination and policies by
@@ -45,24 +45,24 @@ func (p *place) extAuth(s *extAuthPolicy) {
 		}
 	}
 	at := p.in("config")
-	mark := p.mark()
+	mark := p.Mark()
 	var steps []ir.Step
 	var closed *ir.Closed
 	switch {
 	case n != 1:
-		at.fail("", "write glooAuth", "the policy has %d kinds of auth, want one; what it would guard is closed", n)
+		at.Fail("", "write glooAuth", "the policy has %d kinds of auth, want one; what it would guard is closed", n)
 	case c.Disable:
-		at.fail("disable", "remove the policy", "disable is refused by the product too; what the policy would guard is closed")
+		at.Fail("disable", "remove the policy", "disable is refused by the product too; what the policy would guard is closed")
 	case bool(c.CustomAuth):
-		at.fail("customAuth", "use glooAuth with passThroughAuth", "customAuth, a server of your own in the gateway's place, is not supported; what it would guard is closed")
+		at.Fail("customAuth", "use glooAuth with passThroughAuth", "customAuth, a server of your own in the gateway's place, is not supported; what it would guard is closed")
 	default:
-		r := glooauth.Translate(p.t.v, glooauth.Source{Object: p.o, At: "spec.config.glooAuth"}, c.GlooAuth, p.authOptions(c.Server))
+		r := glooauth.Translate(p.t.v, glooauth.Source{Object: p.Object, At: "spec.config.glooAuth"}, c.GlooAuth, p.authOptions(c.Server))
 		p.t.report.Add(r.Problems...)
 		closed = r.Closed
 		steps = []ir.Step{{Phase: ir.PhaseAuthenticate, AuthSet: r.Set}}
 	}
 	if closed == nil && steps == nil {
-		closed = p.since(mark)
+		closed = p.Since(mark)
 	}
 	p.put("ExtAuthPolicy", s.Spec.applied, steps, closed)
 }
@@ -87,7 +87,7 @@ func (p *place) authOptions(r *objectRef) glooauth.Options {
 	if r == nil {
 		return opts
 	}
-	to := r.in(p.o.Namespace)
+	to := r.in(p.Object.Namespace)
 	o := p.t.v.Get(extAuthServerKind, to.Namespace, to.Name)
 	if o == nil {
 		return opts
@@ -96,7 +96,7 @@ func (p *place) authOptions(r *objectRef) glooauth.Options {
 	opts.Timeout = s.RequestTimeout.Duration
 	if c := s.StatusOnError; c != 0 {
 		if c < 400 || c > 599 {
-			p.warn("config.server", "write one of 400 to 599 there", "the server's statusOnError %d is no status of a refusal", c)
+			p.Warn("config.server", "write one of 400 to 599 there", "the server's statusOnError %d is no status of a refusal", c)
 		} else {
 			opts.StatusOnError = c
 		}
@@ -105,7 +105,7 @@ func (p *place) authOptions(r *objectRef) glooauth.Options {
 		opts.BodyBytes, opts.PartialBody = max(b.MaxRequestBytes, 0), b.AllowPartialMessage
 	}
 	if s.ClearRouteCache || bool(s.HTTPService) {
-		p.warn("config.server", "remove them there", "the server's clearRouteCache and httpService are not supported and have no effect")
+		p.Warn("config.server", "remove them there", "the server's clearRouteCache and httpService are not supported and have no effect")
 	}
 	return opts
 }

@@ -20,10 +20,10 @@ func (p *place) retryTimeout(s *retryTimeoutPolicy) {
 		step.Phase, step.Order = ir.PhaseForward, orderForward
 		steps = append(steps, step)
 	}
-	mark := p.mark()
+	mark := p.Mark()
 	switch d := c.RequestTimeout; {
 	case d.Duration < 0:
-		p.fail("config.requestTimeout", "write a positive time, or 0s for none", "requestTimeout is negative")
+		p.Fail("config.requestTimeout", "write a positive time, or 0s for none", "requestTimeout is negative")
 	case d.Duration > 0:
 		add(ir.Step{Timeouts: &ir.Timeouts{Request: d.Duration}})
 	}
@@ -32,8 +32,8 @@ func (p *place) retryTimeout(s *retryTimeoutPolicy) {
 		if r.Attempts != nil {
 			attempts = *r.Attempts
 		}
-		p.ignore("config.retries.retryRemoteLocalities", r.RetryRemoteLocalities)
-		retry := &ir.Retry{Attempts: attempts, Origin: p.origin("config.retries")}
+		p.Ignore("config.retries.retryRemoteLocalities", r.RetryRemoteLocalities)
+		retry := &ir.Retry{Attempts: attempts, Origin: p.Origin("config.retries")}
 		p.retryOn(retry, cmp.Or(r.RetryOn, defaultRetryOn))
 		if attempts > 0 {
 			add(ir.Step{Retry: retry})
@@ -45,7 +45,7 @@ func (p *place) retryTimeout(s *retryTimeoutPolicy) {
 	sel := selection{routes: s.Spec.ApplyToRoutes}
 	targets := p.selected(sel)
 	p.bound(targets, sel, false)
-	p.attach("RetryTimeoutPolicy", targets, steps, p.since(mark))
+	p.attach("RetryTimeoutPolicy", targets, steps, p.Since(mark))
 }
 
 // retryOn reads Envoy's conditions (x-envoy-retry-on); a number is a status.
@@ -69,7 +69,7 @@ func (p *place) retryOn(r *ir.Retry, list string) {
 		case on == "retriable-4xx":
 			r.Statuses = append(r.Statuses, 409)
 		default:
-			p.warn("config.retries.retryOn", "remove it", "retry condition %q is not supported and has no effect", on)
+			p.Warn("config.retries.retryOn", "remove it", "retry condition %q is not supported and has no effect", on)
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/postern-gateway/postern/internal/dialect"
+	"github.com/postern-gateway/postern/internal/dialect/reading"
 	"github.com/postern-gateway/postern/internal/ir"
 	"github.com/postern-gateway/postern/internal/resource"
 	"github.com/postern-gateway/postern/internal/status"
@@ -20,18 +21,18 @@ const requireAuth = "gateway.gloo.solo.io/require_auth"
 // routeTable translates a root table with all that it delegates to. Another
 // table's routes are translated where roots delegate to it.
 func (t *translation) routeTable(o *resource.Object, s *routeTableSpec) {
-	p := &place{t: t, o: o, at: "spec"}
+	p := t.place(o, "spec")
 	if s.FailureMode == freezeConfig {
-		p.warn("failureMode", "write ROUTE_REPLACEMENT", "FREEZE_CONFIG is not supported: what is broken answers 500, and never as it did before")
+		p.Warn("failureMode", "write ROUTE_REPLACEMENT", "FREEZE_CONFIG is not supported: what is broken answers 500, and never as it did before")
 	}
 	if bool(s.WorkloadSelectors) || bool(s.ApplyToDestinations) {
-		p.warn("", "name virtualGateways", "routes between the workloads of a mesh are not served here")
+		p.Warn("", "name virtualGateways", "routes between the workloads of a mesh are not served here")
 	}
 	if len(s.TCP) > 0 || len(s.TLS) > 0 {
-		p.fail("", "write http", "tcp and tls routes are not supported and are not served")
+		p.Fail("", "write http", "tcp and tls routes are not supported and are not served")
 	}
-	p.ignore("portalMetadata", s.PortalMetadata)
-	p.ignore("virtualServiceAnnotations", present(len(s.VirtualServiceAnnotations) > 0))
+	p.Ignore("portalMetadata", s.PortalMetadata)
+	p.Ignore("virtualServiceAnnotations", present(len(s.VirtualServiceAnnotations) > 0))
 	if !isRoot(o) {
 		return
 	}
@@ -41,7 +42,7 @@ func (t *translation) routeTable(o *resource.Object, s *routeTableSpec) {
 	case len(o.Faults) > 0:
 		routes = []built{w.closedTable()}
 	case len(s.HTTP) == 0:
-		p.warn("http", "write routes", "there are no routes; every request gets 404")
+		p.Warn("http", "write routes", "there are no routes; every request gets 404")
 	default:
 		routes = w.routes(t.tree(o))
 	}
@@ -106,8 +107,8 @@ func (w *walk) routes(list []*node) []built {
 // delegate returns the routes that a route hands over to. Where some of them
 // are missing, what none of the others takes is closed.
 func (w *walk) delegate(n *node) []built {
-	p := &place{t: w.t, o: n.table, at: n.at + ".delegate"}
-	p.ignore("allowedRoutes", n.route.Delegate.AllowedRoutes)
+	p := w.t.place(n.table, n.at+".delegate")
+	p.Ignore("allowedRoutes", n.route.Delegate.AllowedRoutes)
 	before := w.contradictions
 	out := w.routes(n.children)
 	if n.route.Delegate.SortMethod == bySpecificity {
@@ -117,41 +118,41 @@ func (w *walk) delegate(n *node) []built {
 	switch {
 	case n.broken != nil:
 		reason = n.broken.what
-		p.fail("", n.broken.remedy, "%s; what is left of its requests is closed", reason)
+		p.Fail("", n.broken.remedy, "%s; what is left of its requests is closed", reason)
 	case w.contradictions > before:
 		reason = "a route below it can match nothing"
 	default:
 		return out
 	}
 	matches, _ := n.matchesOf()
-	return append(out, w.route(n, matches, ir.Action{Closed: &ir.Closed{Reason: reason, Origin: p.origin("")}}, nil))
+	return append(out, w.route(n, matches, ir.Action{Closed: &ir.Closed{Reason: reason, Origin: p.Origin("")}}, nil))
 }
 
 // leaf returns the route of a node that answers by itself.
 func (w *walk) leaf(n *node) []built {
-	p := &place{t: w.t, o: n.table, at: n.at}
+	p := w.t.place(n.table, n.at)
 	matches, problem := n.matchesOf()
 	if problem == nil && len(matches) == 0 {
 		w.contradictions++
-		p.fail("matchers", "begin its path with the parent's, and repeat its method", "no request matches both the route and those above it; it is left out")
+		p.Fail("matchers", "begin its path with the parent's, and repeat its method", "no request matches both the route and those above it; it is left out")
 		return nil
 	}
-	mark := p.mark()
+	mark := p.Mark()
 	var action ir.Action
 	var steps []ir.Step
 	switch count := n.actions(); {
 	case count != 1:
-		p.fail("", "write one of forwardTo, delegate, redirect, directResponse", "the route has %d actions, want one; it is closed", count)
+		p.Fail("", "write one of forwardTo, delegate, redirect, directResponse", "the route has %d actions, want one; it is closed", count)
 	case problem != nil:
-		p.fail("matchers", problem.remedy, "%s; the route is closed", problem.what)
+		p.Fail("matchers", problem.remedy, "%s; the route is closed", problem.what)
 	default:
 		action, steps = p.action(n, matches)
 	}
-	if closed := p.since(mark); closed != nil && action.Forward == nil {
+	if closed := p.Since(mark); closed != nil && action.Forward == nil {
 		action, steps = ir.Action{Closed: closed}, nil
 	}
 	if action.Closed == nil && w.refused(n) {
-		action, steps = ir.Action{Closed: &ir.Closed{Status: 403, Reason: requireAuth + " is set, and no ExtAuthPolicy holds here", Origin: p.origin("")}}, nil
+		action, steps = ir.Action{Closed: &ir.Closed{Status: 403, Reason: requireAuth + " is set, and no ExtAuthPolicy holds here", Origin: p.Origin("")}}, nil
 	}
 	if len(matches) == 0 { // it takes what is above it
 		matches, _ = n.above.matchesOf()
@@ -182,7 +183,7 @@ func (w *walk) route(n *node, matches []match, action ir.Action, steps []ir.Step
 // closedTable answers every request of a table that could not be read.
 func (w *walk) closedTable() built {
 	return built{&dialect.Route{
-		Route: ir.Route{Name: w.root.Key.String(), Action: ir.Action{Closed: faulty(w.root)}, Origin: w.root.Origin("")},
+		Route: ir.Route{Name: w.root.Key.String(), Action: ir.Action{Closed: reading.Unread(w.root)}, Origin: w.root.Origin("")},
 		Owner: w.root.Key,
 	}, []match{{}}}
 }
@@ -195,7 +196,7 @@ func (w *walk) refused(n *node) bool {
 	}
 	return asks && !slices.ContainsFunc(w.t.v.All(extAuthPolicyKind), func(o *resource.Object) bool {
 		s := o.Spec.(*extAuthPolicy).Spec
-		p := &place{t: w.t, o: o}
+		p := w.t.place(o, "")
 		return p.holds(&selection{routes: s.ApplyToRoutes, destinations: s.ApplyToDestinations, byDestination: true}, n)
 	})
 }
@@ -210,7 +211,7 @@ func (t *translation) offer(o *resource.Object, s *routeTableSpec, routes []buil
 		gw := t.v.Get(virtualGatewayKind, r.Namespace, r.Name)
 		if gw == nil {
 			t.report.Add(status.Errorf(o.Origin(at), "no VirtualGateway %q in %s; nothing is served there", r.Name, r.Namespace).
-				Fix("%s", t.suggest(virtualGatewayKind, r.Namespace, r.Name)))
+				Fix("%s", reading.Suggest(t.v, virtualGatewayKind, r.Namespace, r.Name)))
 			served = true // it is told
 			continue
 		}

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/postern-gateway/postern/internal/dialect"
+	"github.com/postern-gateway/postern/internal/dialect/reading"
 	"github.com/postern-gateway/postern/internal/ir"
 	"github.com/postern-gateway/postern/internal/resource"
 	"github.com/postern-gateway/postern/internal/status"
@@ -23,7 +24,7 @@ type selection struct {
 // selected returns the routes that a policy holds for. Of a policy whose
 // selectors could not be read nobody knows what it protects: it holds for all.
 func (p *place) selected(s selection) []dialect.Target {
-	all := slices.ContainsFunc(p.o.Faults, func(f status.Problem) bool {
+	all := slices.ContainsFunc(p.Object.Faults, func(f status.Problem) bool {
 		return !strings.HasPrefix(f.Origin.Field, "spec.config") && !strings.HasPrefix(f.Origin.Field, "metadata")
 	})
 	var out []dialect.Target
@@ -44,7 +45,7 @@ func (p *place) selected(s selection) []dialect.Target {
 // leads.
 func (p *place) holds(s *selection, n *node) bool {
 	if len(s.routes)+len(s.destinations) == 0 {
-		return p.t.together(p.o.Namespace, n.table.Namespace) && (!s.byDestination || n.forwards())
+		return p.t.together(p.Object.Namespace, n.table.Namespace) && (!s.byDestination || n.forwards())
 	}
 	for i := range s.routes {
 		r := &s.routes[i]
@@ -65,7 +66,7 @@ func (p *place) named(s *routeLabels, n *node) bool {
 		switch {
 		case s.Namespace != "" && s.Namespace != n.table.Namespace:
 		case s.Workspace != "" && !p.t.inWorkspace(n.table.Namespace, s.Workspace):
-		case !p.t.together(p.o.Namespace, n.table.Namespace):
+		case !p.t.together(p.Object.Namespace, n.table.Namespace):
 		case labelled(n.route.Labels, s.Labels), labelled(n.table.Labels, s.Labels):
 			return true
 		}
@@ -106,16 +107,16 @@ func (p *place) leadsTo(n *node, s *destinationSelector) bool {
 		if o == nil { // it may come with any labels
 			o = &resource.Object{Key: resource.Key{GroupKind: d.Kind.of(), Namespace: r.Namespace, Name: r.Name}}
 		}
-		return p.t.picks(s.Selector, o, p.o.Namespace)
+		return p.t.picks(s.Selector, o, p.Object.Namespace)
 	})
 }
 
 // attach puts a policy on the routes that it holds for. Of several of one
 // slot on a route the oldest holds.
 func (p *place) attach(slot string, targets []dialect.Target, steps []ir.Step, closed *ir.Closed) {
-	origin := p.origin("")
-	if len(p.o.Faults) > 0 {
-		closed = faulty(p.o)
+	origin := p.Origin("")
+	if len(p.Object.Faults) > 0 {
+		closed = reading.Unread(p.Object)
 	}
 	if closed != nil {
 		steps = nil
@@ -125,7 +126,7 @@ func (p *place) attach(slot string, targets []dialect.Target, steps []ir.Step, c
 	}
 	for _, target := range targets {
 		p.t.f.Attachments = append(p.t.f.Attachments, &dialect.Attachment{
-			Target: target, Slot: name + "/" + slot, Owner: p.o.Key, Age: p.o.Created,
+			Target: target, Slot: name + "/" + slot, Owner: p.Object.Key, Age: p.Object.Created,
 			Steps: steps, Closed: closed, Origin: origin,
 		})
 	}
@@ -138,10 +139,10 @@ func (p *place) bound(targets []dialect.Target, s selection, guards bool) {
 	}
 	remedy := p.nearest(s)
 	if guards {
-		p.fail("", remedy, "no route is selected, so nothing is protected")
+		p.Fail("", remedy, "no route is selected, so nothing is protected")
 		return
 	}
-	p.warn("", remedy, "no route is selected, so the policy has no effect")
+	p.Warn("", remedy, "no route is selected, so the policy has no effect")
 }
 
 // nearest suggests a label that routes have.

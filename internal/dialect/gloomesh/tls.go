@@ -20,21 +20,21 @@ var (
 // serverTLS reads what a listener shows to its clients. namespaces are where
 // its Secret may be, in order.
 func (p *place) serverTLS(s *serverTLS, namespaces []string) *ir.ServerTLS {
-	out := &ir.ServerTLS{Origin: p.origin("")}
+	out := &ir.ServerTLS{Origin: p.Origin("")}
 	switch {
 	case s.Mode != tlsSimple && s.Mode != tlsMutual:
-		p.fail("mode", "write SIMPLE, or MUTUAL", "the mode is missing, or not supported; the listener is closed")
+		p.Fail("mode", "write SIMPLE, or MUTUAL", "the mode is missing, or not supported; the listener is closed")
 		return out
 	case bool(s.Files):
-		p.fail("files", "put the files into a Secret and use secretName", "files are not supported; the listener is closed")
+		p.Fail("files", "put the files into a Secret and use secretName", "files are not supported; the listener is closed")
 		return out
 	case s.SecretName == "":
-		p.fail("secretName", "name a Secret of type kubernetes.io/tls", "there is no certificate; the listener is closed")
+		p.Fail("secretName", "name a Secret of type kubernetes.io/tls", "there is no certificate; the listener is closed")
 		return out
 	}
 	p.certificates(s, namespaces, out)
 	if len(s.VerifySubjectAltName) > 0 {
-		p.fail("verifySubjectAltName", "check the client's name by a policy", "verifySubjectAltName of clients is not supported; the listener is closed")
+		p.Fail("verifySubjectAltName", "check the client's name by a policy", "verifySubjectAltName of clients is not supported; the listener is closed")
 	}
 	p.versions(s, out)
 	return out
@@ -44,15 +44,15 @@ func (p *place) certificates(s *serverTLS, namespaces []string, out *ir.ServerTL
 	o, data := p.findSecret(namespaces, s.SecretName)
 	if o == nil {
 		missing := secretref.None(p.t.v, namespaces, s.SecretName)
-		p.fail("secretName", missing.Remedy, "%s; the listener is closed", missing.What)
+		p.Fail("secretName", missing.Remedy, "%s; the listener is closed", missing.What)
 		return
 	}
 	cert, key := pick(data, certKeys), pick(data, keyKeys)
 	if cert == "" || key == "" {
-		p.fail("secretName", "put both into its data", "secret %s/%s has no tls.crt or no tls.key; the listener is closed", o.Namespace, o.Name)
+		p.Fail("secretName", "put both into its data", "secret %s/%s has no tls.crt or no tls.key; the listener is closed", o.Namespace, o.Name)
 		return
 	}
-	out.Certificates = []ir.KeyPair{{Certificate: refTo(o, cert), Key: refTo(o, key), Origin: p.origin("secretName")}}
+	out.Certificates = []ir.KeyPair{{Certificate: refTo(o, cert), Key: refTo(o, key), Origin: p.Origin("secretName")}}
 	if s.Mode != tlsMutual {
 		return
 	}
@@ -64,7 +64,7 @@ func (p *place) certificates(s *serverTLS, namespaces []string, out *ir.ServerTL
 		out.ClientCAs = []ir.Bytes{{Ref: refTo(other, pick(more, caKeys))}}
 		return
 	}
-	p.fail("secretName", "put ca.crt into the Secret", "nothing verifies clients' certificates; the listener is closed")
+	p.Fail("secretName", "put ca.crt into the Secret", "nothing verifies clients' certificates; the listener is closed")
 }
 
 // findSecret returns the first Secret of a name.
@@ -108,21 +108,21 @@ func (p *place) versions(s *serverTLS, out *ir.ServerTLS) {
 		return
 	}
 	if v := s.Parameters.MinimumProtocolVersion; v == tls10 || v == tls11 {
-		p.warn("parameters.minimumProtocolVersion", "write TLSv1_2", "TLS below 1.2 is not spoken")
+		p.Warn("parameters.minimumProtocolVersion", "write TLSv1_2", "TLS below 1.2 is not spoken")
 	}
 	if v := s.Parameters.MaximumProtocolVersion; v == tls10 || v == tls11 {
-		p.fail("parameters.maximumProtocolVersion", "write TLSv1_2 or TLSv1_3", "TLS below 1.2 is not spoken; the listener is closed")
+		p.Fail("parameters.maximumProtocolVersion", "write TLSv1_2 or TLSv1_3", "TLS below 1.2 is not spoken; the listener is closed")
 	}
 	names := map[tlsVersion]string{tls12: "1.2", tls13: "1.3"}
 	out.MinVersion, out.MaxVersion = names[s.Parameters.MinimumProtocolVersion], names[s.Parameters.MaximumProtocolVersion]
 	for i, n := range s.Parameters.CipherSuites {
 		if suites[n] == "" {
-			p.warn(fmt.Sprintf("parameters.cipherSuites[%d]", i), "remove it", "cipher suite %q is not supported", n)
+			p.Warn(fmt.Sprintf("parameters.cipherSuites[%d]", i), "remove it", "cipher suite %q is not supported", n)
 			continue
 		}
 		out.CipherSuites = append(out.CipherSuites, suites[n])
 	}
 	if len(s.Parameters.CipherSuites) > 0 && len(out.CipherSuites) == 0 {
-		p.fail("parameters.cipherSuites", "name one such as ECDHE-RSA-AES128-GCM-SHA256", "no cipher suite is left; the listener is closed")
+		p.Fail("parameters.cipherSuites", "name one such as ECDHE-RSA-AES128-GCM-SHA256", "no cipher suite is left; the listener is closed")
 	}
 }

@@ -2,6 +2,7 @@ package gloomesh
 
 import (
 	"github.com/postern-gateway/postern/internal/dialect/glootemplate"
+	"github.com/postern-gateway/postern/internal/dialect/reading"
 	"github.com/postern-gateway/postern/internal/ir"
 )
 
@@ -10,17 +11,17 @@ import (
 // the priorities.
 func (p *place) transformation(s *transformationPolicy) {
 	c := &s.Spec.Config
-	mark := p.mark()
+	mark := p.Mark()
 	at := p.in("config")
 	step := ir.Step{Phase: ir.PhaseFilter, Order: orderPostAuthz}
 	slot := "TransformationPolicy.postAuthz"
 	if c.Phase != nil && c.Phase.PreAuthz != nil {
 		step.Phase, step.Order, slot = ir.PhasePre, orderPreAuthz, "TransformationPolicy.preAuthz"
 		if c.Phase.PostAuthz != nil {
-			at.fail("phase", "keep one of them", "preAuthz and postAuthz exclude each other")
+			at.Fail("phase", "keep one of them", "preAuthz and postAuthz exclude each other")
 		}
 	}
-	rule := ir.TransformRule{Origin: at.origin("")}
+	rule := ir.TransformRule{Origin: at.Origin("")}
 	if q := c.Request; q != nil {
 		rule.Rematch = q.RecalculateRoutingDestination
 		rule.Request = at.template("request.injaTemplate", q.InjaTemplate)
@@ -29,13 +30,13 @@ func (p *place) transformation(s *transformationPolicy) {
 		rule.Response = at.template("response.injaTemplate", c.Response.InjaTemplate)
 	}
 	if rule.Request == nil && rule.Response == nil && !rule.Rematch {
-		at.warn("", "write request.injaTemplate", "the policy changes nothing")
+		at.Warn("", "write request.injaTemplate", "the policy changes nothing")
 	}
 	step.Transform = &ir.Transform{Rules: []ir.TransformRule{rule}}
 	sel := selection{routes: s.Spec.ApplyToRoutes}
 	targets := p.selected(sel)
 	p.bound(targets, sel, false)
-	p.attach(slot, targets, []ir.Step{step}, p.since(mark))
+	p.attach(slot, targets, []ir.Step{step}, p.Since(mark))
 }
 
 // template reads one template; nil: there is none.
@@ -43,7 +44,7 @@ func (p *place) template(field string, s *glootemplate.Template) *ir.Template {
 	if s == nil {
 		return nil
 	}
-	t, problems := glootemplate.Translate(glootemplate.Source{Object: p.o, At: join(p.at, field)}, s)
+	t, problems := glootemplate.Translate(glootemplate.Source{Object: p.Object, At: reading.Join(p.At, field)}, s)
 	p.t.report.Add(problems...)
 	return t
 }

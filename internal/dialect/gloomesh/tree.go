@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/postern-gateway/postern/internal/dialect"
+	"github.com/postern-gateway/postern/internal/dialect/reading"
 	"github.com/postern-gateway/postern/internal/resource"
 )
 
@@ -77,7 +78,7 @@ func (g *grower) delegate(n *node) {
 		case n.depth() >= maxDepth || g.nodes > maxNodes:
 			n.broken = &trouble{"there are too many levels or routes of delegation", "flatten them"}
 		case len(table.Faults) > 0:
-			n.broken = &trouble{faulty(table).Reason, "correct it"}
+			n.broken = &trouble{reading.Unread(table).Reason, "correct it"}
 		default:
 			n.children = append(n.children, g.table(table, n)...)
 		}

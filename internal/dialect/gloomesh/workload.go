@@ -1,8 +1,6 @@
 package gloomesh
 
-import (
-	"github.com/postern-gateway/postern/internal/resource"
-)
+import "github.com/postern-gateway/postern/internal/resource"
 
 // Options are what the dialect is told of the gateway. The zero Options are a
 // gateway that is every workload that a VirtualGateway selects.

@@ -22,7 +22,7 @@ const (
 
 // step names a step after the field that it comes from.
 func (p *place) step(field string, phase ir.Phase, order int, s ir.Step) ir.Step {
-	s.Phase, s.Order, s.Slot, s.Origin = phase, order, name+"/"+field, p.origin(field)
+	s.Phase, s.Order, s.Slot, s.Origin = phase, order, name+"/"+field, p.Origin(field)
 	return s
 }
 
@@ -37,10 +37,10 @@ func (p *place) action(r *httpRoute, matches []ir.Match, sc *scope, whole bool) 
 		}
 	}
 	if n != 1 {
-		p.fail("", "write one of route, redirect, directResponse, delegate", "the route has %d actions, want one; it is closed", n)
+		p.Fail("", "write one of route, redirect, directResponse, delegate", "the route has %d actions, want one; it is closed", n)
 		return ir.Action{}, nil
 	}
-	mark := p.mark()
+	mark := p.Mark()
 	var steps []ir.Step
 	if c := r.CORSPolicy; c != nil { // as in Istio, after the security policies
 		steps = append(steps, p.step("corsPolicy", ir.PhaseFilter, 0, ir.Step{CORS: p.in("corsPolicy").cors(c)}))
@@ -58,21 +58,21 @@ func (p *place) action(r *httpRoute, matches []ir.Match, sc *scope, whole bool) 
 	steps = append(steps, p.rewrites(r.Rewrite, matches, whole)...)
 	steps = append(steps, p.mirrors(r, sc)...)
 	steps = append(steps, p.retrying(r)...)
-	if closed := p.since(mark); closed != nil {
+	if closed := p.Since(mark); closed != nil {
 		return ir.Action{Closed: closed}, nil
 	}
 	return p.forward(r, sc), steps
 }
 
 func (p *place) redirect(s *redirect, sc *scope, matches []ir.Match) ir.Action {
-	r := &ir.Redirect{Scheme: strings.ToLower(s.Scheme), Status: cmp.Or(s.RedirectCode, 301), Origin: p.origin("")}
+	r := &ir.Redirect{Scheme: strings.ToLower(s.Scheme), Status: cmp.Or(s.RedirectCode, 301), Origin: p.Origin("")}
 	switch r.Status {
 	case 301, 302, 303, 307, 308:
 	default:
-		p.fail("redirectCode", "write one of 301, 302, 303, 307, 308", "%d is no status of a redirect; the route is closed", r.Status)
+		p.Fail("redirectCode", "write one of 301, 302, 303, 307, 308", "%d is no status of a redirect; the route is closed", r.Status)
 	}
 	if r.Scheme != "" && r.Scheme != "http" && r.Scheme != "https" {
-		p.fail("scheme", "write http or https", "scheme %q is not supported; the route is closed", s.Scheme)
+		p.Fail("scheme", "write http or https", "scheme %q is not supported; the route is closed", s.Scheme)
 	}
 	r.Hostname = s.Authority
 	if host, port, err := net.SplitHostPort(s.Authority); err == nil {
@@ -80,7 +80,7 @@ func (p *place) redirect(s *redirect, sc *scope, matches []ir.Match) ir.Action {
 		r.Port, _ = strconv.Atoi(port)
 	}
 	if strings.ContainsFunc(r.Hostname, notHost) {
-		p.fail("authority", "write a host name", "%q is no host; the route is closed", s.Authority)
+		p.Fail("authority", "write a host name", "%q is no host; the route is closed", s.Authority)
 	}
 	switch {
 	case s.Port != nil:
@@ -90,7 +90,7 @@ func (p *place) redirect(s *redirect, sc *scope, matches []ir.Match) ir.Action {
 	}
 	switch {
 	case s.URI != "" && s.PrefixRewrite != "":
-		p.fail("uri", "keep one of them", "uri and prefixRewrite exclude each other; the route is closed")
+		p.Fail("uri", "keep one of them", "uri and prefixRewrite exclude each other; the route is closed")
 	case s.URI != "":
 		p.checkPath("uri", s.URI)
 		r.Path = &ir.PathRewrite{Full: &s.URI}
@@ -104,9 +104,9 @@ func (p *place) redirect(s *redirect, sc *scope, matches []ir.Match) ir.Action {
 
 func (p *place) direct(s *directResponse) ir.Action {
 	if s.Status < 200 || s.Status > 599 {
-		p.fail("status", "write one of 200 to 599", "%d is no status of an answer; the route is closed", s.Status)
+		p.Fail("status", "write one of 200 to 599", "%d is no status of an answer; the route is closed", s.Status)
 	}
-	d := &ir.Direct{Status: s.Status, Origin: p.origin("")}
+	d := &ir.Direct{Status: s.Status, Origin: p.Origin("")}
 	if b := s.Body; b != nil {
 		d.Body = string(b.Bytes)
 		if b.String != nil {
@@ -126,15 +126,15 @@ func (p *place) fault(s *fault) *ir.Direct {
 		return nil
 	}
 	if s.Delay != nil {
-		p.warn("delay", "remove it", "delays are not supported and have no effect")
+		p.Warn("delay", "remove it", "delays are not supported and have no effect")
 	}
 	a := s.Abort
 	switch {
 	case a == nil:
 	case a.HTTPStatus >= 200 && a.HTTPStatus <= 599 && (a.Percentage == nil || a.Percentage.Value >= 100):
-		return &ir.Direct{Status: a.HTTPStatus, Body: "fault filter abort", ContentType: "text/plain", Origin: p.origin("abort")}
+		return &ir.Direct{Status: a.HTTPStatus, Body: "fault filter abort", ContentType: "text/plain", Origin: p.Origin("abort")}
 	default:
-		p.warn("abort", "abort every request with an httpStatus, or remove it", "an abort of some requests, or without httpStatus, is not supported and has no effect")
+		p.Warn("abort", "abort every request with an httpStatus, or remove it", "an abort of some requests, or without httpStatus, is not supported and has no effect")
 	}
 	return nil
 }
@@ -146,7 +146,7 @@ func notHost(c rune) bool { return notPath(c) || c == '/' || c == '@' }
 
 func (p *place) checkPath(field, path string) {
 	if !strings.HasPrefix(path, "/") || strings.ContainsFunc(path, notPath) {
-		p.fail(field, "write a path without query", "%q is no path; the route is closed", path)
+		p.Fail(field, "write a path without query", "%q is no path; the route is closed", path)
 	}
 }
 
@@ -169,7 +169,7 @@ func (p *place) rewrites(s *rewrite, matches []ir.Match, whole bool) []ir.Step {
 	var steps []ir.Step
 	if s.Authority != "" {
 		if strings.ContainsFunc(s.Authority, notHost) {
-			at.fail("authority", "write a host name", "%q is no host; the route is closed", s.Authority)
+			at.Fail("authority", "write a host name", "%q is no host; the route is closed", s.Authority)
 		}
 		steps = append(steps, p.step("rewrite.authority", ir.PhaseForward, orderHostRewrite, ir.Step{Host: &ir.HostRewrite{Literal: s.Authority}}))
 	}
@@ -178,10 +178,10 @@ func (p *place) rewrites(s *rewrite, matches []ir.Match, whole bool) []ir.Step {
 	}
 	switch r := s.URIRegexRewrite; {
 	case r != nil && s.URI != "":
-		at.fail("uri", "keep one of them", "uri and uriRegexRewrite exclude each other; the route is closed")
+		at.Fail("uri", "keep one of them", "uri and uriRegexRewrite exclude each other; the route is closed")
 	case r != nil:
 		if r.Match == "" {
-			at.fail("uriRegexRewrite.match", "write an RE2 expression", "there is no expression; the route is closed")
+			at.Fail("uriRegexRewrite.match", "write an RE2 expression", "there is no expression; the route is closed")
 		}
 		path("uriRegexRewrite", ir.PathRewrite{Regex: &ir.RegexRewrite{Pattern: r.Match, Substitution: r.Rewrite}})
 	case s.URI != "" && whole:
@@ -197,7 +197,7 @@ func (p *place) rewrites(s *rewrite, matches []ir.Match, whole bool) []ir.Step {
 
 // forward reads where requests go.
 func (p *place) forward(r *httpRoute, sc *scope) ir.Action {
-	f := &ir.Forward{Origin: p.origin("route")}
+	f := &ir.Forward{Origin: p.Origin("route")}
 	total := 0
 	for i := range r.Route {
 		at := p.in(index("route", i))
@@ -208,19 +208,19 @@ func (p *place) forward(r *httpRoute, sc *scope) ir.Action {
 			b.Weight = max(b.Weight, 1)
 		}
 		if b.Weight < 0 {
-			at.fail("weight", "write 0 or more", "the weight is negative; its share is 0")
+			at.Fail("weight", "write 0 or more", "the weight is negative; its share is 0")
 			b.Weight = 0
 		}
 		total += b.Weight
-		mark := at.mark()
+		mark := at.Mark()
 		b.Steps = at.in("headers").headerSteps(w.Headers)
-		if closed := at.since(mark); closed != nil {
+		if closed := at.Since(mark); closed != nil {
 			b.Closed, b.Steps = closed, nil
 		}
 		f.Backends = append(f.Backends, b)
 	}
 	if total == 0 {
-		p.fail("route", "give one of them a weight", "the weights add up to 0; the route is closed")
+		p.Fail("route", "give one of them a weight", "the weights add up to 0; the route is closed")
 		return ir.Action{}
 	}
 	return ir.Action{Forward: f}
@@ -229,10 +229,10 @@ func (p *place) forward(r *httpRoute, sc *scope) ir.Action {
 // backend resolves a destination. One that leads nowhere is closed.
 func (p *place) backend(d *destination, sc *scope) ir.Backend {
 	at := p.in("destination")
-	b := ir.Backend{Origin: at.origin("")}
+	b := ir.Backend{Origin: at.Origin("")}
 	problem := &trouble{what: "the destination names nothing", remedy: "write destination.host"}
 	if d != nil && d.Host != "" {
-		b.Upstream, problem = p.t.upstream(target{host: hostIn(d.Host, p.o.Namespace), port: d.port(), subset: d.Subset, workload: sc.workload})
+		b.Upstream, problem = p.t.upstream(target{host: hostIn(d.Host, p.Object.Namespace), port: d.port(), subset: d.Subset, workload: sc.workload})
 	}
 	if problem != nil {
 		b.Closed = at.nowhere(problem)
@@ -243,7 +243,7 @@ func (p *place) backend(d *destination, sc *scope) ir.Backend {
 // nowhere reports a destination that leads nowhere, and closes it.
 func (p *place) nowhere(problem *trouble) *ir.Closed {
 	what := fmt.Sprintf("%s; requests for it are closed", problem.what)
-	origin := p.origin(problem.field)
+	origin := p.Origin(problem.field)
 	p.t.report.Add(status.Errorf(origin, "%s", what).Fix("%s", problem.remedy))
 	return &ir.Closed{Reason: problem.what, Origin: origin}
 }

@@ -29,7 +29,7 @@ func (t *translation) clientTLS(p *policy, to tlsTarget) (*ir.ClientTLS, *ir.Clo
 	case p.TLS == nil || p.TLS.Mode == clientDisable:
 		return nil, nil
 	}
-	quiet := &place{t: t.quiet(), o: p.rule, at: "spec.trafficPolicy.tls"}
+	quiet := t.quiet().place(p.rule, "spec.trafficPolicy.tls")
 	out := quiet.readClientTLS(p.TLS)
 	if out.SNI == "" {
 		out.SNI = to.host
@@ -37,7 +37,7 @@ func (t *translation) clientTLS(p *policy, to tlsTarget) (*ir.ClientTLS, *ir.Clo
 	if len(out.SubjectAltNames) == 0 {
 		out.SubjectAltNames = to.names
 	}
-	closed := quiet.since(0)
+	closed := quiet.Since(0)
 	if out.Identity && len(out.SubjectAltNames) == 0 && closed == nil {
 		closed = &ir.Closed{Reason: nobodySays(to.host), Origin: p.rule.Origin("spec")}
 	}
@@ -56,7 +56,7 @@ func (p *place) checkClientTLS(s *clientTLS) {
 		return
 	}
 	p.readClientTLS(s)
-	host := hostIn(p.o.Spec.(*destinationRule).Spec.Host, p.o.Namespace)
+	host := hostIn(p.Object.Spec.(*destinationRule).Spec.Host, p.Object.Namespace)
 	if s.Mode != clientIstioMutual || len(s.SubjectAltNames) > 0 || p.t.opts.Mesh != nil {
 		return
 	}
@@ -66,35 +66,35 @@ func (p *place) checkClientTLS(s *clientTLS) {
 			return
 		}
 	}
-	p.warn("subjectAltNames", "write the SPIFFE ID that it must prove, such as spiffe://cluster.local/ns/default/sa/httpbin", "%s; requests of this gateway to it are closed", nobodySays(host))
+	p.Warn("subjectAltNames", "write the SPIFFE ID that it must prove, such as spiffe://cluster.local/ns/default/sa/httpbin", "%s; requests of this gateway to it are closed", nobodySays(host))
 }
 
 // readClientTLS reads TLS settings: against the CA that is given or the
 // system's roots, since what Envoy leaves unverified we verify.
 func (p *place) readClientTLS(s *clientTLS) *ir.ClientTLS {
-	out := &ir.ClientTLS{SNI: strings.ToLower(s.SNI), SubjectAltNames: s.SubjectAltNames, Origin: p.origin("")}
+	out := &ir.ClientTLS{SNI: strings.ToLower(s.SNI), SubjectAltNames: s.SubjectAltNames, Origin: p.Origin("")}
 	switch {
 	case s.Mode == clientIstioMutual && (s.CredentialName != "" || s.ClientCertificate != "" || s.PrivateKey != "" || s.CACertificates != ""):
-		p.fail("mode", "remove the others, or write MUTUAL", "with ISTIO_MUTUAL the workload shows its own certificate, and none other can be named; what it leads to is closed")
+		p.Fail("mode", "remove the others, or write MUTUAL", "with ISTIO_MUTUAL the workload shows its own certificate, and none other can be named; what it leads to is closed")
 		return out
 	case s.Mode == clientIstioMutual:
 		out.Identity = true
 		return out
 	case s.ClientCertificate != "" || s.PrivateKey != "" || s.CACRL != "":
-		p.fail("clientCertificate", "put the certificate into a Secret and use credentialName", "files are not supported; what it leads to is closed")
+		p.Fail("clientCertificate", "put the certificate into a Secret and use credentialName", "files are not supported; what it leads to is closed")
 	case s.Mode == clientMutual && s.CredentialName == "":
-		p.fail("credentialName", "put the certificate into a Secret and name it", "MUTUAL needs a certificate; what it leads to is closed")
+		p.Fail("credentialName", "put the certificate into a Secret and name it", "MUTUAL needs a certificate; what it leads to is closed")
 	}
 	switch {
 	case s.CACertificates == "", s.CACertificates == "system":
 	default:
-		p.fail("caCertificates", "put ca.crt into a Secret and use credentialName", "files are not supported; what it leads to is closed")
+		p.Fail("caCertificates", "put ca.crt into a Secret and use credentialName", "files are not supported; what it leads to is closed")
 	}
 	if s.CredentialName != "" {
 		p.clientCredential(s, out)
 	}
 	if s.InsecureSkipVerify != nil && *s.InsecureSkipVerify {
-		p.warn("insecureSkipVerify", "remove it, and give the CA by credentialName", "nobody verifies whom requests reach")
+		p.Warn("insecureSkipVerify", "remove it, and give the CA by credentialName", "nobody verifies whom requests reach")
 		out.InsecureSkipVerify = true
 	}
 	return out
@@ -103,24 +103,24 @@ func (p *place) readClientTLS(s *clientTLS) *ir.ClientTLS {
 // clientCredential reads the Secret with the CA and, for MUTUAL, the
 // certificate. "configmap://" names a ConfigMap with the CA.
 func (p *place) clientCredential(s *clientTLS, out *ir.ClientTLS) {
-	namespaces := p.t.clientNamespaces(p.o)
+	namespaces := p.t.clientNamespaces(p.Object)
 	if name, ok := strings.CutPrefix(s.CredentialName, "configmap://"); ok {
 		if ca, found := p.authority(namespaces, name); found && s.Mode == clientSimple {
 			out.CAs = []ir.Bytes{ca}
 			return
 		}
-		p.fail("credentialName", "write a ConfigMap with ca.crt, for SIMPLE alone", "ConfigMap %q cannot be used; what it leads to is closed", name)
+		p.Fail("credentialName", "write a ConfigMap with ca.crt, for SIMPLE alone", "ConfigMap %q cannot be used; what it leads to is closed", name)
 		return
 	}
 	name := strings.TrimPrefix(s.CredentialName, "kubernetes://")
 	o, data := p.findSecret(namespaces, name)
 	if o == nil {
 		missing := secretref.None(p.t.v, namespaces, name)
-		p.fail("credentialName", missing.Remedy, "%s; what it leads to is closed", missing.What)
+		p.Fail("credentialName", missing.Remedy, "%s; what it leads to is closed", missing.What)
 		return
 	}
-	if pick(data, keyKeys) != "" && !secretref.Permitted(p.t.v, p.o, o.Key) {
-		p.fail("credentialName", parent.GrantRemedy(p.o.GroupKind, p.o.Namespace, o.Key), "%v may not be used from %s; what it leads to is closed", o.Key, p.o.Namespace)
+	if pick(data, keyKeys) != "" && !secretref.Permitted(p.t.v, p.Object, o.Key) {
+		p.Fail("credentialName", parent.GrantRemedy(p.Object.GroupKind, p.Object.Namespace, o.Key), "%v may not be used from %s; what it leads to is closed", o.Key, p.Object.Namespace)
 		return
 	}
 	ca, found := p.authority(namespaces, name+"-cacert")
@@ -133,11 +133,11 @@ func (p *place) clientCredential(s *clientTLS, out *ir.ClientTLS) {
 	cert, key := pick(data, certKeys), pick(data, keyKeys)
 	switch {
 	case s.Mode == clientMutual && (cert == "" || key == ""):
-		p.fail("credentialName", "put both into its data", "secret %s/%s has no tls.crt or no tls.key; what it leads to is closed", o.Namespace, o.Name)
+		p.Fail("credentialName", "put both into its data", "secret %s/%s has no tls.crt or no tls.key; what it leads to is closed", o.Namespace, o.Name)
 	case s.Mode == clientMutual:
-		out.Certificate = &ir.KeyPair{Certificate: refTo(o, cert), Key: refTo(o, key), Origin: p.origin("credentialName")}
+		out.Certificate = &ir.KeyPair{Certificate: refTo(o, cert), Key: refTo(o, key), Origin: p.Origin("credentialName")}
 	case !found:
-		p.fail("credentialName", "put ca.crt into its data", "secret %s/%s has no ca.crt; what it leads to is closed", o.Namespace, o.Name)
+		p.Fail("credentialName", "put ca.crt into its data", "secret %s/%s has no ca.crt; what it leads to is closed", o.Namespace, o.Name)
 	}
 }
 

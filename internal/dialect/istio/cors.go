@@ -17,7 +17,7 @@ func (p *place) cors(s *corsPolicy) *ir.CORS {
 	for i, o := range s.AllowOrigins {
 		switch {
 		case o.forms() != 1:
-			p.fail(index("allowOrigins", i), "write one of exact, prefix, regex", "the origin has %d forms, want one; the route is closed", o.forms())
+			p.Fail(index("allowOrigins", i), "write one of exact, prefix, regex", "the origin has %d forms, want one; the route is closed", o.forms())
 		case o.Exact != nil:
 			out.AllowOrigins = append(out.AllowOrigins, *o.Exact)
 		case o.Prefix != nil:
@@ -29,12 +29,12 @@ func (p *place) cors(s *corsPolicy) *ir.CORS {
 	if s.MaxAge.Set {
 		seconds := int(s.MaxAge.Duration / time.Second)
 		if seconds < 0 {
-			p.fail("maxAge", "write a positive time", "maxAge is negative; the route is closed")
+			p.Fail("maxAge", "write a positive time", "maxAge is negative; the route is closed")
 		}
 		out.MaxAgeSeconds = &seconds
 	}
 	if s.UnmatchedPreflights == preflightsIgnored {
-		p.warn("unmatchedPreflights", "remove it", "unmatchedPreflights: IGNORE is not supported: preflights of other origins are forwarded")
+		p.Warn("unmatchedPreflights", "remove it", "unmatchedPreflights: IGNORE is not supported: preflights of other origins are forwarded")
 	}
 	return out
 }

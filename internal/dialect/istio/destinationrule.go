@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/postern-gateway/postern/internal/dialect/reading"
 	"github.com/postern-gateway/postern/internal/ir"
 	"github.com/postern-gateway/postern/internal/resource"
 )
@@ -149,7 +150,7 @@ func closer(a, b *resource.Object) int {
 func (p *policy) apply(u *ir.Upstream) {
 	switch {
 	case p.rule != nil && len(p.rule.Faults) > 0:
-		u.Closed = faulty(p.rule)
+		u.Closed = reading.Unread(p.rule)
 	case p.unbuilt != "":
 		u.Closed = &ir.Closed{Reason: p.unbuilt + " is not supported", Origin: p.rule.Origin("spec")}
 	}
@@ -186,15 +187,15 @@ func (o *outlierDetection) outlier() *ir.Outlier {
 // checkRule reports what of a DestinationRule has no effect.
 func (p *place) checkRule(s *destinationRuleSpec) {
 	if s.Host == "" {
-		p.fail("host", "write the host of a Service or ServiceEntry", "the DestinationRule has no host and holds for nothing")
+		p.Fail("host", "write the host of a Service or ServiceEntry", "the DestinationRule has no host and holds for nothing")
 		return
 	}
 	p.checkPolicy("trafficPolicy", s.TrafficPolicy)
 	for i := range s.Subsets {
 		p.checkPolicy(fmt.Sprintf("subsets[%d].trafficPolicy", i), s.Subsets[i].TrafficPolicy)
 	}
-	if other := p.t.shadow(p.o, s); other != nil {
-		p.warn("host", "join the two", "%v is for the same host and comes first; this one has no effect", other.Key)
+	if other := p.t.shadow(p.Object, s); other != nil {
+		p.Warn("host", "join the two", "%v is for the same host and comes first; this one has no effect", other.Key)
 	}
 }
 
@@ -214,9 +215,9 @@ func (p *place) checkPolicy(at string, tp *trafficPolicy) {
 		return
 	}
 	here := p.in(at)
-	here.refuse("tunnel", tp.Tunnel)
-	here.refuse("proxyProtocol", tp.ProxyProtocol)
-	here.ignore("retryBudget", tp.RetryBudget)
+	here.Refuse("tunnel", tp.Tunnel)
+	here.Refuse("proxyProtocol", tp.ProxyProtocol)
+	here.Ignore("retryBudget", tp.RetryBudget)
 	here.checkPortPolicy(&tp.portPolicy)
 	for i := range tp.PortLevelSettings {
 		here.in(fmt.Sprintf("portLevelSettings[%d]", i)).checkPortPolicy(&tp.PortLevelSettings[i].portPolicy)
@@ -226,24 +227,24 @@ func (p *place) checkPolicy(at string, tp *trafficPolicy) {
 func (p *place) checkPortPolicy(pp *portPolicy) {
 	if l := pp.LoadBalancer; l != nil {
 		at := p.in("loadBalancer")
-		at.ignore("consistentHash", l.ConsistentHash)
-		at.ignore("backendUtilization", l.BackendUtilization)
-		at.ignore("localityLbSetting", l.LocalityLBSetting)
-		at.ignore("zoneAwareLbSetting", l.ZoneAwareLBSetting)
-		at.ignore("warmup", l.Warmup || l.WarmupDurationSecs)
-		at.ignore("simple", present(l.Simple == balancePassthrough))
+		at.Ignore("consistentHash", l.ConsistentHash)
+		at.Ignore("backendUtilization", l.BackendUtilization)
+		at.Ignore("localityLbSetting", l.LocalityLBSetting)
+		at.Ignore("zoneAwareLbSetting", l.ZoneAwareLBSetting)
+		at.Ignore("warmup", l.Warmup || l.WarmupDurationSecs)
+		at.Ignore("simple", present(l.Simple == balancePassthrough))
 	}
 	if c := pp.ConnectionPool; c != nil && c.TCP != nil {
-		p.ignore("connectionPool.tcp.tcpKeepalive", c.TCP.TCPKeepalive)
-		p.ignore("connectionPool.tcp.maxConnectionDuration", c.TCP.MaxConnectionDuration)
+		p.Ignore("connectionPool.tcp.tcpKeepalive", c.TCP.TCPKeepalive)
+		p.Ignore("connectionPool.tcp.maxConnectionDuration", c.TCP.MaxConnectionDuration)
 	}
 	if c := pp.ConnectionPool; c != nil && c.HTTP != nil {
 		at := p.in("connectionPool.http")
-		at.ignore("maxRequestsPerConnection", c.HTTP.MaxRequestsPerConnection > 0)
-		at.ignore("maxRetries", c.HTTP.MaxRetries > 0)
-		at.ignore("http1MaxPendingRequests", c.HTTP.HTTP1MaxPendingRequests > 0)
-		at.ignore("useClientProtocol", present(c.HTTP.UseClientProtocol))
-		at.ignore("http2KeepAlive", c.HTTP.HTTP2KeepAlive)
+		at.Ignore("maxRequestsPerConnection", c.HTTP.MaxRequestsPerConnection > 0)
+		at.Ignore("maxRetries", c.HTTP.MaxRetries > 0)
+		at.Ignore("http1MaxPendingRequests", c.HTTP.HTTP1MaxPendingRequests > 0)
+		at.Ignore("useClientProtocol", present(c.HTTP.UseClientProtocol))
+		at.Ignore("http2KeepAlive", c.HTTP.HTTP2KeepAlive)
 	}
 	if pp.TLS != nil {
 		p.in("tls").checkClientTLS(pp.TLS)

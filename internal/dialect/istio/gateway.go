@@ -6,34 +6,35 @@ import (
 	"strings"
 
 	"github.com/postern-gateway/postern/internal/dialect"
+	"github.com/postern-gateway/postern/internal/dialect/reading"
 	"github.com/postern-gateway/postern/internal/ir"
 	"github.com/postern-gateway/postern/internal/resource"
 )
 
 // gateway translates a Gateway into its listeners.
 func (p *place) gateway(s *gatewaySpec) {
-	w := p.t.workloadOf(p.o)
+	w := p.t.workloadOf(p.Object)
 	switch {
 	case p.t.opts.Mesh != nil: // the other side
 		return
 	case w == nil:
-		p.warn("selector", "give the gateway these labels by --workload-labels, or serve it by another one", "the Gateway selects other workloads than %v; it is not served here", p.t.opts.Workload)
+		p.Warn("selector", "give the gateway these labels by --workload-labels, or serve it by another one", "the Gateway selects other workloads than %v; it is not served here", p.t.opts.Workload)
 		return
 	}
 	if len(s.Servers) == 0 {
-		p.warn("servers", "write servers", "the Gateway has no servers and opens nothing")
+		p.Warn("servers", "write servers", "the Gateway has no servers and opens nothing")
 	}
 	for i := range s.Servers {
 		p.in(fmt.Sprintf("servers[%d]", i)).checkServer(&s.Servers[i])
 	}
-	for _, e := range p.t.entries(p.o, w) {
-		here := &place{t: p.t, o: p.o, at: e.at}
+	for _, e := range p.t.entries(p.Object, w) {
+		here := p.t.place(p.Object, e.at)
 		if e.conflict != "" {
-			here.fail("", "make them alike, or give one of them another port or hosts",
+			here.Fail("", "make them alike, or give one of them another port or hosts",
 				"port %d %s is served for %v, and %s; this server is not served", e.port, e.forHost(), e.door.gateway.Key, e.conflict)
 			continue
 		}
-		if e.door.gateway == p.o && e.door.at == e.at {
+		if e.door.gateway == p.Object && e.door.at == e.at {
 			here.open(e.door)
 		}
 		if e.server.redirects() {
@@ -53,42 +54,42 @@ func (d *door) forHost() string {
 // checkServer reports what is not served of a server.
 func (p *place) checkServer(s *server) {
 	if problem := s.fit(); problem != nil {
-		p.fail(problem.field, problem.remedy, "%s", problem.what)
+		p.Fail(problem.field, problem.remedy, "%s", problem.what)
 		return
 	}
 	if len(s.Hosts) == 0 {
-		p.fail("hosts", `write hosts, "*" for every one`, "the server has no hosts and serves nothing")
+		p.Fail("hosts", `write hosts, "*" for every one`, "the server has no hosts and serves nothing")
 	}
 	for i, h := range s.Hosts {
-		if _, host := splitHost(h, p.o.Namespace); !isHost(host) {
-			p.fail(fmt.Sprintf("hosts[%d]", i), `write a name, "*.suffix" or "*", with "namespace/" before it if need be`, "%q is no host and serves nothing", h)
+		if _, host := splitHost(h, p.Object.Namespace); !isHost(host) {
+			p.Fail(fmt.Sprintf("hosts[%d]", i), `write a name, "*.suffix" or "*", with "namespace/" before it if need be`, "%q is no host and serves nothing", h)
 		}
 	}
 	if s.DefaultEndpoint != "" {
-		p.warn("defaultEndpoint", "remove it", "defaultEndpoint is not supported and has no effect")
+		p.Warn("defaultEndpoint", "remove it", "defaultEndpoint is not supported and has no effect")
 	}
 	if s.plain() && s.TLS.serves() {
-		p.fail("tls", "write protocol: HTTPS, or remove it", "the port is plain %s, and tls says how to serve TLS; it is closed", s.Port.Protocol)
+		p.Fail("tls", "write protocol: HTTPS, or remove it", "the port is plain %s, and tls says how to serve TLS; it is closed", s.Port.Protocol)
 	}
 	if s.secure() && s.TLS != nil && s.TLS.HTTPSRedirect {
-		p.warn("tls.httpsRedirect", "remove it here, and write it on the HTTP server", "httpsRedirect has no effect on an HTTPS server")
+		p.Warn("tls.httpsRedirect", "remove it here, and write it on the HTTP server", "httpsRedirect has no effect on an HTTPS server")
 	}
 }
 
 // open adds the listener of a door.
 func (p *place) open(d *door) {
-	section := dialect.TargetOf(p.o.Key)
+	section := dialect.TargetOf(p.Object.Key)
 	section.Section = fmt.Sprintf("port-%d", d.port)
-	l := &dialect.Listener{Targets: []dialect.Target{section, dialect.TargetOf(p.o.Key)}, Owner: p.o.Key, Age: p.o.Created}
-	l.Name, l.Gateway, l.Port, l.Hostname = d.name, p.o.Namespace+"/"+p.o.Name, d.port, d.hostname
-	l.Origin = p.origin("")
+	l := &dialect.Listener{Targets: []dialect.Target{section, dialect.TargetOf(p.Object.Key)}, Owner: p.Object.Key, Age: p.Object.Created}
+	l.Name, l.Gateway, l.Port, l.Hostname = d.name, p.Object.Namespace+"/"+p.Object.Name, d.port, d.hostname
+	l.Origin = p.Origin("")
 	if d.bind != "" {
 		l.Addresses = []string{d.bind}
 	}
-	mark := p.mark()
+	mark := p.Mark()
 	switch {
 	case d.server.plain() && d.server.TLS.serves():
-		l.Closed = &ir.Closed{Reason: "tls is written for a plain port", Origin: p.origin("tls")}
+		l.Closed = &ir.Closed{Reason: "tls is written for a plain port", Origin: p.Origin("tls")}
 	case d.server.passes():
 		l.Passthrough = p.passthrough(d.server)
 	case d.server.secure():
@@ -100,11 +101,11 @@ func (p *place) open(d *door) {
 	} else {
 		p.t.protect(d, l)
 	}
-	if closed := p.since(mark); closed != nil {
+	if closed := p.Since(mark); closed != nil {
 		l.Closed = closed
 	}
-	if len(p.o.Faults) > 0 {
-		l.Closed = faulty(p.o)
+	if len(p.Object.Faults) > 0 {
+		l.Closed = reading.Unread(p.Object)
 	}
 	p.t.f.Listeners = append(p.t.f.Listeners, l)
 }
@@ -122,21 +123,21 @@ func (t *translation) secretNamespaces(w *Workload) []string {
 
 // toHTTPS sends the requests of a server to the same URL over TLS.
 func (p *place) toHTTPS(e *entry) *dialect.VirtualHost {
-	origin := p.origin("tls.httpsRedirect")
+	origin := p.Origin("tls.httpsRedirect")
 	var names []string
 	for _, h := range e.server.Hosts {
-		if _, host := splitHost(h, p.o.Namespace); isHost(host) && !slices.Contains(names, host) {
+		if _, host := splitHost(h, p.Object.Namespace); isHost(host) && !slices.Contains(names, host) {
 			names = append(names, host)
 		}
 	}
 	return &dialect.VirtualHost{
-		Listeners: []string{e.name}, Hostnames: names, Owner: p.o.Key, Age: p.o.Created, Origin: origin,
+		Listeners: []string{e.name}, Hostnames: names, Owner: p.Object.Key, Age: p.Object.Created, Origin: origin,
 		Routes: []*dialect.Route{{
 			Route: ir.Route{
-				Name: p.o.Key.String() + "/https-redirect", Matches: []ir.Match{{Order: ir.Order{-1}}}, Origin: origin,
+				Name: p.Object.Key.String() + "/https-redirect", Matches: []ir.Match{{Order: ir.Order{-1}}}, Origin: origin,
 				Action: ir.Action{Redirect: &ir.Redirect{Scheme: "https", Status: 301, Origin: origin}},
 			},
-			Owner: p.o.Key,
+			Owner: p.Object.Key,
 		}},
 	}
 }
@@ -185,13 +186,13 @@ func (p *place) checkExtension() {
 	}
 	var closed []string
 	for _, w := range p.t.workloads() {
-		if extends(p.o, w, context) {
+		if extends(p.Object, w, context) {
 			closed = append(closed, w.String())
 		}
 	}
 	if len(closed) == 0 {
-		p.warn("", "remove it if it is for another program", "%s is not supported; it selects no workload of ours and has no effect", p.o.Kind)
+		p.Warn("", "remove it if it is for another program", "%s is not supported; it selects no workload of ours and has no effect", p.Object.Kind)
 		return
 	}
-	p.fail("", "remove it to serve without it", "%s is not supported, and nobody can tell whether it protects something; %s is closed", p.o.Kind, strings.Join(closed, ", "))
+	p.Fail("", "remove it to serve without it", "%s is not supported, and nobody can tell whether it protects something; %s is closed", p.Object.Kind, strings.Join(closed, ", "))
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/postern-gateway/postern/internal/dialect/reading"
 	"github.com/postern-gateway/postern/internal/ir"
 )
 
@@ -28,7 +29,7 @@ func (p *place) headerSteps(s *headers) []ir.Step {
 			continue
 		}
 		if v.Format != "" || strings.ContainsFunc(v.Value, notHost) || v.Value == "" {
-			p.fail("request.set."+v.Name, "write a host name", "the value is no host; the route is closed")
+			p.Fail("request.set."+v.Name, "write a host name", "the value is no host; the route is closed")
 		}
 		h := p.step("request.set."+v.Name, ir.PhaseForward, orderHostRewrite, ir.Step{Host: &ir.HostRewrite{Literal: v.Value}})
 		h.Slot = name + "/headers"
@@ -57,14 +58,14 @@ func (p *place) values(field string, headers map[string]string) []ir.HeaderValue
 	var out []ir.HeaderValue
 	for _, h := range slices.Sorted(maps.Keys(headers)) {
 		at, text := field+"."+h, headers[h]
-		p.editable(at, h, field == "set" && last(p.at) == "request")
-		v := ir.HeaderValue{Name: h, Origin: p.origin(at)}
+		p.editable(at, h, field == "set" && reading.Last(p.At) == "request")
+		v := ir.HeaderValue{Name: h, Origin: p.Origin(at)}
 		rest := command.ReplaceAllString(text, "")
 		switch {
 		case strings.ContainsAny(text, "\r\n\x00"):
-			p.fail(at, "write it on one line", "the value holds a line break or NUL")
+			p.Fail(at, "write it on one line", "the value holds a line break or NUL")
 		case strings.Contains(rest, "%"):
-			p.fail(at, "write %% for a percent sign", "a percent sign begins no formatter such as %%REQ(:path)%%")
+			p.Fail(at, "write %% for a percent sign", "a percent sign begins no formatter such as %%REQ(:path)%%")
 		case strings.Contains(strings.ReplaceAll(text, "%%", ""), "%"):
 			v.Format = text
 		default:
@@ -86,9 +87,9 @@ func (p *place) editable(at, name string, host bool) {
 	switch {
 	case host && isAuthority(name):
 	case strings.HasPrefix(name, ":"), slices.Contains(framing, strings.ToLower(name)):
-		p.fail(at, "use rewrite for the request's target", "header %q cannot be edited; the route is closed", name)
+		p.Fail(at, "use rewrite for the request's target", "header %q cannot be edited; the route is closed", name)
 	case !isToken(name):
-		p.fail(at, "write a header's name", "%q is no header name; the route is closed", name)
+		p.Fail(at, "write a header's name", "%q is no header name; the route is closed", name)
 	}
 }
 

@@ -2,6 +2,7 @@ package istio
 
 import (
 	"github.com/postern-gateway/postern/internal/dialect/istioauth"
+	"github.com/postern-gateway/postern/internal/dialect/reading"
 	"github.com/postern-gateway/postern/internal/resource"
 )
 
@@ -63,13 +64,7 @@ func (d *definition) kinds() []resource.Kind {
 }
 
 // present is a field of which only counts whether it is there.
-type present bool
-
-// UnmarshalJSON forgets b.
-func (p *present) UnmarshalJSON(b []byte) error {
-	*p = string(b) != "null"
-	return nil
-}
+type present = reading.Present
 
 // parseEnum reads an enum given by name or number.
 func parseEnum[T ~int](e *T, b []byte, names ...string) error {

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/postern-gateway/postern/internal/dialect"
+	"github.com/postern-gateway/postern/internal/dialect/reading"
 	"github.com/postern-gateway/postern/internal/dialect/secretref"
 	"github.com/postern-gateway/postern/internal/ir"
 	"github.com/postern-gateway/postern/internal/resource"
@@ -53,12 +54,12 @@ func (t *translation) providerOf(host string, w *Workload) *resource.Object {
 func (p *place) llmProvider(s *llmProviderSpec) {
 	host := strings.ToLower(s.Host)
 	if !isHost(host) || strings.Contains(host, "*") {
-		p.fail("host", "write the provider's DNS name", "%q is no host; the provider is not served", s.Host)
+		p.Fail("host", "write the provider's DNS name", "%q is no host; the provider is not served", s.Host)
 		return
 	}
 	var ours []*Workload
 	for _, w := range p.t.workloads() {
-		if s.selects(p.o, w) {
+		if s.selects(p.Object, w) {
 			ours = append(ours, w)
 		}
 	}
@@ -66,12 +67,12 @@ func (p *place) llmProvider(s *llmProviderSpec) {
 	case len(ours) == 0 && p.t.opts.Mesh != nil: // the egress gateway's
 		return
 	case len(ours) == 0:
-		p.fail("workloadSelector", p.selectable(), "the provider selects no workload that the gateway is; it is not served, and its key not used")
+		p.Fail("workloadSelector", p.selectable(), "the provider selects no workload that the gateway is; it is not served, and its key not used")
 		return
 	}
 	for _, w := range ours {
-		if first := p.t.providerOf(host, w); first != p.o {
-			p.fail("host", "give each provider a host of its own, or select other workloads", "%v has the same host for %v and comes first; this one is not served there", first.Key, w)
+		if first := p.t.providerOf(host, w); first != p.Object {
+			p.Fail("host", "give each provider a host of its own, or select other workloads", "%v has the same host for %v and comes first; this one is not served there", first.Key, w)
 		}
 	}
 	for _, rule := range append([]string{""}, slices.Sorted(maps.Keys(s.Configs.RouteSpecificConfigs))...) {
@@ -80,7 +81,7 @@ func (p *place) llmProvider(s *llmProviderSpec) {
 		}
 	}
 	if s.Configs.DefaultConfig == nil && len(s.Configs.RouteSpecificConfigs) == 0 {
-		p.fail("configs", "write configs.defaultConfig", "the provider has no configuration; requests for it are closed")
+		p.Fail("configs", "write configs.defaultConfig", "the provider has no configuration; requests for it are closed")
 	}
 	p.checkRules(s)
 	p.unrouted(s, host, ours)
@@ -109,7 +110,7 @@ func (p *place) checkRules(s *llmProviderSpec) {
 	for _, rule := range slices.Sorted(maps.Keys(s.Configs.RouteSpecificConfigs)) {
 		if !slices.Contains(names, rule) {
 			remedy := cmp.Or(dialect.Suggest(rule, names), "name it for a rule of an LLMRoute")
-			p.warn("configs.routeSpecificConfigs."+rule, remedy, "no LLMRoute has a rule %q; the configuration has no effect", rule)
+			p.Warn("configs.routeSpecificConfigs."+rule, remedy, "no LLMRoute has a rule %q; the configuration has no effect", rule)
 		}
 	}
 }
@@ -124,29 +125,29 @@ func (p *place) unrouted(s *llmProviderSpec, host string, workloads []*Workload)
 	}
 	b := &bound{}
 	for _, w := range workloads {
-		if p.t.providerOf(host, w) == p.o {
-			b.join(p.t.allEntries(w), "", p.o.Namespace, []string{host})
+		if p.t.providerOf(host, w) == p.Object {
+			b.join(p.t.allEntries(w), "", p.Object.Namespace, []string{host})
 			p.t.joinMesh(b, []string{host})
 		}
 	}
 	for _, sc := range b.scopes {
 		matches := []ir.Match{{}}
-		rank(matches, p.o, rankLLMProvider, nil)
-		backend := ir.Backend{Weight: 1, Origin: p.origin("host")}
+		rank(matches, p.Object, rankLLMProvider, nil)
+		backend := ir.Backend{Weight: 1, Origin: p.Origin("host")}
 		up, problem := p.t.upstream(target{host: host, workload: sc.workload, llm: true})
 		if backend.Upstream = up; problem != nil {
 			backend.Closed = p.in("host").nowhere(problem)
 		}
 		p.offer(sc, []*dialect.Route{{
 			Route: ir.Route{
-				Name: p.o.Key.String(), Matches: matches, Origin: p.origin(""),
+				Name: p.Object.Key.String(), Matches: matches, Origin: p.Origin(""),
 				Action: ir.Action{Forward: &ir.Forward{Backends: []ir.Backend{backend}, Origin: backend.Origin}},
 			},
-			Owner: p.o.Key,
+			Owner: p.Object.Key,
 		}})
 	}
-	if len(b.scopes) == 0 && p.mark() == 0 {
-		p.warn("host", "add the host to a server of a Gateway, or write an LLMRoute", "no server of the gateway serves %s", host)
+	if len(b.scopes) == 0 && p.Mark() == 0 {
+		p.Warn("host", "add the host to a server of a Gateway, or write an LLMRoute", "no server of the gateway serves %s", host)
 	}
 }
 
@@ -168,7 +169,7 @@ func (t *translation) provider(g target, o *resource.Object) (string, *trouble) 
 	if problem != nil {
 		return "", problem
 	}
-	quiet := &place{t: t.quiet(), o: o, at: "spec"}
+	quiet := t.quiet().place(o, "spec")
 	u := quiet.providerUpstream(rule, pol)
 	if u.Closed == nil && pol.TLS != nil {
 		u.TLS, u.Closed = t.clientTLS(pol, tlsTarget{host: strings.ToLower(s.Host)})
@@ -184,13 +185,13 @@ func (t *translation) provider(g target, o *resource.Object) (string, *trouble) 
 // what is written for a rule lies over the default, field by field. What is
 // wrong closes it.
 func (p *place) providerUpstream(rule string, pol *policy) *ir.Upstream {
-	s := &p.o.Spec.(*llmProvider).Spec
+	s := &p.Object.Spec.(*llmProvider).Spec
 	host := strings.ToLower(s.Host)
-	mark := p.mark()
+	mark := p.Mark()
 	u := &ir.Upstream{
-		Name:      fmt.Sprintf("%s:LLMProvider/%s/%s", name, p.o.Namespace, p.o.Name),
+		Name:      fmt.Sprintf("%s:LLMProvider/%s/%s", name, p.Object.Namespace, p.Object.Name),
 		Endpoints: []ir.Endpoint{{Host: host, Port: httpsPort}}, Host: host,
-		TLS: &ir.ClientTLS{SNI: host, Origin: p.origin("host")}, Origin: p.origin(""),
+		TLS: &ir.ClientTLS{SNI: host, Origin: p.Origin("host")}, Origin: p.Origin(""),
 	}
 	if rule != "" {
 		u.Name += "#" + rule
@@ -199,26 +200,26 @@ func (p *place) providerUpstream(rule string, pol *policy) *ir.Upstream {
 	c := p.config(s, rule)
 	u.LLM = &ir.LLM{Schema: "openai", Path: s.Path, Model: c.model, Stream: c.stream, ModelDefault: p.clientsModel()}
 	if !strings.HasPrefix(s.Path, "/") || strings.ContainsFunc(s.Path, func(r rune) bool { return r <= ' ' || r == 0x7f || r == '#' }) {
-		p.fail("path", "write the path of its chat completions", "%q is no path; requests for the provider are closed", s.Path)
+		p.Fail("path", "write the path of its chat completions", "%q is no path; requests for the provider are closed", s.Path)
 	}
 	u.Credential = c.credential
-	u.Closed = p.since(mark)
-	if len(p.o.Faults) > 0 {
-		u.Closed = faulty(p.o)
+	u.Closed = p.Since(mark)
+	if len(p.Object.Faults) > 0 {
+		u.Closed = reading.Unread(p.Object)
 	}
 	return u
 }
 
 // clientsModel reports whether a model that a request names is left alone.
 func (p *place) clientsModel() bool {
-	switch v := p.o.Annotations[modelAnnotation]; v {
+	switch v := p.Object.Annotations[modelAnnotation]; v {
 	case "", "provider":
 		return false
 	case "client":
 		return true
 	default:
-		meta := &place{t: p.t, o: p.o, at: "metadata.annotations"}
-		meta.fail(modelAnnotation, "write provider or client", "%q is neither provider nor client", v)
+		meta := p.t.place(p.Object, "metadata.annotations")
+		meta.Fail(modelAnnotation, "write provider or client", "%q is neither provider nor client", v)
 		return false
 	}
 }
@@ -240,7 +241,7 @@ func (p *place) config(s *llmProviderSpec, rule string) merged {
 		}
 		at := p.in(field + ".openAIConfig")
 		if c.OpenAIConfig == nil {
-			p.fail(field, "write openAIConfig", "the configuration names no API; requests for it are closed")
+			p.Fail(field, "write openAIConfig", "the configuration names no API; requests for it are closed")
 			return
 		}
 		if m := c.OpenAIConfig.Model; m != nil {
@@ -258,7 +259,7 @@ func (p *place) config(s *llmProviderSpec, rule string) merged {
 		layer(at, &c)
 	}
 	if !keyed {
-		p.warn(at, "write apiKey, or apiKeySecretRef", "there is no key for the provider; it gets what the caller shows")
+		p.Warn(at, "write apiKey, or apiKeySecretRef", "there is no key for the provider; it gets what the caller shows")
 	}
 	return out
 }
@@ -267,24 +268,24 @@ func (p *place) config(s *llmProviderSpec, rule string) merged {
 // one.
 func (p *place) key(c *openAIConfig) (credential *ir.Credential, ok bool) {
 	out := &ir.HeaderCredential{Name: "Authorization", Prefix: "Bearer "}
-	origin := p.origin("apiKey")
+	origin := p.Origin("apiKey")
 	switch r := c.APIKeySecretRef; {
 	case r != nil && !c.APIKey.IsZero():
-		p.fail("apiKeySecretRef", "keep one of them", "apiKey and apiKeySecretRef exclude each other; requests for the provider are closed")
+		p.Fail("apiKeySecretRef", "keep one of them", "apiKey and apiKeySecretRef exclude each other; requests for the provider are closed")
 		return nil, true
 	case r != nil:
-		o, data := p.findSecret([]string{p.o.Namespace}, r.Name)
+		o, data := p.findSecret([]string{p.Object.Namespace}, r.Name)
 		key := cmp.Or(r.Key, "apiKey")
 		switch {
 		case o == nil:
-			missing := secretref.None(p.t.v, []string{p.o.Namespace}, r.Name)
-			p.fail("apiKeySecretRef.name", missing.Remedy, "%s; requests for the provider are closed", missing.What)
+			missing := secretref.None(p.t.v, []string{p.Object.Namespace}, r.Name)
+			p.Fail("apiKeySecretRef.name", missing.Remedy, "%s; requests for the provider are closed", missing.What)
 			return nil, true
 		case !data.HasKey(key):
-			p.fail("apiKeySecretRef.key", "put it into the Secret's data", "secret %s/%s has no key %q; requests for the provider are closed", o.Namespace, o.Name, key)
+			p.Fail("apiKeySecretRef.key", "put it into the Secret's data", "secret %s/%s has no key %q; requests for the provider are closed", o.Namespace, o.Name, key)
 			return nil, true
 		}
-		out.Secret, origin = refTo(o, key), p.origin("apiKeySecretRef")
+		out.Secret, origin = refTo(o, key), p.Origin("apiKeySecretRef")
 	case !c.APIKey.IsZero():
 		out.Secret = c.APIKey
 	default:

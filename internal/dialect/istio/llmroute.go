@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/postern-gateway/postern/internal/dialect"
+	"github.com/postern-gateway/postern/internal/dialect/reading"
 	"github.com/postern-gateway/postern/internal/ir"
 	"github.com/postern-gateway/postern/internal/resource"
 )
@@ -15,17 +16,17 @@ import (
 func (p *place) llmRoute(s *llmRouteSpec) {
 	host := strings.ToLower(s.Host)
 	if !isHost(host) || strings.Contains(host, "*") {
-		p.fail("host", "write the provider's DNS name", "%q is no host; the route is not served", s.Host)
+		p.Fail("host", "write the provider's DNS name", "%q is no host; the route is not served", s.Host)
 		return
 	}
 	b := p.bind("gateways", s.Gateways, []string{host}, nil)
 	p.tell(b)
 	if len(b.passes) > 0 {
-		p.warn("gateways", "end TLS there: write mode: SIMPLE", "a server of its Gateways passes TLS through, and requests that nobody reads are not routed there")
+		p.Warn("gateways", "end TLS there: write mode: SIMPLE", "a server of its Gateways passes TLS through, and requests that nobody reads are not routed there")
 	}
 	p.checkGateways(s)
 	if len(s.Rules) == 0 {
-		p.warn("rules", "write rules", "there are no rules; every request gets 404")
+		p.Warn("rules", "write rules", "there are no rules; every request gets 404")
 	}
 	for _, sc := range b.scopes {
 		p.offer(sc, p.llmRoutes(s, sc))
@@ -40,13 +41,13 @@ func (p *place) checkGateways(s *llmRouteSpec) {
 		named = nil
 	}
 	for _, g := range s.Gateways {
-		named = append(named, gatewayName(g, p.o.Namespace))
+		named = append(named, gatewayName(g, p.Object.Namespace))
 	}
 	for i, r := range s.Rules {
 		for j, m := range r.Matches {
 			for k, g := range m.Gateways {
-				if !slices.Contains(named, gatewayName(g, p.o.Namespace)) {
-					p.warn(fmt.Sprintf("rules[%d].matches[%d].gateways[%d]", i, j, k), "name it in spec.gateways too", "the route does not name gateway %q, so this cannot hold", g)
+				if !slices.Contains(named, gatewayName(g, p.Object.Namespace)) {
+					p.Warn(fmt.Sprintf("rules[%d].matches[%d].gateways[%d]", i, j, k), "name it in spec.gateways too", "the route does not name gateway %q, so this cannot hold", g)
 				}
 			}
 		}
@@ -56,9 +57,9 @@ func (p *place) checkGateways(s *llmRouteSpec) {
 // llmRoutes returns the routes of a scope, in their order; the first that
 // takes a request wins.
 func (p *place) llmRoutes(s *llmRouteSpec, sc *scope) []*dialect.Route {
-	if len(p.o.Faults) > 0 {
+	if len(p.Object.Faults) > 0 {
 		r := p.closedRoute()
-		rank(r.Matches, p.o, rankLLMRoute, faulty(p.o))
+		rank(r.Matches, p.Object, rankLLMRoute, reading.Unread(p.Object))
 		return []*dialect.Route{r}
 	}
 	var out []*dialect.Route
@@ -69,14 +70,14 @@ func (p *place) llmRoutes(s *llmRouteSpec, sc *scope) []*dialect.Route {
 		if len(matches) == 0 {
 			continue
 		}
-		rank(matches, p.o, rankLLMRoute, closed, int64(i))
+		rank(matches, p.Object, rankLLMRoute, closed, int64(i))
 		action := ir.Action{Closed: closed}
 		if closed == nil {
 			action = at.llmForward(r, sc)
 		}
 		out = append(out, &dialect.Route{
-			Route: ir.Route{Name: fmt.Sprintf("%v/%s", p.o.Key, cmp.Or(r.Name, last(at.at))), Matches: matches, Action: action, Origin: at.origin("")},
-			Owner: p.o.Key,
+			Route: ir.Route{Name: fmt.Sprintf("%v/%s", p.Object.Key, cmp.Or(r.Name, reading.Last(at.At))), Matches: matches, Action: action, Origin: at.Origin("")},
+			Owner: p.Object.Key,
 		})
 		if slices.ContainsFunc(matches, func(m ir.Match) bool { return catchAll(&m) }) {
 			break
@@ -93,25 +94,25 @@ func (p *place) llmMatches(list []llmMatch, sc *scope) ([]ir.Match, *ir.Closed) 
 		return []ir.Match{{}}, nil
 	}
 	var out []ir.Match
-	mark := p.mark()
+	mark := p.Mark()
 	for i, m := range list {
-		if len(m.Gateways) > 0 && !sc.among(m.Gateways, p.o.Namespace) || !sc.workload.has(m.SourceLabels) {
+		if len(m.Gateways) > 0 && !sc.among(m.Gateways, p.Object.Namespace) || !sc.workload.has(m.SourceLabels) {
 			continue
 		}
 		h := httpMatch{Headers: m.Headers}
 		matches, problem := h.matches()
 		if problem != nil {
-			p.in(index("matches", i)).fail(problem.field, problem.remedy, "%s; the rule is closed", problem.what)
+			p.in(index("matches", i)).Fail(problem.field, problem.remedy, "%s; the rule is closed", problem.what)
 		}
 		out = append(out, matches...)
 	}
-	return out, p.since(mark)
+	return out, p.Since(mark)
 }
 
 // llmForward reads where the requests of a rule go. Without any weight all
 // backends have the same.
 func (p *place) llmForward(r *llmRule, sc *scope) ir.Action {
-	f := &ir.Forward{Origin: p.origin("backendRefs")}
+	f := &ir.Forward{Origin: p.Origin("backendRefs")}
 	even := !slices.ContainsFunc(r.BackendRefs, func(b llmBackend) bool { return b.Weight != nil })
 	total := 0
 	for i := range r.BackendRefs {
@@ -122,9 +123,9 @@ func (p *place) llmForward(r *llmRule, sc *scope) ir.Action {
 		case even:
 			b.Weight = 1
 		case ref.Weight == nil:
-			at.warn("weight", "write a weight", "the other backends have a weight and this one has none: no request goes there")
+			at.Warn("weight", "write a weight", "the other backends have a weight and this one has none: no request goes there")
 		case *ref.Weight < 0:
-			at.fail("weight", "write 0 or more", "the weight is negative; no request goes there")
+			at.Fail("weight", "write 0 or more", "the weight is negative; no request goes there")
 		default:
 			b.Weight = *ref.Weight
 		}
@@ -132,27 +133,27 @@ func (p *place) llmForward(r *llmRule, sc *scope) ir.Action {
 		f.Backends = append(f.Backends, b)
 	}
 	if total == 0 {
-		mark := p.mark()
-		p.fail("backendRefs", "write a backend with a weight", "the rule leads nowhere; it is closed")
-		return ir.Action{Closed: p.since(mark)}
+		mark := p.Mark()
+		p.Fail("backendRefs", "write a backend with a weight", "the rule leads nowhere; it is closed")
+		return ir.Action{Closed: p.Since(mark)}
 	}
 	return ir.Action{Forward: f}
 }
 
 // llmBackend resolves one backend of a rule. One that leads nowhere is closed.
 func (p *place) llmBackend(r *llmBackend, rule string, sc *scope) ir.Backend {
-	b := ir.Backend{Origin: p.origin("")}
+	b := ir.Backend{Origin: p.Origin("")}
 	var problem *trouble
 	g := target{rule: rule, llm: true, workload: sc.workload}
 	switch o := r.BackendRef; {
 	case (r.ProviderHost != "") == (o != nil):
 		problem = &trouble{what: "a backend has either providerHost or backendRef", remedy: "write one of them"}
 	case o == nil:
-		g.host = hostIn(r.ProviderHost, p.o.Namespace)
+		g.host = hostIn(r.ProviderHost, p.Object.Namespace)
 	case o.Group != "" || o.Kind != "" && o.Kind != resource.ServiceKind.Kind:
 		problem = &trouble{field: "backendRef.kind", what: fmt.Sprintf("backends of kind %s are not supported", o.Kind), remedy: "name a Service"}
 	default:
-		g.host, g.port = hostIn(o.Name, cmp.Or(o.Namespace, p.o.Namespace)), o.Port
+		g.host, g.port = hostIn(o.Name, cmp.Or(o.Namespace, p.Object.Namespace)), o.Port
 	}
 	if problem == nil {
 		b.Upstream, problem = p.t.upstream(g)

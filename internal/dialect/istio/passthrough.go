@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/postern-gateway/postern/internal/dialect"
+	"github.com/postern-gateway/postern/internal/dialect/reading"
 	"github.com/postern-gateway/postern/internal/ir"
 )
 
@@ -18,20 +19,20 @@ func (s *server) passes() bool {
 // for nothing, so that nothing of the kind may be written.
 func (p *place) passthrough(s *server) *ir.Passthrough {
 	if s.TLS.serves() {
-		p.fail("tls", "remove the others, or write mode: SIMPLE", "with mode PASSTHROUGH, which is also meant where none is written, TLS is not ended here, and other settings of it cannot hold; the listener is closed")
+		p.Fail("tls", "remove the others, or write mode: SIMPLE", "with mode PASSTHROUGH, which is also meant where none is written, TLS is not ended here, and other settings of it cannot hold; the listener is closed")
 	}
-	return &ir.Passthrough{Origin: p.origin("tls")}
+	return &ir.Passthrough{Origin: p.Origin("tls")}
 }
 
 // carry puts the tls routes of a VirtualService behind the doors that pass TLS
 // through.
 func (p *place) carry(s *virtualServiceSpec, passes []*scope) {
 	if len(passes) > 0 && len(s.TLS) == 0 {
-		p.warn("tls", "write tls routes with match.sniHosts", "there are no tls routes; where TLS is passed through, connections for its hosts are closed")
+		p.Warn("tls", "write tls routes with match.sniHosts", "there are no tls routes; where TLS is passed through, connections for its hosts are closed")
 	}
 	for _, sc := range passes {
-		if len(p.o.Faults) > 0 {
-			p.offerSNI(sc, ir.SNIRoute{Name: p.o.Key.String(), ServerNames: sc.hosts, Closed: faulty(p.o), Origin: p.origin("")})
+		if len(p.Object.Faults) > 0 {
+			p.offerSNI(sc, ir.SNIRoute{Name: p.Object.Key.String(), ServerNames: sc.hosts, Closed: reading.Unread(p.Object), Origin: p.Origin("")})
 			continue
 		}
 		for i := range s.TLS {
@@ -42,21 +43,21 @@ func (p *place) carry(s *virtualServiceSpec, passes []*scope) {
 
 func (p *place) offerSNI(sc *scope, rt ir.SNIRoute) {
 	p.t.f.SNIRoutes = append(p.t.f.SNIRoutes, &dialect.SNIRoute{
-		SNIRoute: rt, Listeners: []string{sc.name}, Owner: p.o.Key, Age: p.o.Created,
+		SNIRoute: rt, Listeners: []string{sc.name}, Owner: p.Object.Key, Age: p.Object.Created,
 	})
 }
 
 // sniRoute offers one tls route in a scope.
 func (p *place) sniRoute(r *tlsRoute, hosts []string, sc *scope) {
-	mark := p.mark()
+	mark := p.Mark()
 	names := p.sniNames(r.Match, hosts, sc)
-	closed := p.since(mark)
+	closed := p.Since(mark)
 	if len(names) == 0 {
 		return
 	}
-	rt := ir.SNIRoute{Name: fmt.Sprintf("%v/%s", p.o.Key, last(p.at)), ServerNames: names, Closed: closed, Origin: p.origin("")}
+	rt := ir.SNIRoute{Name: fmt.Sprintf("%v/%s", p.Object.Key, reading.Last(p.At)), ServerNames: names, Closed: closed, Origin: p.Origin("")}
 	if len(r.Route) == 0 {
-		p.fail("route", "write route with a destination", "the route leads nowhere; it is closed")
+		p.Fail("route", "write route with a destination", "the route leads nowhere; it is closed")
 	} else if f := p.forward(&httpRoute{Route: r.Route}, sc).Forward; f != nil {
 		rt.Forward = *f
 	}
@@ -64,7 +65,7 @@ func (p *place) sniRoute(r *tlsRoute, hosts []string, sc *scope) {
 		p.in(index("route", i)).carriable(&rt.Forward.Backends[i])
 	}
 	if len(rt.Forward.Backends) == 0 && rt.Closed == nil {
-		rt.Closed = p.since(mark)
+		rt.Closed = p.Since(mark)
 	}
 	p.offerSNI(sc, rt)
 }
@@ -72,17 +73,17 @@ func (p *place) sniRoute(r *tlsRoute, hosts []string, sc *scope) {
 // sniNames returns the server names of the matches that can hold in a scope.
 func (p *place) sniNames(list []tlsMatch, hosts []string, sc *scope) []string {
 	if len(list) == 0 {
-		p.fail("match", "write match with sniHosts", "the route says nothing of server names, and takes no connection")
+		p.Fail("match", "write match with sniHosts", "the route says nothing of server names, and takes no connection")
 	}
 	var out []string
 	for i := range list {
 		m, at := &list[i], p.in(index("match", i))
-		if !m.takes(sc, p.o.Namespace) {
+		if !m.takes(sc, p.Object.Namespace) {
 			continue
 		}
-		at.refuse("destinationSubnets", len(m.DestinationSubnets) > 0)
+		at.Refuse("destinationSubnets", len(m.DestinationSubnets) > 0)
 		if len(m.SNIHosts) == 0 {
-			at.fail("sniHosts", "write server names", "the match has no server names, and takes no connection")
+			at.Fail("sniHosts", "write server names", "the match has no server names, and takes no connection")
 		}
 		for j, written := range m.SNIHosts {
 			out = append(out, at.narrowed(index("sniHosts", j), written, hosts, sc)...)
@@ -98,10 +99,10 @@ func (p *place) narrowed(field, written string, hosts []string, sc *scope) []str
 	name := strings.ToLower(strings.TrimSuffix(written, "."))
 	switch {
 	case !isHost(name) || strings.ContainsAny(name, ":[]"):
-		p.fail(field, `write a name, "*.suffix" or "*"`, "%q is no server name; the route is closed", written)
+		p.Fail(field, `write a name, "*.suffix" or "*"`, "%q is no server name; the route is closed", written)
 		return nil
-	case !slices.ContainsFunc(hosts, func(h string) bool { return covers(hostIn(h, p.o.Namespace), name) }):
-		p.fail(field, "add it to hosts", "%q is not among the hosts of the VirtualService; the route is closed", written)
+	case !slices.ContainsFunc(hosts, func(h string) bool { return covers(hostIn(h, p.Object.Namespace), name) }):
+		p.Fail(field, "add it to hosts", "%q is not among the hosts of the VirtualService; the route is closed", written)
 		return nil
 	}
 	var out []string
@@ -116,22 +117,22 @@ func (p *place) narrowed(field, written string, hosts []string, sc *scope) []str
 // carriable closes a backend to which a client's TLS cannot be carried as it
 // is.
 func (p *place) carriable(b *ir.Backend) {
-	mark := p.mark()
+	mark := p.Mark()
 	if len(b.Steps) > 0 {
-		p.fail("headers", "remove it", "nothing of what is passed through has headers; what depends on it is closed")
+		p.Fail("headers", "remove it", "nothing of what is passed through has headers; what depends on it is closed")
 		b.Steps = nil
 	}
 	for _, u := range p.t.f.Upstreams {
 		switch {
 		case b.Closed != nil || u.Name != b.Upstream:
 		case u.LLM != nil || u.Credential != nil:
-			p.fail("destination.host", "write a ServiceEntry for the host, or end TLS at the Gateway", "an LLMProvider's requests must be read, and TLS is passed through; connections for it are closed")
+			p.Fail("destination.host", "write a ServiceEntry for the host, or end TLS at the Gateway", "an LLMProvider's requests must be read, and TLS is passed through; connections for it are closed")
 		case u.TLS != nil && u.TLS.Origin.Kind == destinationRuleKind.Kind:
-			p.fail("destination.host", "write tls.mode: DISABLE in the DestinationRule, or none", "%s begins TLS of its own around that of the client, which is not supported; connections for it are closed", u.TLS.Origin.Object())
+			p.Fail("destination.host", "write tls.mode: DISABLE in the DestinationRule, or none", "%s begins TLS of its own around that of the client, which is not supported; connections for it are closed", u.TLS.Origin.Object())
 		}
 	}
 	if b.Closed == nil {
-		b.Closed = p.since(mark)
+		b.Closed = p.Since(mark)
 	}
 }
 

@@ -25,7 +25,7 @@ func (p *place) retrying(r *httpRoute) []ir.Step {
 	}
 	switch d := r.Timeout; {
 	case d.Duration < 0:
-		p.fail("timeout", "write a positive time, or 0s for none", "timeout is negative; the route is closed")
+		p.Fail("timeout", "write a positive time, or 0s for none", "timeout is negative; the route is closed")
 	case d.Duration > 0:
 		add("timeout", ir.Step{Timeouts: &ir.Timeouts{Request: d.Duration}})
 	}
@@ -38,10 +38,10 @@ func (p *place) retrying(r *httpRoute) []ir.Step {
 		attempts = *s.Attempts
 	}
 	if s.RetryRemoteLocalities != nil {
-		p.warn("retries.retryRemoteLocalities", "remove it", "retryRemoteLocalities is not supported and has no effect")
+		p.Warn("retries.retryRemoteLocalities", "remove it", "retryRemoteLocalities is not supported and has no effect")
 	}
 	if attempts > 0 {
-		retry := &ir.Retry{Attempts: attempts, BackoffBase: s.Backoff.Duration, Origin: p.origin("retries")}
+		retry := &ir.Retry{Attempts: attempts, BackoffBase: s.Backoff.Duration, Origin: p.Origin("retries")}
 		p.retryOn(retry, cmp.Or(s.RetryOn, defaultRetryOn))
 		add("retries", ir.Step{Retry: retry})
 	}
@@ -74,9 +74,9 @@ func (p *place) retryOn(r *ir.Retry, list string) {
 			r.Statuses = append(r.Statuses, 409)
 		case on == "retriable-status-codes": // the numbers beside it
 		case slices.Contains([]string{"cancelled", "deadline-exceeded", "internal", "resource-exhausted", "unavailable"}, on):
-			p.warn("retries.retryOn", "remove it", "gRPC retry condition %q is not supported and has no effect", on)
+			p.Warn("retries.retryOn", "remove it", "gRPC retry condition %q is not supported and has no effect", on)
 		default:
-			p.warn("retries.retryOn", "remove it", "retry condition %q is not supported and has no effect", on)
+			p.Warn("retries.retryOn", "remove it", "retry condition %q is not supported and has no effect", on)
 		}
 	}
 }
@@ -92,9 +92,9 @@ func (p *place) mirrors(r *httpRoute, sc *scope) []ir.Step {
 		if share != nil && *share <= 0 {
 			return
 		}
-		upstream, problem := p.t.upstream(target{host: hostIn(d.Host, p.o.Namespace), port: d.port(), subset: d.Subset, workload: sc.workload})
+		upstream, problem := p.t.upstream(target{host: hostIn(d.Host, p.Object.Namespace), port: d.port(), subset: d.Subset, workload: sc.workload})
 		if problem != nil {
-			at.warn("", problem.remedy, "%s; nothing is mirrored there", problem.what)
+			at.Warn("", problem.remedy, "%s; nothing is mirrored there", problem.what)
 			return
 		}
 		m := &ir.Mirror{Upstream: upstream, HostSuffix: "-shadow"}

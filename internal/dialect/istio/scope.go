@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/postern-gateway/postern/internal/dialect"
+	"github.com/postern-gateway/postern/internal/dialect/reading"
 	"github.com/postern-gateway/postern/internal/ir"
 	"github.com/postern-gateway/postern/internal/resource"
 )
@@ -62,7 +63,7 @@ type bound struct {
 func (p *place) bind(at string, gateways, hosts, exportTo []string) *bound {
 	out := &bound{mesh: len(gateways) == 0}
 	for i, written := range gateways {
-		full := gatewayName(written, p.o.Namespace)
+		full := gatewayName(written, p.Object.Namespace)
 		out.mesh = out.mesh || full == meshGateway
 		if full == meshGateway || p.t.opts.Mesh != nil {
 			continue
@@ -70,7 +71,7 @@ func (p *place) bind(at string, gateways, hosts, exportTo []string) *bound {
 		ns, n, _ := strings.Cut(full, "/")
 		o := p.t.v.Get(gatewayKind, ns, n)
 		if o == nil {
-			p.fail(index(at, i), p.t.suggest(gatewayKind, ns, n), "no Gateway %q in %s; nothing is served there", n, ns)
+			p.Fail(index(at, i), reading.Suggest(p.t.v, gatewayKind, ns, n), "no Gateway %q in %s; nothing is served there", n, ns)
 			out.told = true
 			continue
 		}
@@ -79,14 +80,14 @@ func (p *place) bind(at string, gateways, hosts, exportTo []string) *bound {
 			out.elsewhere = true
 			continue
 		}
-		if !w.visible(p.o, exportTo) {
-			p.warn("exportTo", "export it to "+w.Namespace, "it is not exported to %s, where Gateway %s runs; nothing is served there", w.Namespace, full)
+		if !w.visible(p.Object, exportTo) {
+			p.Warn("exportTo", "export it to "+w.Namespace, "it is not exported to %s, where Gateway %s runs; nothing is served there", w.Namespace, full)
 			out.told = true
 			continue
 		}
-		out.join(p.t.entries(o, w), full, p.o.Namespace, hosts)
+		out.join(p.t.entries(o, w), full, p.Object.Namespace, hosts)
 	}
-	if out.mesh && p.t.opts.Mesh != nil && p.t.opts.Workload.visible(p.o, exportTo) {
+	if out.mesh && p.t.opts.Mesh != nil && p.t.opts.Workload.visible(p.Object, exportTo) {
 		p.t.joinMesh(out, hosts)
 	}
 	return out
@@ -127,11 +128,11 @@ func (p *place) tell(b *bound) {
 	}
 	switch {
 	case b.elsewhere:
-		p.warn("gateways", "serve it by a gateway with other --workload-labels", "its Gateways run on other workloads; it is not served here")
+		p.Warn("gateways", "serve it by a gateway with other --workload-labels", "its Gateways run on other workloads; it is not served here")
 	case b.mesh:
-		p.warn("gateways", "name a Gateway", "it is for the sidecars of a mesh alone, and is not served here")
+		p.Warn("gateways", "name a Gateway", "it is for the sidecars of a mesh alone, and is not served here")
 	default:
-		p.warn("gateways", "add a host to a server of the Gateway, or correct the hosts", "no server of its Gateways serves its hosts")
+		p.Warn("gateways", "add a host to a server of the Gateway, or correct the hosts", "no server of its Gateways serves its hosts")
 	}
 }
 
@@ -142,7 +143,7 @@ func (p *place) offer(sc *scope, routes []*dialect.Route) {
 	}
 	p.t.f.Hosts = append(p.t.f.Hosts, &dialect.VirtualHost{
 		Listeners: []string{sc.name}, Hostnames: sc.hosts, Routes: routes,
-		Owner: p.o.Key, Age: p.o.Created, Origin: p.origin(""),
+		Owner: p.Object.Key, Age: p.Object.Created, Origin: p.Origin(""),
 	})
 }
 
@@ -192,9 +193,9 @@ func rank(matches []ir.Match, o *resource.Object, kind int, closed *ir.Closed, p
 func (p *place) hostnames(at string, list []string) []string {
 	var out []string
 	for i, written := range list {
-		h := hostIn(written, p.o.Namespace)
+		h := hostIn(written, p.Object.Namespace)
 		if !isHost(h) {
-			p.fail(index(at, i), `write a name, "*.suffix" or "*"`, "%q is no host; it is left out", written)
+			p.Fail(index(at, i), `write a name, "*.suffix" or "*"`, "%q is no host; it is left out", written)
 			continue
 		}
 		out = append(out, h)

@@ -86,25 +86,25 @@ func (t *translation) authEnv(mesh istioauth.Mesh, w *Workload) *istioauth.Env {
 // workload of ours.
 func (p *place) security() {
 	mesh, problems := p.t.mesh()
-	p.t.report.Add(istioauth.Check(p.o, &mesh)...)
+	p.t.report.Add(istioauth.Check(p.Object, &mesh)...)
 	p.t.report.Add(problems...)
 	if p.t.opts.Mesh != nil { // it is for what is called
 		return
 	}
 	var ours []*Workload
 	for _, w := range p.t.workloads() {
-		if (w.Namespace == p.o.Namespace || p.o.Namespace == mesh.RootNamespace) && istioauth.Applies(p.o, w.forPolicies()) {
+		if (w.Namespace == p.Object.Namespace || p.Object.Namespace == mesh.RootNamespace) && istioauth.Applies(p.Object, w.forPolicies()) {
 			ours = append(ours, w)
 		}
 	}
-	if len(ours) == 0 && p.t.holdsForAPIGateway(p.o, &mesh) {
+	if len(ours) == 0 && p.t.holdsForAPIGateway(p.Object, &mesh) {
 		return
 	}
 	if len(ours) == 0 {
-		p.fail("", p.selectable(), "it applies to no workload that the gateway is, so it protects nothing here")
+		p.Fail("", p.selectable(), "it applies to no workload that the gateway is, so it protects nothing here")
 		return
 	}
-	policy, ok := p.o.Spec.(*istioauth.AuthorizationPolicy)
+	policy, ok := p.Object.Spec.(*istioauth.AuthorizationPolicy)
 	if !ok || !speaksOfPeers(&policy.Spec) {
 		return
 	}
@@ -124,7 +124,7 @@ func (p *place) warnPlain(o *istioauth.AuthorizationPolicy, w *Workload) {
 		if o.Spec.Action == "DENY" {
 			effect = "a DENY by them can never hold there"
 		}
-		p.warn("rules", "write tls.mode: ISTIO_MUTUAL there", "it speaks of callers' identities, and port %d of %v asks for no client certificate: %s", e.port, e.gateway.Key, effect)
+		p.Warn("rules", "write tls.mode: ISTIO_MUTUAL there", "it speaks of callers' identities, and port %d of %v asks for no client certificate: %s", e.port, e.gateway.Key, effect)
 	}
 }
 
@@ -153,5 +153,5 @@ func speaksOfPeers(s *istioauth.AuthorizationPolicySpec) bool {
 
 // peers reports a PeerAuthentication, which says nothing to a gateway.
 func (p *place) peers() {
-	p.warn("", "write tls.mode on the servers of Gateways", "PeerAuthentication is for the sidecars of a mesh; each server of a Gateway says by its tls.mode whether callers must show a certificate")
+	p.Warn("", "write tls.mode on the servers of Gateways", "PeerAuthentication is for the sidecars of a mesh; each server of a Gateway says by its tls.mode whether callers must show a certificate")
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/postern-gateway/postern/internal/dialect/reading"
 	"github.com/postern-gateway/postern/internal/ir"
 	"github.com/postern-gateway/postern/internal/resource"
 )
@@ -51,7 +52,7 @@ func (t *translation) serviceEntry(g target, o *resource.Object) (string, *troub
 	sp := &s.Ports[i]
 	switch u.TLS, u.Closed = t.clientTLS(policy, tlsTarget{host: g.host, names: s.SubjectAltNames, inside: s.Location == meshInternal}); {
 	case len(o.Faults) > 0:
-		u.Closed = faulty(o)
+		u.Closed = reading.Unread(o)
 	case u.Closed == nil:
 		u.Closed = s.reach(u, g.host, sp, policy.subsetLabels, o)
 	}
@@ -129,20 +130,20 @@ func hasLabels(labels, want map[string]string) bool {
 // checkEntry reports what of a ServiceEntry leads nowhere.
 func (p *place) checkEntry(s *serviceEntrySpec) {
 	if len(s.Hosts) == 0 {
-		p.fail("hosts", "write hosts", "the ServiceEntry has no hosts, and nothing can lead there")
+		p.Fail("hosts", "write hosts", "the ServiceEntry has no hosts, and nothing can lead there")
 	}
 	if len(s.Ports) == 0 {
-		p.fail("ports", "write ports", "the ServiceEntry has no ports, and nothing can lead there")
+		p.Fail("ports", "write ports", "the ServiceEntry has no ports, and nothing can lead there")
 	}
 	for i := range s.Ports {
 		sp := &s.Ports[i]
 		if sp.Number <= 0 || sp.Number > 65535 {
-			p.fail(fmt.Sprintf("ports[%d].number", i), "write one of 1 to 65535", "%d is no port", sp.Number)
+			p.Fail(fmt.Sprintf("ports[%d].number", i), "write one of 1 to 65535", "%d is no port", sp.Number)
 		}
 		for _, h := range s.Hosts {
 			var u ir.Upstream
-			if c := s.reach(&u, strings.ToLower(h), sp, nil, p.o); c != nil {
-				p.fail(strings.TrimPrefix(c.Origin.Field, "spec."), "name hosts and ports that can be dialled", "%s; requests for %s are closed", c.Reason, h)
+			if c := s.reach(&u, strings.ToLower(h), sp, nil, p.Object); c != nil {
+				p.Fail(strings.TrimPrefix(c.Origin.Field, "spec."), "name hosts and ports that can be dialled", "%s; requests for %s are closed", c.Reason, h)
 				return
 			}
 		}

@@ -25,9 +25,9 @@ var (
 // serverTLS reads what a listener shows to its clients, and asks of them.
 // namespaces are where its Secrets may be, in order.
 func (p *place) serverTLS(s *serverTLS, namespaces []string) *ir.ServerTLS {
-	out := &ir.ServerTLS{Origin: p.origin("")}
+	out := &ir.ServerTLS{Origin: p.Origin("")}
 	if s == nil {
-		p.fail("", "write tls with a mode and a credentialName", "the port is HTTPS and nothing says how; the listener is closed")
+		p.Fail("", "write tls with a mode and a credentialName", "the port is HTTPS and nothing says how; the listener is closed")
 		return out
 	}
 	if s.Mode == tlsIstioMutual {
@@ -45,7 +45,7 @@ func (p *place) serverTLS(s *serverTLS, namespaces []string) *ir.ServerTLS {
 func (p *place) identity(s *serverTLS, out *ir.ServerTLS) {
 	out.Identity, out.ClientIdentity = true, true
 	if s.CredentialName != "" || len(s.CredentialNames) > 0 || s.ServerCertificate != "" || s.PrivateKey != "" || s.CACertificates != "" || s.CACertCredentialName != "" {
-		p.fail("mode", "remove the others, or write MUTUAL", "with ISTIO_MUTUAL the workload shows its own certificate, and none other can be named; the listener is closed")
+		p.Fail("mode", "remove the others, or write MUTUAL", "with ISTIO_MUTUAL the workload shows its own certificate, and none other can be named; the listener is closed")
 	}
 }
 
@@ -55,22 +55,22 @@ func (p *place) clientChecks(s *serverTLS, out *ir.ServerTLS) {
 	for i, pin := range s.VerifyCertificateSPKI {
 		b, err := base64.StdEncoding.DecodeString(pin)
 		if err != nil || len(b) != sha256.Size {
-			p.fail(index("verifyCertificateSpki", i), "write a SHA-256 digest in base64", "it is no digest of a public key; the listener is closed")
+			p.Fail(index("verifyCertificateSpki", i), "write a SHA-256 digest in base64", "it is no digest of a public key; the listener is closed")
 		}
 		out.ClientKeys = append(out.ClientKeys, hex.EncodeToString(b))
 	}
 	for i, pin := range s.VerifyCertificateHash {
 		b, err := hex.DecodeString(strings.ReplaceAll(pin, ":", ""))
 		if err != nil || len(b) != sha256.Size {
-			p.fail(index("verifyCertificateHash", i), "write a SHA-256 digest in hexadecimal", "it is no digest of a certificate; the listener is closed")
+			p.Fail(index("verifyCertificateHash", i), "write a SHA-256 digest in hexadecimal", "it is no digest of a certificate; the listener is closed")
 		}
 		out.ClientHashes = append(out.ClientHashes, hex.EncodeToString(b))
 	}
 	if s.Mode == tlsSimple && len(out.ClientNames)+len(out.ClientKeys)+len(out.ClientHashes) > 0 {
-		p.fail("mode", "write MUTUAL", "names and digests are demanded of clients' certificates, and SIMPLE asks for none; the listener is closed")
+		p.Fail("mode", "write MUTUAL", "names and digests are demanded of clients' certificates, and SIMPLE asks for none; the listener is closed")
 	}
 	if s.InsecureSkipVerify != nil && *s.InsecureSkipVerify {
-		p.fail("insecureSkipVerify", "remove it", "clients' certificates are verified or not asked for; the listener is closed")
+		p.Fail("insecureSkipVerify", "remove it", "clients' certificates are verified or not asked for; the listener is closed")
 	}
 }
 
@@ -80,16 +80,16 @@ func (p *place) certificates(s *serverTLS, namespaces []string, out *ir.ServerTL
 	at := func(i int) string { return fmt.Sprintf("credentialNames[%d]", i) }
 	if s.CredentialName != "" {
 		if len(names) > 0 {
-			p.fail("credentialNames", "keep one of them", "credentialName and credentialNames exclude each other; the listener is closed")
+			p.Fail("credentialNames", "keep one of them", "credentialName and credentialNames exclude each other; the listener is closed")
 		}
 		names, at = []string{s.CredentialName}, func(int) string { return "credentialName" }
 	}
 	switch {
 	case s.ServerCertificate != "" || s.PrivateKey != "" || s.CACertificates != "" || s.CACRL != "" || len(s.TLSCertificates) > 0:
-		p.fail("", "put the files into a Secret and use credentialName", "certificates in files are not supported; the listener is closed")
+		p.Fail("", "put the files into a Secret and use credentialName", "certificates in files are not supported; the listener is closed")
 		return
 	case len(names) == 0:
-		p.fail("credentialName", "name a Secret of type kubernetes.io/tls", "there is no certificate; the listener is closed")
+		p.Fail("credentialName", "name a Secret of type kubernetes.io/tls", "there is no certificate; the listener is closed")
 		return
 	}
 	var first *resource.Object
@@ -111,15 +111,15 @@ func (p *place) certificate(at, written string, namespaces []string, out *ir.Ser
 	o, data := p.findSecret(namespaces, name)
 	if o == nil {
 		missing := secretref.None(p.t.v, namespaces, name)
-		p.fail(at, missing.Remedy, "%s; the listener is closed", missing.What)
+		p.Fail(at, missing.Remedy, "%s; the listener is closed", missing.What)
 		return nil
 	}
 	cert, key := pick(data, certKeys), pick(data, keyKeys)
 	if cert == "" || key == "" {
-		p.fail(at, "put both into its data", "secret %s/%s has no tls.crt or no tls.key; the listener is closed", o.Namespace, o.Name)
+		p.Fail(at, "put both into its data", "secret %s/%s has no tls.crt or no tls.key; the listener is closed", o.Namespace, o.Name)
 		return o
 	}
-	out.Certificates = append(out.Certificates, ir.KeyPair{Certificate: refTo(o, cert), Key: refTo(o, key), Origin: p.origin(at)})
+	out.Certificates = append(out.Certificates, ir.KeyPair{Certificate: refTo(o, cert), Key: refTo(o, key), Origin: p.Origin(at)})
 	return o
 }
 
@@ -131,7 +131,7 @@ func (p *place) clientCA(s *serverTLS, cert *resource.Object, namespaces []strin
 		if p.clientAuthority(namespaces, s.CACertCredentialName, out) {
 			return
 		}
-		p.fail("caCertCredentialName", "put ca.crt into a Secret or ConfigMap of that name", "no Secret or ConfigMap %q with ca.crt in %s; the listener is closed", s.CACertCredentialName, strings.Join(namespaces, " or "))
+		p.Fail("caCertCredentialName", "put ca.crt into a Secret or ConfigMap of that name", "no Secret or ConfigMap %q with ca.crt in %s; the listener is closed", s.CACertCredentialName, strings.Join(namespaces, " or "))
 		return
 	}
 	if cert == nil { // it is told
@@ -142,7 +142,7 @@ func (p *place) clientCA(s *serverTLS, cert *resource.Object, namespaces []strin
 			return
 		}
 	}
-	p.fail("credentialName", fmt.Sprintf("put ca.crt into it, or into a Secret %q", cert.Name+"-cacert"), "nothing verifies clients' certificates; the listener is closed")
+	p.Fail("credentialName", fmt.Sprintf("put ca.crt into it, or into a Secret %q", cert.Name+"-cacert"), "nothing verifies clients' certificates; the listener is closed")
 }
 
 // clientAuthority takes the CA bundle of an object, and the revocation list
@@ -218,24 +218,24 @@ var suites = map[string]string{
 // versions reads versions and cipher suites. TLS 1.0 and 1.1 are never spoken.
 func (p *place) versions(s *serverTLS, out *ir.ServerTLS) {
 	if v := s.MinProtocolVersion; v == tls10 || v == tls11 {
-		p.warn("minProtocolVersion", "write TLSV1_2", "TLS below 1.2 is not spoken")
+		p.Warn("minProtocolVersion", "write TLSV1_2", "TLS below 1.2 is not spoken")
 	}
 	if v := s.MaxProtocolVersion; v == tls10 || v == tls11 {
-		p.fail("maxProtocolVersion", "write TLSV1_2 or TLSV1_3", "TLS below 1.2 is not spoken; the listener is closed")
+		p.Fail("maxProtocolVersion", "write TLSV1_2 or TLSV1_3", "TLS below 1.2 is not spoken; the listener is closed")
 	}
 	names := map[tlsVersion]string{tls12: "1.2", tls13: "1.3"}
 	out.MinVersion, out.MaxVersion = names[s.MinProtocolVersion], names[s.MaxProtocolVersion]
 	for i, n := range s.CipherSuites {
 		if suites[n] == "" {
-			p.warn(fmt.Sprintf("cipherSuites[%d]", i), "remove it", "cipher suite %q is not supported", n)
+			p.Warn(fmt.Sprintf("cipherSuites[%d]", i), "remove it", "cipher suite %q is not supported", n)
 			continue
 		}
 		out.CipherSuites = append(out.CipherSuites, suites[n])
 	}
 	if len(s.CipherSuites) > 0 && len(out.CipherSuites) == 0 {
-		p.fail("cipherSuites", "name one such as ECDHE-RSA-AES128-GCM-SHA256", "no cipher suite is left; the listener is closed")
+		p.Fail("cipherSuites", "name one such as ECDHE-RSA-AES128-GCM-SHA256", "no cipher suite is left; the listener is closed")
 	}
 	if len(s.ECDHCurves) > 0 {
-		p.warn("ecdhCurves", "remove it", "ecdhCurves is not supported and has no effect")
+		p.Warn("ecdhCurves", "remove it", "ecdhCurves is not supported and has no effect")
 	}
 }

@@ -113,9 +113,11 @@ func fresh(hosts []Host, served map[[2]string]bool) []Host {
 // attach judges one reference.
 func attach(v *resource.View, r Route, ref gatewayv1.ParentReference, field string, report *status.Report) Parent {
 	key := parentKey(ref, r.Object.Namespace)
+	fault := func(remedy, format string, args ...any) status.Problem {
+		return status.Errorf(r.Object.Origin(field), format, args...).Fix("%s", remedy)
+	}
 	refuse := func(reason, remedy, format string, args ...any) Parent {
-		p := status.Errorf(r.Object.Origin(field), format, args...)
-		p.Remedy = remedy
+		p := fault(remedy, format, args...)
 		report.Add(p)
 		return Parent{Reason: reason, Message: p.What}
 	}
@@ -127,9 +129,9 @@ func attach(v *resource.View, r Route, ref gatewayv1.ParentReference, field stri
 	}
 	obj := v.Get(key.GroupKind, key.Namespace, key.Name)
 	if obj == nil {
-		p := refuse("NoMatchingParent", missing(v, key.GroupKind, key.Namespace, key.Name), "no %s %q in %s; the route is not served there", key.Kind, key.Name, key.Namespace)
-		p.Foreign = r.Object.File == ""
-		return p
+		p := fault(missing(v, key.GroupKind, key.Namespace, key.Name), "no %s %q in %s; the route is not served there", key.Kind, key.Name, key.Namespace)
+		report.Add(p.Alerting(status.ParentNotFound))
+		return Parent{Reason: "NoMatchingParent", Message: p.What, Foreign: r.Object.File == ""}
 	}
 	if key.GroupKind == GatewayKind {
 		if !Ours(v, obj) {

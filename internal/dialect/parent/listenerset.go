@@ -228,13 +228,22 @@ func (c *contest) others() []*resource.Object {
 		return c.sets
 	}
 	c.sets = []*resource.Object{}
-	for _, o := range c.v.All(ListenerSetKind) {
-		s := Set{Object: o, spec: &o.Spec.(*ListenerSet).Spec}
-		if s.gateway() == c.gateway.Key && takesSets(c.v, c.gateway, o.Namespace) {
-			c.sets = append(c.sets, o)
-		}
+	for _, s := range SetsOf(c.v, c.gateway) {
+		c.sets = append(c.sets, s.Object)
 	}
 	return c.sets
+}
+
+// SetsOf returns the ListenerSets that a Gateway of ours takes.
+func SetsOf(v *resource.View, gw *resource.Object) []Set {
+	var out []Set
+	for _, o := range v.All(ListenerSetKind) {
+		s := Set{Object: o, spec: &o.Spec.(*ListenerSet).Spec, Gateway: gw}
+		if s.gateway() == gw.Key && takesSets(v, gw, o.Namespace) {
+			out = append(out, s)
+		}
+	}
+	return out
 }
 
 // missing says what to do about an object that is not there.

@@ -57,14 +57,24 @@ func planOf(v *resource.View, o *resource.Object) *plan {
 	}
 	infra, fault := infrastructure.Of(v, o)
 	p.infra, p.frozen = infra, fault != nil
-	var numbers []int
-	for _, l := range parent.Listeners(v, o) {
+	p.ports = portsOf(portNumbers(v, o))
+	return p
+}
+
+// portNumbers returns the ports of a Gateway's own listeners, and of those that
+// ListenerSets add to it.
+func portNumbers(v *resource.View, gateway *resource.Object) []int {
+	listeners := parent.Listeners(v, gateway)
+	for _, s := range parent.SetsOf(v, gateway) {
+		listeners = append(listeners, s.Listeners(v)...)
+	}
+	var out []int
+	for _, l := range listeners {
 		if l.Attachable() {
-			numbers = append(numbers, int(l.Spec.Port))
+			out = append(out, int(l.Spec.Port))
 		}
 	}
-	p.ports = portsOf(numbers)
-	return p
+	return out
 }
 
 // id returns "namespace/name" of the Gateway.
