@@ -31,8 +31,8 @@ func hostsOf(t *testing.T, entries []HostEntry[string]) *Hosts[string] {
 	return h
 }
 
-// found is what is found for a host; nothing: "-".
-func found(h *Hosts[string], host string) string {
+// valueFor is what is found for a host; nothing: "-".
+func valueFor(h *Hosts[string], host string) string {
 	if v, ok := h.Find(host); ok {
 		return v
 	}
@@ -69,12 +69,12 @@ func TestHostsWith(t *testing.T) {
 				t.Fatal(err)
 			}
 			for host, want := range c.found {
-				if got := found(n, host); got != want {
+				if got := valueFor(n, host); got != want {
 					t.Errorf("%q: got %q, want %q", host, got, want)
 				}
 			}
 			for host, want := range map[string]string{"a.example.com": "a.example.com", "x.example.com": "*.example.com", "llm.org": "llm.*", "other": "*"} {
-				if got := found(h, host); got != want {
+				if got := valueFor(h, host); got != want {
 					t.Errorf("before the change, %q: got %q, want %q", host, got, want)
 				}
 			}
@@ -89,10 +89,10 @@ func TestHostsWithOfNone(t *testing.T) {
 			t.Fatal(name, err)
 		}
 		for host, want := range map[string]string{"a": "a", "x.a": "*.a", "a.x": "a.*", "x": "*"} {
-			if got := found(n, host); got != want {
+			if got := valueFor(n, host); got != want {
 				t.Errorf("%s: %q: got %q, want %q", name, host, got, want)
 			}
-			if got := found(h, host); got != "-" {
+			if got := valueFor(h, host); got != "-" {
 				t.Errorf("%s: it was changed: %q is %q", name, host, got)
 			}
 		}
@@ -106,7 +106,7 @@ func TestHostsWithRefuses(t *testing.T) {
 			t.Errorf("%q: %v, no error", patterns, n)
 		}
 	}
-	if got := found(h, "a") + found(h, "x.a") + found(h, "b"); got != "a*.a-" {
+	if got := valueFor(h, "a") + valueFor(h, "x.a") + valueFor(h, "b"); got != "a*.a-" {
 		t.Errorf("refused, and changed: %s", got)
 	}
 }
@@ -141,7 +141,7 @@ func TestHostsWithIsNewHosts(t *testing.T) {
 	for step := range 200 {
 		was := make([]string, len(hosts))
 		for i, host := range hosts {
-			was[i] = found(h, host)
+			was[i] = valueFor(h, host)
 		}
 		put, gone := map[string]string{}, []string{}
 		for range random.IntN(6) {
@@ -163,10 +163,10 @@ func TestHostsWithIsNewHosts(t *testing.T) {
 		}
 		want := hostsOf(t, listed())
 		for i, host := range hosts {
-			if got := found(n, host); got != found(want, host) {
-				t.Fatalf("step %d: %q: got %q, want %q", step, host, got, found(want, host))
+			if got := valueFor(n, host); got != valueFor(want, host) {
+				t.Fatalf("step %d: %q: got %q, want %q", step, host, got, valueFor(want, host))
 			}
-			if got := found(h, host); got != was[i] {
+			if got := valueFor(h, host); got != was[i] {
 				t.Fatalf("step %d changed what was before it: %q: %q, before %q", step, host, got, was[i])
 			}
 		}
