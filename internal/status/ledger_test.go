@@ -258,10 +258,15 @@ func TestLedgerIsItsParts(t *testing.T) {
 
 // unboundOf counts the objects of which anybody says that they are not attached.
 func unboundOf(r Report) int {
-	seen := map[Object]bool{}
+	seen := map[string]bool{}
 	for _, o := range r.Outcomes {
 		if o.Condition == "Attached" && !o.OK {
-			seen[o.Object] = true
+			seen[o.Object.Name] = true
+		}
+	}
+	for _, p := range r.Problems {
+		if p.Alert == TargetNotFound {
+			seen[p.Origin.Name] = true
 		}
 	}
 	return len(seen)
@@ -276,7 +281,8 @@ func randomReport(random *rand.Rand, key string) Report {
 	}
 	for range random.IntN(4) {
 		severity := []Severity{Error, Warning, Note}[random.IntN(3)]
-		r.Add(Problem{Severity: severity, Origin: originOf(fmt.Sprint(random.IntN(3))), What: fmt.Sprint(random.IntN(3))})
+		alert := []string{"", "", TargetNotFound}[random.IntN(3)]
+		r.Add(Problem{Severity: severity, Origin: originOf(fmt.Sprint(random.IntN(3))), What: alert + fmt.Sprint(random.IntN(3)), Alert: alert})
 	}
 	for range random.IntN(5) {
 		condition := []string{"Accepted", "Attached", "Conflicted"}[random.IntN(3)]
