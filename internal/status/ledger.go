@@ -32,7 +32,7 @@ type Ledger struct {
 	objects   map[Object][]*part          // who speaks of an object
 	problems  map[Problem]int             // how many parts tell of it
 	blamed    map[Object]map[Problem]bool // problems by origin, without a group
-	unbound   map[Object]int              // how many outcomes say so
+	unbound   map[Object]int              // how many outcomes and problems say so, without a group
 	attached  map[string]int
 	addresses map[string][]Address
 	totals    Totals
@@ -50,7 +50,7 @@ type part struct {
 type Totals struct {
 	// Errors and Warnings are problems.
 	Errors, Warnings int
-	// Unbound are policies whose target is not there, or that hold nowhere.
+	// Unbound are policies whose target is not there, or that others come before.
 	Unbound int
 }
 
@@ -162,6 +162,9 @@ func (l *Ledger) countProblemLocked(p Problem, n int) {
 	if (before == 0) != (now == 0) {
 		l.blameLocked(p, now > 0)
 	}
+	if p.Alert == TargetNotFound {
+		l.unboundLocked(Object{Kind: p.Origin.Kind, Namespace: p.Origin.Namespace, Name: p.Origin.Name}, n)
+	}
 	total := &l.totals.Warnings
 	if p.Severity == Error {
 		total = &l.totals.Errors
@@ -204,11 +207,16 @@ func (l *Ledger) countOutcomeLocked(o Outcome, n int) {
 		l.news.objects = map[Object]struct{}{}
 	}
 	l.news.objects[o.Object] = struct{}{}
-	if o.Condition != "Attached" || o.OK {
-		return
+	if o.Condition == "Attached" && !o.OK {
+		l.unboundLocked(o.Object, n)
 	}
-	if l.unbound[o.Object] += n; l.unbound[o.Object] == 0 {
-		delete(l.unbound, o.Object)
+}
+
+// unboundLocked counts what says that a policy holds nowhere.
+func (l *Ledger) unboundLocked(o Object, n int) {
+	o.Group = "" // as in origins
+	if l.unbound[o] += n; l.unbound[o] == 0 {
+		delete(l.unbound, o)
 	}
 	l.totals.Unbound = len(l.unbound)
 }

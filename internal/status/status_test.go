@@ -4,6 +4,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/postern-gateway/postern/internal/ir"
 )
 
 // TestSortKeepsTheBadOutcome holds that one outcome stands for each object,
@@ -56,5 +58,31 @@ func TestJoinAddsUp(t *testing.T) {
 	r.Join(Report{Attached: map[string]int{"a": 2, "b": 1}})
 	if diff := cmp.Diff(map[string]int{"a": 3, "b": 1}, r.Attached); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// TestUnbound counts policies once, whatever says that they are not in force.
+func TestUnbound(t *testing.T) {
+	policy := Object{Group: "g", Kind: "P", Namespace: "n", Name: "p"}
+	lost := Errorf(ir.Origin{Kind: "P", Namespace: "n", Name: "p"}, "no such route").Alerting(TargetNotFound)
+	shadowed := Outcome{Object: policy, About: "a", Condition: "Attached", Reason: "Overridden"}
+	var l Ledger
+	for _, q := range []struct {
+		name     string
+		problems []Problem
+		outcomes []Outcome
+		unbound  int
+	}{
+		{"in force", nil, []Outcome{{Object: policy, Condition: "Attached", OK: true}}, 0},
+		{"its target is not there", []Problem{lost}, nil, 1},
+		{"and another comes first", []Problem{lost}, []Outcome{shadowed}, 1},
+		{"another comes first", nil, []Outcome{shadowed}, 1},
+		{"an error of another sort", []Problem{Errorf(lost.Origin, "x")}, nil, 0},
+		{"gone", nil, nil, 0},
+	} {
+		l.Put(PassMerge, "part", Report{Problems: q.problems, Outcomes: q.outcomes})
+		if got := l.Totals().Unbound; got != q.unbound {
+			t.Errorf("%s: %d, want %d", q.name, got, q.unbound)
+		}
 	}
 }

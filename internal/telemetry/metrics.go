@@ -61,7 +61,7 @@ func NewMetrics() *Metrics {
 	m.reloads = counters("config_reloads_total", "Changes of resources that were taken up.", "result")
 	m.lastLoad = gauges("config_last_reload_timestamp_seconds", "When resources were last taken up, by result.", "result")
 	m.exposed = gauge("routes_exposed", "Routes that carry a provider credential and ask nobody who they are.")
-	m.unbound = gauge("policies_unbound", "Policies whose target cannot be found.")
+	m.unbound = gauge("policies_unbound", "Policies that are not in force where they should be: a target is not there, or others come first.")
 	loadTime := histograms("config_reload_seconds", "How long it took to take a change up, until it was served.")
 	m.loadTime = loadTime.WithLabelValues()
 	m.registry.MustRegister(

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/postern-gateway/postern/internal/dialect/backendtls"
+	"github.com/postern-gateway/postern/internal/dialect/envoy"
 	"github.com/postern-gateway/postern/internal/dialect/parent"
 	"github.com/postern-gateway/postern/internal/dialect/reading"
 	"github.com/postern-gateway/postern/internal/dialect/secretref"
@@ -202,7 +203,7 @@ func (p *place) secretKey(field string, r *objectRef, data string) secret.Ref {
 		p.unresolved(field, fmt.Sprintf("put it under %s", data), "%v has no data key %s", o.Key, data)
 		return secret.Ref{}
 	}
-	return secretRef(o.Key, data)
+	return secretref.Of(o.Key, data)
 }
 
 // secret returns the Secret that a reference names. One that cannot be used is
@@ -233,21 +234,6 @@ func (p *place) secret(field string, r *objectRef) (*resource.Object, *resource.
 	return o, s
 }
 
-func secretRef(k resource.Key, data string) secret.Ref {
-	return secret.Ref{Kind: resource.SecretKind.Kind, Namespace: k.Namespace, Name: k.Name, Key: data}
-}
-
-// suites maps the names of BoringSSL, which Envoy takes, to those of
-// crypto/tls.
-var suites = map[string]string{
-	"ECDHE-ECDSA-AES128-GCM-SHA256": "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
-	"ECDHE-RSA-AES128-GCM-SHA256":   "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
-	"ECDHE-ECDSA-AES256-GCM-SHA384": "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
-	"ECDHE-RSA-AES256-GCM-SHA384":   "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
-	"ECDHE-ECDSA-CHACHA20-POLY1305": "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",
-	"ECDHE-RSA-CHACHA20-POLY1305":   "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
-}
-
 // versions reads versions and cipher suites. TLS 1.0 and 1.1 are never spoken.
 func (p *place) versions(s *tlsVersions) (lowest, highest string, ciphers []string) {
 	read := func(field, v string) string {
@@ -271,11 +257,11 @@ func (p *place) versions(s *tlsVersions) (lowest, highest string, ciphers []stri
 		p.Fail("minVersion", "swap them", "minVersion must be smaller or equal to maxVersion")
 	}
 	for i, n := range s.Ciphers {
-		if suites[n] == "" {
+		if envoy.CipherSuite(n) == "" {
 			p.Warn(fmt.Sprintf("ciphers[%d]", i), "remove it", "cipher suite %q is not supported", n)
 			continue
 		}
-		ciphers = append(ciphers, suites[n])
+		ciphers = append(ciphers, envoy.CipherSuite(n))
 	}
 	if len(s.Ciphers) > 0 && len(ciphers) == 0 {
 		p.Fail("ciphers", "name one such as ECDHE-RSA-AES128-GCM-SHA256", "no cipher suite is left")

@@ -19,7 +19,7 @@ func (t *translation) place(o *resource.Object, at string) *place {
 
 // in returns the place of a field.
 func (p *place) in(format string, args ...any) *place {
-	return p.t.place(p.Object, reading.Join(p.At, fmt.Sprintf(format, args...)))
+	return &place{p.In(fmt.Sprintf(format, args...)), p.t}
 }
 
 // unresolved reports a reference that leads nowhere: the object is in order, and

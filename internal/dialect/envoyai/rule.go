@@ -8,6 +8,7 @@ import (
 
 	"github.com/postern-gateway/postern/internal/dialect"
 	"github.com/postern-gateway/postern/internal/dialect/parent"
+	"github.com/postern-gateway/postern/internal/dialect/reading"
 	"github.com/postern-gateway/postern/internal/ir"
 )
 
@@ -120,7 +121,7 @@ func (w *ruleWork) conditions() []condition {
 func (c *condition) add(at *place, h headerMatch, g generation) {
 	m := ir.StringMatch{Name: h.Name}
 	switch {
-	case len(h.Name) > 256 || !token.MatchString(h.Name):
+	case len(h.Name) > 256 || !reading.IsToken(h.Name):
 		at.Fail("name", "correct it", "%q is no header name", h.Name)
 		return
 	case h.Value == "" || len(h.Value) > 4096:

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/postern-gateway/postern/internal/dialect/reading"
+	"github.com/postern-gateway/postern/internal/dialect/secretref"
 	"github.com/postern-gateway/postern/internal/ir"
 )
 
@@ -72,7 +74,7 @@ func (p *place) apiKeyAuth(s *apiKeyAuth) []ir.Step {
 			at.headerName(fmt.Sprintf("headers[%d]", j), h)
 		}
 		for j, c := range from.Cookies {
-			if !token.MatchString(c) {
+			if !reading.IsToken(c) {
 				at.Fail(fmt.Sprintf("cookies[%d]", j), "correct it", "%q is no cookie's name", c)
 			}
 		}
@@ -138,7 +140,7 @@ func (p *place) clients(field string, r *objectRef, known []ir.APIKeyEntry) []ir
 			p.Warn(field, "give each client one key", "client %q has a key in an earlier Secret, which holds", client)
 			continue
 		}
-		out = append(out, ir.APIKeyEntry{Namespace: o.Namespace, Name: client, Key: secretRef(o.Key, client), Origin: o.Origin("")})
+		out = append(out, ir.APIKeyEntry{Namespace: o.Namespace, Name: client, Key: secretref.Of(o.Key, client), Origin: o.Origin("")})
 	}
 	return out
 }

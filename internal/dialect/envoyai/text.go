@@ -4,29 +4,22 @@ import (
 	"encoding/json"
 	"net/netip"
 	"regexp"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/postern-gateway/postern/internal/dialect"
+	"github.com/postern-gateway/postern/internal/dialect/reading"
 	"github.com/postern-gateway/postern/internal/resource"
 )
 
-var (
-	token    = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+\\-.^_`|~]+$")
-	duration = regexp.MustCompile(`^([0-9]{1,5}(h|m|s|ms)){1,4}$`)
-)
-
-// framing are headers that tell where a message ends or whom it is for: one
-// that was written could make two messages of one.
-var framing = []string{"host", "content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer", "keep-alive", "proxy-connection"}
+var duration = regexp.MustCompile(`^([0-9]{1,5}(h|m|s|ms)){1,4}$`)
 
 // headerName checks the name of a header that is to be changed.
 func (p *place) headerName(field, n string) bool {
 	switch {
-	case len(n) > 256 || !token.MatchString(n):
+	case len(n) > 256 || !reading.IsToken(n):
 		p.Fail(field, "correct it", "%q is no header name", n)
-	case slices.Contains(framing, strings.ToLower(n)):
+	case reading.IsFraming(n):
 		p.Fail(field, "remove it", "header %s cannot be changed", n)
 	default:
 		return true

@@ -10,7 +10,9 @@ import (
 
 	kube "k8s.io/apimachinery/pkg/api/resource"
 
+	"github.com/postern-gateway/postern/internal/dialect/envoy"
 	"github.com/postern-gateway/postern/internal/dialect/parent"
+	"github.com/postern-gateway/postern/internal/dialect/reading"
 	"github.com/postern-gateway/postern/internal/ir"
 	"github.com/postern-gateway/postern/internal/resource"
 )
@@ -48,7 +50,7 @@ func (p *place) backendTraffic(s *backendTrafficPolicySpec) {
 		p.build("httpUpgrade", len(s.HTTPUpgrade) > 0, func(at *place) []ir.Step {
 			up := &ir.Upgrade{}
 			for i, u := range s.HTTPUpgrade {
-				if !token.MatchString(u.Type) || u.Type == "CONNECT" || bool(u.Connect) {
+				if !reading.IsToken(u.Type) || u.Type == "CONNECT" || bool(u.Connect) {
 					at.Fail(fmt.Sprintf("[%d].type", i), "write websocket", "an upgrade to %q is not supported", u.Type)
 				}
 				up.Protocols = append(up.Protocols, u.Type)
@@ -123,26 +125,15 @@ func (p *place) retry(s *retry) []ir.Step {
 // trigger reads one of Envoy's conditions. Those of gRPC are read as what they
 // mean to HTTP.
 func (p *place) trigger(field, t string, statuses []int, out *ir.Retry) {
-	switch t {
-	case "5xx":
-		out.On5xx, out.OnConnect, out.OnReset, out.OnTimeout = true, true, true, true
-	case "gateway-error":
-		out.Statuses = append(out.Statuses, 502, 503, 504)
-		out.OnConnect, out.OnReset, out.OnTimeout = true, true, true
-	case "reset", "reset-before-request", "refused-stream":
-		out.OnReset = true
-	case "connect-failure":
-		out.OnConnect = true
-	case "retriable-4xx":
-		out.Statuses = append(out.Statuses, 409)
-	case "retriable-status-codes":
+	switch {
+	case t == "retriable-status-codes":
 		for _, c := range statuses {
 			if c < 100 || c > 599 {
 				p.Fail("retryOn.httpStatusCodes", "use 100 to 599", "%d is no status", c)
 			}
 		}
 		out.Statuses = append(out.Statuses, statuses...)
-	case "cancelled", "deadline-exceeded", "internal", "resource-exhausted", "unavailable": // of gRPC
+	case envoy.RetryOn(out, t), envoy.IsGRPCRetry(t):
 	default:
 		p.Fail(field, "remove it", "%q is no condition", t)
 	}

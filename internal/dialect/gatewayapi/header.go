@@ -6,6 +6,7 @@ import (
 
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
+	"github.com/postern-gateway/postern/internal/dialect/reading"
 	"github.com/postern-gateway/postern/internal/ir"
 )
 
@@ -46,7 +47,7 @@ func (r *rule) headerName(name, at string, seen map[string]bool) bool {
 	case !isToken(name):
 		r.bad("UnsupportedValue", at, "correct it", "%q is no header name", name)
 		return false
-	case isFraming(name):
+	case reading.IsFraming(name):
 		r.bad("UnsupportedValue", at, "remove it; a host is changed by URLRewrite", "header %s is not a filter's to change", name)
 		return false
 	case seen[strings.ToLower(name)]:

@@ -5,31 +5,23 @@ import (
 	"net/url"
 	"path"
 	"regexp"
-	"slices"
 	"strings"
 	"time"
 
+	"github.com/postern-gateway/postern/internal/dialect/reading"
 	"github.com/postern-gateway/postern/internal/ir"
 )
 
 // What the API's own validation would refuse; the patterns are those of its
 // types.
 var (
-	token          = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+\\-.^_`|~]+$")
 	pathCharacters = regexp.MustCompile(`^(?:[-A-Za-z0-9/._~!$&'()*+,;=:@]|%[0-9a-fA-F]{2})+$`)
 	duration       = regexp.MustCompile(`^([0-9]{1,5}(h|m|s|ms)){1,4}$`)
 	corsOrigin     = regexp.MustCompile(`^https?://((\*\.)?([a-zA-Z0-9-]+\.)*[a-zA-Z0-9-]+|\*)(:[0-9]{1,5})?$`)
 )
 
 // isToken reports whether s is a token of RFC 9110, 5.6.2, as header names are.
-func isToken(s string) bool { return len(s) <= 256 && token.MatchString(s) }
-
-// framing are headers that tell where a message ends or whom it is for. A
-// filter that wrote one could make two messages of one.
-var framing = []string{"host", "content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer", "keep-alive", "proxy-connection"}
-
-// isFraming reports whether a filter must leave the header alone.
-func isFraming(name string) bool { return slices.Contains(framing, strings.ToLower(name)) }
+func isToken(s string) bool { return len(s) <= 256 && reading.IsToken(s) }
 
 // hasControl reports whether s holds control characters, tabs apart: CR, LF and
 // NUL in a header would split it.

@@ -9,7 +9,6 @@ import (
 	"github.com/postern-gateway/postern/internal/dialect/secretref"
 	"github.com/postern-gateway/postern/internal/ir"
 	"github.com/postern-gateway/postern/internal/resource"
-	"github.com/postern-gateway/postern/internal/secret"
 	"github.com/postern-gateway/postern/internal/status"
 )
 
@@ -70,10 +69,7 @@ func (g *gateway) keyPair(from *resource.Object, ref gatewayv1.SecretObjectRefer
 	if !shape.HasKey(certificateKey) || !shape.HasKey(privateKeyKey) {
 		return nil, fault("InvalidCertificateRef", "use a Secret of type kubernetes.io/tls", "%v lacks %s or %s", key, certificateKey, privateKeyKey)
 	}
-	at := func(k string) secret.Ref {
-		return secret.Ref{Kind: resource.SecretKind.Kind, Namespace: key.Namespace, Name: key.Name, Key: k}
-	}
-	return &ir.KeyPair{Certificate: at(certificateKey), Key: at(privateKeyKey), Origin: obj.Origin("")}, nil
+	return &ir.KeyPair{Certificate: secretref.Of(key, certificateKey), Key: secretref.Of(key, privateKeyKey), Origin: obj.Origin("")}, nil
 }
 
 // clientCAs adds the client certificate validation that the Gateway asks for

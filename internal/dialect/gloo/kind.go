@@ -143,13 +143,6 @@ func (r raw) disabled() bool {
 	return json.Unmarshal(r, &s) == nil && s.Disabled
 }
 
-// parseEnum reads an enum given by name or number.
-func parseEnum[T ~int](e *T, b []byte, names ...string) error {
-	n, err := resource.ParseEnum(b, names)
-	*e = T(n)
-	return err
-}
-
 // ref names a resource; without a namespace, in the referrer's.
 type ref struct {
 	Name      string `json:"name"`

@@ -167,7 +167,7 @@ func (t *translation) authOptions() (glooauth.Options, *status.Problem) {
 			p := status.Errorf(o.Origin(at+".userIdHeader"), "two names for the header with the caller's name: %s and %s", opts.UserHeader, h)
 			problem = &p
 		}
-		if h := s.UserIDHeader; h != "" && !isToken(h) {
+		if h := s.UserIDHeader; h != "" && !reading.IsToken(h) {
 			p := status.Errorf(o.Origin(at+".userIdHeader"), "%q is no header name", h)
 			problem = &p
 		}

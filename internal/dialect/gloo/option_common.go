@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/postern-gateway/postern/internal/dialect/envoy"
 	"github.com/postern-gateway/postern/internal/ir"
 	"github.com/postern-gateway/postern/internal/resource"
 )
@@ -130,7 +131,9 @@ func (p *options) retries(s *retries) {
 		if on = strings.TrimSpace(on); on == "" {
 			continue
 		}
-		if !retryOn(r, on, s.RetriableStatusCodes) {
+		if on == "retriable-status-codes" {
+			r.Statuses = append(r.Statuses, s.RetriableStatusCodes...)
+		} else if !envoy.RetryOn(r, on) {
 			p.Warn("retries.retryOn", "remove it", "retry condition %q is not supported and has no effect", on)
 			continue
 		}
@@ -158,28 +161,6 @@ func (p *options) retries(s *retries) {
 		steps = append(steps, ir.Step{Phase: ir.PhaseForward, Order: orderForward, Timeouts: &ir.Timeouts{Attempt: s.PerTryTimeout.Duration}})
 	}
 	p.put("retries", steps...)
-}
-
-// retryOn adds one of Envoy's conditions (x-envoy-retry-on) to r.
-func retryOn(r *ir.Retry, on string, codes []int) bool {
-	switch on {
-	case "5xx":
-		r.On5xx, r.OnConnect, r.OnReset, r.OnTimeout = true, true, true, true
-	case "gateway-error":
-		r.Statuses = append(r.Statuses, 502, 503, 504)
-		r.OnConnect, r.OnReset, r.OnTimeout = true, true, true
-	case "reset", "reset-before-request", "refused-stream":
-		r.OnReset = true
-	case "connect-failure":
-		r.OnConnect = true
-	case "retriable-4xx":
-		r.Statuses = append(r.Statuses, 409)
-	case "retriable-status-codes":
-		r.Statuses = append(r.Statuses, codes...)
-	default:
-		return false
-	}
-	return true
 }
 
 // fraction turns a percentage into parts of a million.

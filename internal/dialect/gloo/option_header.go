@@ -2,9 +2,9 @@ package gloo
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
+	"github.com/postern-gateway/postern/internal/dialect/reading"
 	"github.com/postern-gateway/postern/internal/dialect/secretref"
 	"github.com/postern-gateway/postern/internal/ir"
 	"github.com/postern-gateway/postern/internal/secret"
@@ -163,15 +163,9 @@ func (p *options) secretHeaders(at string, r ref) []ir.HeaderValue {
 	return out
 }
 
-// framing are the headers that an edit cannot touch: they belong to the
-// connection, or decide where the request goes.
-var framing = []string{
-	"connection", "content-length", "host", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
-}
-
 // editable reports a name that is no header that may be edited.
 func (p *options) editable(at, name string) {
-	if strings.HasPrefix(name, ":") || slices.Contains(framing, strings.ToLower(name)) {
+	if strings.HasPrefix(name, ":") || reading.IsFraming(name) {
 		p.Fail(at, "use hostRewrite or prefixRewrite for the request's target", "header %q cannot be edited", name)
 		return
 	}
@@ -180,17 +174,7 @@ func (p *options) editable(at, name string) {
 
 // headerName reports a name that is no token (RFC 9110, section 5.6.2).
 func (p *options) headerName(at, name string) {
-	if !isToken(name) {
+	if !reading.IsToken(name) {
 		p.Fail(at, "write a header's name", "%q is no header name", name)
 	}
-}
-
-func isToken(s string) bool {
-	for i := range len(s) {
-		c := s[i]
-		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0) {
-			return false
-		}
-	}
-	return s != ""
 }

@@ -5,7 +5,6 @@ import (
 	"slices"
 
 	"github.com/postern-gateway/postern/internal/dialect/glootemplate"
-	"github.com/postern-gateway/postern/internal/dialect/reading"
 	"github.com/postern-gateway/postern/internal/ir"
 	"github.com/postern-gateway/postern/internal/resource"
 )
@@ -130,10 +129,7 @@ func (r *stages) template(at string, s *transformation) *ir.Template {
 		r.p.Fail(at, "write a transformationTemplate", "the transformation is of no kind")
 		return nil
 	}
-	src := glootemplate.Source{Object: r.p.Object, At: reading.Join(r.p.At, at+".transformationTemplate"), Escape: r.escape}
-	t, problems := glootemplate.Translate(src, s.TransformationTemplate)
-	r.p.t.report.Add(problems...)
-	return t
+	return glootemplate.Translate(r.p.In(at+".transformationTemplate"), r.escape, s.TransformationTemplate)
 }
 
 // inherit puts the rules of the level above after those of this one, stage by

@@ -1,6 +1,9 @@
 package gloo
 
-import "github.com/postern-gateway/postern/internal/secret"
+import (
+	"github.com/postern-gateway/postern/internal/dialect/reading"
+	"github.com/postern-gateway/postern/internal/secret"
+)
 
 // aiOptions is what a route asks of the LLM requests that pass it.
 type aiOptions struct {
@@ -38,7 +41,7 @@ const (
 
 // UnmarshalJSON reads the enum RouteType.
 func (e *aiRouteType) UnmarshalJSON(b []byte) error {
-	return parseEnum(e, b, "CHAT", "CHAT_STREAMING")
+	return reading.Enum(e, b, "CHAT", "CHAT_STREAMING")
 }
 
 type promptGuard struct {
@@ -184,13 +187,13 @@ const (
 
 // UnmarshalJSON reads the enum JsonSchema.
 func (e *jsonSchema) UnmarshalJSON(b []byte) error {
-	return parseEnum(e, b, "NOT_SET", "ANTHROPIC", "GEMINI", "OPENAI")
+	return reading.Enum(e, b, "NOT_SET", "ANTHROPIC", "GEMINI", "OPENAI")
 }
 
 type vertexPublisher int
 
 // UnmarshalJSON reads the enum Publisher.
-func (e *vertexPublisher) UnmarshalJSON(b []byte) error { return parseEnum(e, b, "GOOGLE") }
+func (e *vertexPublisher) UnmarshalJSON(b []byte) error { return reading.Enum(e, b, "GOOGLE") }
 
 type bedrock struct {
 	CredentialProvider *struct {

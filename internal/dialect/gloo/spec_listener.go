@@ -1,6 +1,9 @@
 package gloo
 
-import "github.com/postern-gateway/postern/internal/resource"
+import (
+	"github.com/postern-gateway/postern/internal/dialect/reading"
+	"github.com/postern-gateway/postern/internal/resource"
+)
 
 // listenerOption is gateway.solo.io/v1 ListenerOption.
 type listenerOption struct {
@@ -128,19 +131,19 @@ type clientCertDetails int
 
 // UnmarshalJSON reads the enum ForwardClientCertDetails.
 func (e *clientCertDetails) UnmarshalJSON(b []byte) error {
-	return parseEnum(e, b, "SANITIZE", "FORWARD_ONLY", "APPEND_FORWARD", "SANITIZE_SET", "ALWAYS_FORWARD_ONLY")
+	return reading.Enum(e, b, "SANITIZE", "FORWARD_ONLY", "APPEND_FORWARD", "SANITIZE_SET", "ALWAYS_FORWARD_ONLY")
 }
 
 type underscoreAction int
 
 // UnmarshalJSON reads the enum HeadersWithUnderscoresActionNumber.
 func (e *underscoreAction) UnmarshalJSON(b []byte) error {
-	return parseEnum(e, b, "ALLOW", "REJECT_CLIENT_REQUEST", "DROP_HEADER")
+	return reading.Enum(e, b, "ALLOW", "REJECT_CLIENT_REQUEST", "DROP_HEADER")
 }
 
 type serverHeaderTransformation int
 
 // UnmarshalJSON reads the enum ServerHeaderTransformation.
 func (e *serverHeaderTransformation) UnmarshalJSON(b []byte) error {
-	return parseEnum(e, b, "OVERWRITE", "APPEND_IF_ABSENT", "PASS_THROUGH")
+	return reading.Enum(e, b, "OVERWRITE", "APPEND_IF_ABSENT", "PASS_THROUGH")
 }

@@ -1,6 +1,9 @@
 package gloo
 
-import "github.com/postern-gateway/postern/internal/resource"
+import (
+	"github.com/postern-gateway/postern/internal/dialect/reading"
+	"github.com/postern-gateway/postern/internal/resource"
+)
 
 // virtualHostOption is gateway.solo.io/v1 VirtualHostOption.
 type virtualHostOption struct {
@@ -173,7 +176,7 @@ const (
 
 // UnmarshalJSON reads the enum ValidationPolicy.
 func (e *validationPolicy) UnmarshalJSON(b []byte) error {
-	return parseEnum(e, b, "REQUIRE_VALID", "ALLOW_MISSING", "ALLOW_MISSING_OR_FAILED")
+	return reading.Enum(e, b, "REQUIRE_VALID", "ALLOW_MISSING", "ALLOW_MISSING_OR_FAILED")
 }
 
 type jwtStages struct {
@@ -260,7 +263,7 @@ type claimMatcher int
 
 // UnmarshalJSON reads the enum ClaimMatcher.
 func (e *claimMatcher) UnmarshalJSON(b []byte) error {
-	return parseEnum(e, b, "EXACT_STRING", "BOOLEAN", "LIST_CONTAINS", "REGEX_MATCH")
+	return reading.Enum(e, b, "EXACT_STRING", "BOOLEAN", "LIST_CONTAINS", "REGEX_MATCH")
 }
 
 type retries struct {

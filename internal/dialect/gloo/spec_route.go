@@ -1,6 +1,10 @@
 package gloo
 
-import "github.com/postern-gateway/postern/internal/resource"
+import (
+	"github.com/postern-gateway/postern/internal/dialect/envoy"
+	"github.com/postern-gateway/postern/internal/dialect/reading"
+	"github.com/postern-gateway/postern/internal/resource"
+)
 
 // virtualService is gateway.solo.io/v1 VirtualService.
 type virtualService struct {
@@ -117,7 +121,7 @@ type redirectCode int
 
 // UnmarshalJSON reads the enum RedirectResponseCode.
 func (e *redirectCode) UnmarshalJSON(b []byte) error {
-	return parseEnum(e, b, "MOVED_PERMANENTLY", "FOUND", "SEE_OTHER", "TEMPORARY_REDIRECT", "PERMANENT_REDIRECT")
+	return reading.Enum(e, b, "MOVED_PERMANENTLY", "FOUND", "SEE_OTHER", "TEMPORARY_REDIRECT", "PERMANENT_REDIRECT")
 }
 
 type directAction struct {
@@ -163,7 +167,7 @@ const (
 
 // UnmarshalJSON reads the enum Operator.
 func (e *expressionOperator) UnmarshalJSON(b []byte) error {
-	return parseEnum(e, b, "Equals", "DoubleEquals", "NotEquals", "In", "NotIn", "Exists", "DoesNotExist", "GreaterThan", "LessThan")
+	return reading.Enum(e, b, "Equals", "DoubleEquals", "NotEquals", "In", "NotIn", "Exists", "DoesNotExist", "GreaterThan", "LessThan")
 }
 
 // regexRewrite is used by several fields.
@@ -239,24 +243,8 @@ type sslFiles struct {
 }
 
 type sslParameters struct {
-	CipherSuites           []string   `json:"cipherSuites"`
-	ECDHCurves             []string   `json:"ecdhCurves"`
-	MaximumProtocolVersion tlsVersion `json:"maximumProtocolVersion"`
-	MinimumProtocolVersion tlsVersion `json:"minimumProtocolVersion"`
-}
-
-type tlsVersion int
-
-// The versions of TLS.
-const (
-	tlsAuto tlsVersion = iota
-	tls10
-	tls11
-	tls12
-	tls13
-)
-
-// UnmarshalJSON reads the enum ProtocolVersion.
-func (e *tlsVersion) UnmarshalJSON(b []byte) error {
-	return parseEnum(e, b, "TLS_AUTO", "TLSv1_0", "TLSv1_1", "TLSv1_2", "TLSv1_3")
+	CipherSuites           []string         `json:"cipherSuites"`
+	ECDHCurves             []string         `json:"ecdhCurves"`
+	MaximumProtocolVersion envoy.TLSVersion `json:"maximumProtocolVersion"`
+	MinimumProtocolVersion envoy.TLSVersion `json:"minimumProtocolVersion"`
 }

@@ -1,9 +1,11 @@
 package gloo
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
+	"github.com/postern-gateway/postern/internal/dialect/envoy"
 	"github.com/postern-gateway/postern/internal/dialect/secretref"
 	"github.com/postern-gateway/postern/internal/ir"
 	"github.com/postern-gateway/postern/internal/resource"
@@ -130,14 +132,13 @@ func (p *options) parameters(s *sslParameters, tls *ir.ClientTLS) {
 	if s == nil {
 		return
 	}
-	if s.MinimumProtocolVersion == tls10 || s.MinimumProtocolVersion == tls11 {
+	if s.MinimumProtocolVersion.Old() {
 		p.Warn("parameters.minimumProtocolVersion", "write TLSv1_2", "TLS below 1.2 is not spoken")
 	}
-	if s.MaximumProtocolVersion == tls10 || s.MaximumProtocolVersion == tls11 {
+	if s.MaximumProtocolVersion.Old() {
 		p.Fail("parameters.maximumProtocolVersion", "write TLSv1_2 or TLSv1_3", "TLS below 1.2 is not spoken")
 	}
-	versions := map[tlsVersion]string{tls12: "1.2", tls13: "1.3"}
-	tls.MinVersion, tls.MaxVersion = versions[s.MinimumProtocolVersion], versions[s.MaximumProtocolVersion]
+	tls.MinVersion, tls.MaxVersion = s.MinimumProtocolVersion.Name(), s.MaximumProtocolVersion.Name()
 	for i, n := range s.CipherSuites {
 		suites, ok := cipherSuites(n)
 		if !ok {
@@ -153,21 +154,14 @@ func (p *options) parameters(s *sslParameters, tls *ir.ClientTLS) {
 	}
 }
 
-// suites maps the names of BoringSSL, which Envoy takes, to those of
-// crypto/tls.
-var suites = map[string]string{
-	"ECDHE-ECDSA-AES128-GCM-SHA256": "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
-	"ECDHE-RSA-AES128-GCM-SHA256":   "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
-	"ECDHE-ECDSA-AES256-GCM-SHA384": "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
-	"ECDHE-RSA-AES256-GCM-SHA384":   "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
-	"ECDHE-ECDSA-CHACHA20-POLY1305": "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",
-	"ECDHE-RSA-CHACHA20-POLY1305":   "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
-	"ECDHE-ECDSA-AES128-SHA":        "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA",
-	"ECDHE-RSA-AES128-SHA":          "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA",
-	"ECDHE-ECDSA-AES256-SHA":        "TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA",
-	"ECDHE-RSA-AES256-SHA":          "TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA",
-	"AES128-GCM-SHA256":             "TLS_RSA_WITH_AES_128_GCM_SHA256",
-	"AES256-GCM-SHA384":             "TLS_RSA_WITH_AES_256_GCM_SHA384",
+// olderSuites are taken beside Envoy's present ones, by the names of BoringSSL.
+var olderSuites = map[string]string{
+	"ECDHE-ECDSA-AES128-SHA": "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA",
+	"ECDHE-RSA-AES128-SHA":   "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA",
+	"ECDHE-ECDSA-AES256-SHA": "TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA",
+	"ECDHE-RSA-AES256-SHA":   "TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA",
+	"AES128-GCM-SHA256":      "TLS_RSA_WITH_AES_128_GCM_SHA256",
+	"AES256-GCM-SHA384":      "TLS_RSA_WITH_AES_256_GCM_SHA384",
 }
 
 // cipherSuites reads one entry: a name, or a group of equals "[A|B]".
@@ -175,7 +169,7 @@ func cipherSuites(n string) ([]string, bool) {
 	var out []string
 	ok := true
 	for _, one := range strings.Split(strings.Trim(n, "[]"), "|") {
-		if s := suites[one]; s != "" {
+		if s := cmp.Or(envoy.CipherSuite(one), olderSuites[one]); s != "" {
 			out = append(out, s)
 		} else {
 			ok = false

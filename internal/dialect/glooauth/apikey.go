@@ -29,7 +29,7 @@ func (r *reader) apiKey(at string, s *APIKeyAuth) *ir.APIKey {
 	if store == nil {
 		store = &SecretStorage{LabelSelector: s.LabelSelector, APIKeySecretRefs: s.APIKeySecretRefs}
 	} else if len(s.LabelSelector)+len(s.APIKeySecretRefs) > 0 {
-		r.warn(at, "remove labelSelector and apiKeySecretRefs beside it", "k8sSecretApikeyStorage takes the place of the fields beside it")
+		r.p.Warn(at, "remove labelSelector and apiKeySecretRefs beside it", "k8sSecretApikeyStorage takes the place of the fields beside it")
 	}
 	switch {
 	case bool(s.AerospikeAPIKeyStorage):
@@ -40,7 +40,7 @@ func (r *reader) apiKey(at string, s *APIKeyAuth) *ir.APIKey {
 		out.Entries = r.entries(at, store, out.FromMetadata)
 	}
 	if s.SkipMetadataValidation {
-		r.warn(at+".skipMetadataValidation", "remove it", "metadata that cannot be a header's value is always refused")
+		r.p.Warn(at+".skipMetadataValidation", "remove it", "metadata that cannot be a header's value is always refused")
 	}
 	return out
 }

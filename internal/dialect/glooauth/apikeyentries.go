@@ -22,7 +22,7 @@ func (r *reader) entries(at string, s *SecretStorage, wanted []ir.MetadataHeader
 		picked += p.seen
 		skipped += p.skipped
 		tell := p.problems[:min(len(p.problems), maxSkipped-told)]
-		r.problems = append(r.problems, tell...)
+		r.p.Report.Add(tell...)
 		told += len(tell)
 		if len(p.group.Entries()) > 0 {
 			out = append(out, p.group)
@@ -36,14 +36,14 @@ func (r *reader) entries(at string, s *SecretStorage, wanted []ir.MetadataHeader
 		take(p)
 	}
 	if elsewhere > 0 {
-		r.warn(at, "move them, name them in apiKeySecretRefs with a ReferenceGrant, or run with --cross-namespace-credentials",
+		r.p.Warn(at, "move them, name them in apiKeySecretRefs with a ReferenceGrant, or run with --cross-namespace-credentials",
 			"%d of the Secrets with the labels are not in %s: whoever can make one would make keys, so they are refused", elsewhere, by.namespace)
 	} else if len(s.LabelSelector) > 0 && picked == 0 {
-		r.warn(at, "label a Secret of type "+keySecretType, "no Secret has the labels; every caller is refused")
+		r.p.Warn(at, "label a Secret of type "+keySecretType, "no Secret has the labels; every caller is refused")
 	}
 	take((&picker{wanted: wanted}).pick(r.referred(at, s)))
 	if skipped > maxSkipped {
-		r.warn(at, "see the first of them", "%d of the Secrets are skipped", skipped)
+		r.p.Warn(at, "see the first of them", "%d of the Secrets are skipped", skipped)
 	}
 	return out
 }
@@ -53,12 +53,11 @@ func (r *reader) entries(at string, s *SecretStorage, wanted []ir.MetadataHeader
 func (r *reader) referred(at string, s *SecretStorage) []*resource.Object {
 	var out []*resource.Object
 	for i, ref := range s.APIKeySecretRefs {
-		ns := cmp.Or(ref.Namespace, r.src.Object.Namespace)
-		o, _, missing := secretref.Find(r.v, r.src.Object, ns, ref.Name)
+		ns := cmp.Or(ref.Namespace, r.p.Object.Namespace)
+		o, _, missing := secretref.Find(r.v, r.p.Object, ns, ref.Name)
 		switch {
 		case missing != nil:
-			p := status.Errorf(r.origin(at), "apiKeySecretRefs[%d]: %s; its key is refused", i, missing.What)
-			r.problems = append(r.problems, p.Fix("%s", missing.Remedy))
+			r.p.Fail(at, missing.Remedy, "apiKeySecretRefs[%d]: %s; its key is refused", i, missing.What)
 		case len(s.LabelSelector) > 0 && has(o.Labels, s.LabelSelector), slices.Contains(out, o):
 		default:
 			out = append(out, o)
@@ -123,7 +122,7 @@ func (r *reader) ownKeys() string {
 	if a := r.v.Access(); a == nil || a.Foreign {
 		return ""
 	}
-	return r.src.Object.Namespace
+	return r.p.Object.Namespace
 }
 
 // pick makes entries of the Secrets that are picked, and problems of those
@@ -157,13 +156,13 @@ func (p *pick) add(o *resource.Object, wanted []ir.MetadataHeader) {
 		p.skip(o, "put the key into its data", "the Secret has no %s and is skipped", keyDataKey)
 		return
 	}
-	e := ir.APIKeyEntry{Namespace: o.Namespace, Name: o.Name, Key: ref(o, keyDataKey), Created: o.Created, Origin: o.Origin("")}
+	e := ir.APIKeyEntry{Namespace: o.Namespace, Name: o.Name, Key: secretref.Of(o.Key, keyDataKey), Created: o.Created, Origin: o.Origin("")}
 	for i, w := range wanted {
 		if e.Metadata == nil {
 			e.Metadata = make([]secret.Ref, len(wanted))
 		}
 		if s.HasKey(w.Key) {
-			e.Metadata[i] = ref(o, w.Key)
+			e.Metadata[i] = secretref.Of(o.Key, w.Key)
 		} else if w.Required {
 			p.skip(o, "put it into its data", "the Secret has no %s, which %s requires: its key is refused", w.Key, w.Header)
 		}
@@ -175,8 +174,4 @@ func (p *pick) skip(o *resource.Object, remedy, format string, args ...any) {
 	if p.skipped++; p.skipped <= maxSkipped {
 		p.problems = append(p.problems, status.Warningf(o.Origin(""), format, args...).Fix("%s", remedy))
 	}
-}
-
-func ref(o *resource.Object, key string) secret.Ref {
-	return secret.Ref{Kind: resource.SecretKind.Kind, Namespace: o.Namespace, Name: o.Name, Key: key}
 }

@@ -41,7 +41,7 @@ func (r *reader) checkExpr(set *ir.AuthSet) {
 	}
 	for _, n := range names {
 		if !slices.Contains(used, n) {
-			r.warn(at, "name it, or remove the config", "config %q is not in the expression and has no effect", n)
+			r.p.Warn(at, "name it, or remove the config", "config %q is not in the expression and has no effect", n)
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/postern-gateway/postern/internal/dialect/reading"
 	"github.com/postern-gateway/postern/internal/ir"
 )
 
@@ -23,7 +24,7 @@ const (
 func (r *reader) passThrough(at string, s *PassThroughAuth) *ir.ExternalAuth {
 	out := &ir.ExternalAuth{FailOpen: s.FailureModeAllow, StatusOnError: r.opts.StatusOnError, UserHeader: r.opts.UserHeader}
 	if s.FailureModeAllow {
-		r.warn(at+".failureModeAllow", "write false", "everybody passes while the server cannot be asked")
+		r.p.Warn(at+".failureModeAllow", "write false", "everybody passes while the server cannot be asked")
 	}
 	r.refuse(at+".config", s.Config)
 	switch {
@@ -62,7 +63,7 @@ func (r *reader) grpc(at string, s *PassThroughGRPC) *ir.ExternalGRPC {
 		if p.NumRetries != nil {
 			out.Retries = max(*p.NumRetries, 0)
 		}
-		r.ignore(at+".retryPolicy.retryBackOff", p.RetryBackOff)
+		r.p.Ignore(at+".retryPolicy.retryBackOff", p.RetryBackOff)
 	}
 	return out
 }
@@ -91,10 +92,10 @@ func (r *reader) http(at string, s *PassThroughHTTP, ask *ir.ExternalAuth) *ir.E
 			}
 		}
 		r.refuse(at+".response.readStateFromResponse", present(p.ReadStateFromResponse))
-		r.ignore(at+".response.allowedClientHeadersOnSuccess", present(len(p.AllowedClientHeadersOnSuccess) > 0))
+		r.p.Ignore(at+".response.allowedClientHeadersOnSuccess", present(len(p.AllowedClientHeadersOnSuccess) > 0))
 	}
-	r.ignore(at+".connectionPool", s.ConnectionPool)
-	r.ignore(at+".responseHeaderTimeout", present(s.ResponseHeaderTimeout.Set))
+	r.p.Ignore(at+".connectionPool", s.ConnectionPool)
+	r.p.Ignore(at+".responseHeaderTimeout", present(s.ResponseHeaderTimeout.Set))
 	return out
 }
 
@@ -105,14 +106,11 @@ func (r *reader) serverTLS(at string, s *TLSConfig) {
 	}
 }
 
-// credentialHeaders hold secrets as a rule.
-var credentialHeaders = []string{"authorization", "proxy-authorization", "cookie", "x-api-key", "api-key", "x-goog-api-key"}
-
 // addable checks headers with written values: such values are shown in dumps.
 func (r *reader) addable(at string, headers map[string]string) {
 	for _, h := range slices.Sorted(maps.Keys(headers)) {
 		r.settable(at+"."+h, h)
-		if slices.Contains(credentialHeaders, strings.ToLower(h)) {
+		if reading.HoldsCredential(h) {
 			r.fail(at+"."+h, "let the server know this gateway by its network or its certificate", "a credential is written here, and a resource is no place for a secret")
 		}
 		if strings.ContainsAny(headers[h], "\r\n\x00") {

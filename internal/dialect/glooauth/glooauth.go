@@ -14,10 +14,11 @@
 package glooauth
 
 import (
+	"cmp"
 	"fmt"
-	"strings"
 	"time"
 
+	"github.com/postern-gateway/postern/internal/dialect/reading"
 	"github.com/postern-gateway/postern/internal/ir"
 	"github.com/postern-gateway/postern/internal/resource"
 	"github.com/postern-gateway/postern/internal/status"
@@ -63,7 +64,7 @@ func Translate(v *resource.View, src Source, s *Spec, opts Options) Result {
 	if opts.UserHeader == "" {
 		opts.UserHeader = UserHeader
 	}
-	r := &reader{v: v, src: src, opts: opts}
+	r := &reader{v: v, p: reading.Place{Object: src.Object, At: src.At, Report: &status.Report{}}, opts: opts}
 	set := &ir.AuthSet{}
 	if len(s.Configs) == 0 {
 		r.fail("configs", "write at least one", "there is no config, so nobody could be let in")
@@ -77,61 +78,36 @@ func Translate(v *resource.View, src Source, s *Spec, opts Options) Result {
 	}
 	// failOnRedirect turns redirects to a login into refusals; none is given.
 	if r.closed != nil {
-		return Result{Closed: r.closed, Problems: r.problems}
+		return Result{Closed: r.closed, Problems: r.p.Report.Problems}
 	}
-	return Result{Set: set, Problems: r.problems}
+	return Result{Set: set, Problems: r.p.Report.Problems}
 }
 
 // reader is the work on one Spec.
 type reader struct {
-	v        *resource.View
-	src      Source
-	opts     Options
-	problems []status.Problem
-	closed   *ir.Closed
+	v      *resource.View
+	p      reading.Place
+	opts   Options
+	closed *ir.Closed
 }
 
-// origin returns the origin of a field below the Spec.
-func (r *reader) origin(field string) ir.Origin {
-	if field == "" {
-		return r.src.Object.Origin(r.src.At)
-	}
-	return r.src.Object.Origin(r.src.At + "." + field)
-}
-
-// fail reports an error that closes the whole Spec.
+// fail reports an error that closes the whole Spec; one that does not is r.p's.
 func (r *reader) fail(field, remedy, format string, args ...any) {
-	p := status.Errorf(r.origin(field), format, args...).Fix("%s", remedy)
-	r.problems = append(r.problems, p)
-	if r.closed == nil {
-		r.closed = &ir.Closed{Reason: p.What, Origin: p.Origin}
-	}
-}
-
-func (r *reader) warn(field, remedy, format string, args ...any) {
-	r.problems = append(r.problems, status.Warningf(r.origin(field), format, args...).Fix("%s", remedy))
-}
-
-// ignore reports a field that guards nothing and has no effect here.
-func (r *reader) ignore(field string, p present) {
-	if p {
-		r.warn(field, "remove it", "%s is not supported and has no effect", last(field))
-	}
+	mark := r.p.Mark()
+	r.p.Fail(field, remedy, format, args...)
+	r.closed = cmp.Or(r.closed, r.p.Since(mark))
 }
 
 // refuse reports a field that would change who may pass.
 func (r *reader) refuse(field string, p present) {
 	if p {
-		r.fail(field, "remove it", "%s is not supported; what it would guard is closed", last(field))
+		r.fail(field, "remove it", "%s is not supported; what it would guard is closed", reading.Last(field))
 	}
 }
 
-// last returns the name of the field at a path.
-func last(path string) string { return path[strings.LastIndexByte(path, '.')+1:] }
-
 // method reads one config.
 func (r *reader) method(at string, index int, c *Config) ir.AuthMethod {
-	m := ir.AuthMethod{Name: fmt.Sprintf("config_%d", index), Origin: r.origin(at)}
+	m := ir.AuthMethod{Name: fmt.Sprintf("config_%d", index), Origin: r.p.Origin(at)}
 	if c.Name != nil && *c.Name != "" {
 		m.Name = *c.Name
 	}

@@ -1,35 +1,22 @@
 package glooauth
 
-import (
-	"slices"
-	"strings"
-)
-
-// framing are the headers that belong to the connection, or decide where the
-// request goes.
-var framing = []string{
-	"connection", "content-length", "host", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
-}
+import "github.com/postern-gateway/postern/internal/dialect/reading"
 
 // settable reports a name that is no header that authentication may set.
 func (r *reader) settable(at, name string) {
-	if slices.Contains(framing, strings.ToLower(name)) {
+	if reading.IsFraming(name) {
 		r.fail(at, "name another header", "header %q cannot be set", name)
 		return
 	}
 	r.headerName(at, name)
 }
 
-// headerName reports a name that is no token (RFC 9110, section 5.6.2).
+// headerName reports a name that no header has.
 func (r *reader) headerName(at, name string) {
-	for i := range len(name) {
-		c := name[i]
-		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0) {
-			r.fail(at, "write a header's name", "%q is no header name", name)
-			return
-		}
-	}
-	if name == "" {
+	switch {
+	case name == "":
 		r.fail(at, "write a header's name", "the header has no name")
+	case !reading.IsToken(name):
+		r.fail(at, "write a header's name", "%q is no header name", name)
 	}
 }

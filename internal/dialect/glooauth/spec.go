@@ -1,6 +1,7 @@
 package glooauth
 
 import (
+	"github.com/postern-gateway/postern/internal/dialect/reading"
 	"github.com/postern-gateway/postern/internal/resource"
 	"github.com/postern-gateway/postern/internal/secret"
 )
@@ -25,13 +26,7 @@ func SecretFields(at string) []string {
 
 // present is a field that is known and not read: nothing but whether it is
 // there is kept, since it may hold secrets.
-type present bool
-
-// UnmarshalJSON forgets b.
-func (p *present) UnmarshalJSON(b []byte) error {
-	*p = string(b) != "null"
-	return nil
-}
+type present = reading.Present
 
 // Config is one method of authentication. One of its fields besides Name is
 // set.

@@ -73,8 +73,8 @@ func (r *reader) accessToken(at string, s *AccessTokenValidation) *ir.AccessToke
 		out.ClaimsToHeaders = append(out.ClaimsToHeaders, ir.ClaimToHeader{Claim: c.Claim, Header: c.Header, Append: c.Append})
 	}
 	r.refuse(at+".azure", s.Azure)
-	r.ignore(at+".userinfoUrl", s.UserinfoURL)
-	r.ignore(at+".dynamicMetadataFromClaims", s.DynamicMetadataFromClaims)
+	r.p.Ignore(at+".userinfoUrl", s.UserinfoURL)
+	r.p.Ignore(at+".dynamicMetadataFromClaims", s.DynamicMetadataFromClaims)
 	return out
 }
 
@@ -115,8 +115,8 @@ func (r *reader) introspection(at string, s *Introspection) *ir.Introspection {
 
 // secretKey returns one key of a Secret that must be there.
 func (r *reader) secretKey(at string, to Ref, key string) secret.Ref {
-	ns := cmp.Or(to.Namespace, r.src.Object.Namespace)
-	o, s, missing := secretref.Find(r.v, r.src.Object, ns, to.Name)
+	ns := cmp.Or(to.Namespace, r.p.Object.Namespace)
+	o, s, missing := secretref.Find(r.v, r.p.Object, ns, to.Name)
 	switch {
 	case missing != nil:
 		r.fail(at, missing.Remedy, "%s", missing.What)
@@ -124,7 +124,7 @@ func (r *reader) secretKey(at string, to Ref, key string) secret.Ref {
 	case !s.HasKey(key):
 		r.fail(at, "put it into the Secret's data", "secret %s/%s has no key %s", ns, to.Name, key)
 	}
-	return ref(o, key)
+	return secretref.Of(o.Key, key)
 }
 
 // url reports a text that is no http or https URL. One with a password is

@@ -3,7 +3,6 @@ package gloomesh
 import (
 	"fmt"
 	"net"
-	"slices"
 	"strings"
 
 	"github.com/postern-gateway/postern/internal/dialect/reading"
@@ -147,22 +146,22 @@ func (p *place) clientTLS(s *externalServiceSpec, e *externalPort) *ir.ClientTLS
 
 // credential reads the Secret with the CA and, for MUTUAL, the certificate.
 func (p *place) credential(c *clientTLS, out *ir.ClientTLS) {
-	o, data := p.findSecret([]string{p.Object.Namespace}, c.CredentialName)
+	o, data := secretref.First(p.t.v, []string{p.Object.Namespace}, c.CredentialName)
 	if o == nil {
 		missing := secretref.None(p.t.v, []string{p.Object.Namespace}, c.CredentialName)
 		p.Fail("credentialName", missing.Remedy, "%s; the port is closed", missing.What)
 		return
 	}
-	if ca := pick(data, caKeys); ca != "" {
-		out.CAs = []ir.Bytes{{Ref: refTo(o, ca)}}
+	if ca := secretref.Authority.In(data); ca != "" {
+		out.CAs = []ir.Bytes{{Ref: secretref.Of(o.Key, ca)}}
 	}
-	cert, key := pick(data, certKeys), pick(data, keyKeys)
+	cert, key := secretref.Certificate.In(data), secretref.PrivateKey.In(data)
 	switch {
 	case c.Mode == clientMutual && (cert == "" || key == ""):
 		p.Fail("credentialName", "put both into its data", "secret %s/%s has no tls.crt or no tls.key; the port is closed", o.Namespace, o.Name)
 	case c.Mode == clientMutual:
-		out.Certificate = &ir.KeyPair{Certificate: refTo(o, cert), Key: refTo(o, key), Origin: p.Origin("credentialName")}
-	case !slices.ContainsFunc(caKeys, data.HasKey):
+		out.Certificate = &ir.KeyPair{Certificate: secretref.Of(o.Key, cert), Key: secretref.Of(o.Key, key), Origin: p.Origin("credentialName")}
+	case secretref.Authority.In(data) == "":
 		p.Fail("credentialName", "put ca.crt into its data", "secret %s/%s has no ca.crt; the port is closed", o.Namespace, o.Name)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/postern-gateway/postern/internal/dialect/envoy"
 	"github.com/postern-gateway/postern/internal/ir"
 )
 
@@ -57,17 +58,7 @@ func (p *place) retryOn(r *ir.Retry, list string) {
 		case on == "":
 		case err == nil && status >= 400 && status <= 599:
 			r.Statuses = append(r.Statuses, status)
-		case on == "5xx":
-			r.On5xx, r.OnConnect, r.OnReset, r.OnTimeout = true, true, true, true
-		case on == "gateway-error":
-			r.Statuses = append(r.Statuses, 502, 503, 504)
-			r.OnConnect, r.OnReset, r.OnTimeout = true, true, true
-		case on == "reset", on == "reset-before-request", on == "refused-stream":
-			r.OnReset = true
-		case on == "connect-failure":
-			r.OnConnect = true
-		case on == "retriable-4xx":
-			r.Statuses = append(r.Statuses, 409)
+		case envoy.RetryOn(r, on):
 		default:
 			p.Warn("config.retries.retryOn", "remove it", "retry condition %q is not supported and has no effect", on)
 		}

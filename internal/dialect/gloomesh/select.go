@@ -140,6 +140,7 @@ func (p *place) bound(targets []dialect.Target, s selection, guards bool) {
 	remedy := p.nearest(s)
 	if guards {
 		p.Fail("", remedy, "no route is selected, so nothing is protected")
+		p.Alert(status.TargetNotFound)
 		return
 	}
 	p.Warn("", remedy, "no route is selected, so the policy has no effect")

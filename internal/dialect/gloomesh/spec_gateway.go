@@ -1,5 +1,10 @@
 package gloomesh
 
+import (
+	"github.com/postern-gateway/postern/internal/dialect/envoy"
+	"github.com/postern-gateway/postern/internal/dialect/reading"
+)
+
 // virtualGateway is networking.gloo.solo.io/v2 VirtualGateway.
 type virtualGateway struct {
 	Spec virtualGatewaySpec `json:"spec"`
@@ -36,27 +41,11 @@ type serverTLS struct {
 	Files                present  `json:"files"`
 	VerifySubjectAltName []string `json:"verifySubjectAltName"`
 	Parameters           *struct {
-		MinimumProtocolVersion tlsVersion `json:"minimumProtocolVersion"`
-		MaximumProtocolVersion tlsVersion `json:"maximumProtocolVersion"`
-		CipherSuites           []string   `json:"cipherSuites"`
+		MinimumProtocolVersion envoy.TLSVersion `json:"minimumProtocolVersion"`
+		MaximumProtocolVersion envoy.TLSVersion `json:"maximumProtocolVersion"`
+		CipherSuites           []string         `json:"cipherSuites"`
 	} `json:"parameters"`
 	Mode tlsMode `json:"mode"`
-}
-
-type tlsVersion int
-
-// The versions.
-const (
-	tlsAuto tlsVersion = iota
-	tls10
-	tls11
-	tls12
-	tls13
-)
-
-// UnmarshalJSON reads the enum TLSProtocol.
-func (e *tlsVersion) UnmarshalJSON(b []byte) error {
-	return parseEnum(e, b, "TLS_AUTO", "TLSv1_0", "TLSv1_1", "TLSv1_2", "TLSv1_3")
 }
 
 type tlsMode int
@@ -69,7 +58,7 @@ const (
 
 // UnmarshalJSON reads the enum TLSmode.
 func (e *tlsMode) UnmarshalJSON(b []byte) error {
-	return parseEnum(e, b, "PASSTHROUGH", "SIMPLE", "MUTUAL", "AUTO_PASSTHROUGH", "ISTIO_MUTUAL")
+	return reading.Enum(e, b, "PASSTHROUGH", "SIMPLE", "MUTUAL", "AUTO_PASSTHROUGH", "ISTIO_MUTUAL")
 }
 
 // workspace is admin.gloo.solo.io/v2 Workspace: which namespaces belong

@@ -1,6 +1,9 @@
 package gloomesh
 
-import "github.com/postern-gateway/postern/internal/resource"
+import (
+	"github.com/postern-gateway/postern/internal/dialect/reading"
+	"github.com/postern-gateway/postern/internal/resource"
+)
 
 // jwtPolicy is security.policy.gloo.solo.io/v2 JWTPolicy.
 type jwtPolicy struct {
@@ -26,7 +29,7 @@ const clearAlways clearRouteCache = 2
 
 // UnmarshalJSON reads the enum ClearRouteCache.
 func (e *clearRouteCache) UnmarshalJSON(b []byte) error {
-	return parseEnum(e, b, "AUTO", "FALSE", "TRUE")
+	return reading.Enum(e, b, "AUTO", "FALSE", "TRUE")
 }
 
 type validationPolicy int
@@ -39,7 +42,7 @@ const (
 
 // UnmarshalJSON reads the enum ValidationPolicy.
 func (e *validationPolicy) UnmarshalJSON(b []byte) error {
-	return parseEnum(e, b, "REQUIRE_VALID", "ALLOW_MISSING", "ALLOW_MISSING_OR_FAILED")
+	return reading.Enum(e, b, "REQUIRE_VALID", "ALLOW_MISSING", "ALLOW_MISSING_OR_FAILED")
 }
 
 type claim struct {

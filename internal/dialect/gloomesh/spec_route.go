@@ -1,6 +1,9 @@
 package gloomesh
 
-import "github.com/postern-gateway/postern/internal/resource"
+import (
+	"github.com/postern-gateway/postern/internal/dialect/reading"
+	"github.com/postern-gateway/postern/internal/resource"
+)
 
 // routeTable is networking.gloo.solo.io/v2 RouteTable.
 type routeTable struct {
@@ -28,14 +31,7 @@ const freezeConfig failureMode = 1
 
 // UnmarshalJSON reads the enum FailureMode.
 func (e *failureMode) UnmarshalJSON(b []byte) error {
-	return parseEnum(e, b, "ROUTE_REPLACEMENT", "FREEZE_CONFIG")
-}
-
-// parseEnum reads an enum given by name or number.
-func parseEnum[T ~int](e *T, b []byte, names ...string) error {
-	n, err := resource.ParseEnum(b, names)
-	*e = T(n)
-	return err
+	return reading.Enum(e, b, "ROUTE_REPLACEMENT", "FREEZE_CONFIG")
 }
 
 // httpRoute is HTTPRoute. One of its actions is set.
@@ -113,7 +109,7 @@ const (
 
 // UnmarshalJSON reads the enum DestinationKind.
 func (e *destinationKind) UnmarshalJSON(b []byte) error {
-	return parseEnum(e, b, "SERVICE", "VIRTUAL_DESTINATION", "EXTERNAL_SERVICE")
+	return reading.Enum(e, b, "SERVICE", "VIRTUAL_DESTINATION", "EXTERNAL_SERVICE")
 }
 
 // of returns the kind of object that a destination names.
@@ -133,7 +129,7 @@ const bySpecificity sortMethod = 1
 
 // UnmarshalJSON reads the enum SortMethod.
 func (e *sortMethod) UnmarshalJSON(b []byte) error {
-	return parseEnum(e, b, "TABLE_WEIGHT", "ROUTE_SPECIFICITY")
+	return reading.Enum(e, b, "TABLE_WEIGHT", "ROUTE_SPECIFICITY")
 }
 
 type redirect struct {
@@ -146,7 +142,7 @@ type redirectCode int
 
 // UnmarshalJSON reads the enum RedirectResponseCode.
 func (e *redirectCode) UnmarshalJSON(b []byte) error {
-	return parseEnum(e, b, "MOVED_PERMANENTLY", "FOUND", "SEE_OTHER", "TEMPORARY_REDIRECT", "PERMANENT_REDIRECT")
+	return reading.Enum(e, b, "MOVED_PERMANENTLY", "FOUND", "SEE_OTHER", "TEMPORARY_REDIRECT", "PERMANENT_REDIRECT")
 }
 
 type directResponse struct {

@@ -1,5 +1,7 @@
 package gloomesh
 
+import "github.com/postern-gateway/postern/internal/dialect/reading"
+
 // externalService is networking.gloo.solo.io/v2 ExternalService.
 type externalService struct {
 	Spec externalServiceSpec `json:"spec"`
@@ -44,7 +46,7 @@ const (
 
 // UnmarshalJSON reads the enum TLSmode of clients.
 func (e *clientTLSMode) UnmarshalJSON(b []byte) error {
-	return parseEnum(e, b, "SIMPLE", "DISABLE", "MUTUAL", "ISTIO_MUTUAL")
+	return reading.Enum(e, b, "SIMPLE", "DISABLE", "MUTUAL", "ISTIO_MUTUAL")
 }
 
 // virtualDestination is networking.gloo.solo.io/v2 VirtualDestination.

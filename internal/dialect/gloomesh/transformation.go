@@ -2,7 +2,6 @@ package gloomesh
 
 import (
 	"github.com/postern-gateway/postern/internal/dialect/glootemplate"
-	"github.com/postern-gateway/postern/internal/dialect/reading"
 	"github.com/postern-gateway/postern/internal/ir"
 )
 
@@ -44,7 +43,5 @@ func (p *place) template(field string, s *glootemplate.Template) *ir.Template {
 	if s == nil {
 		return nil
 	}
-	t, problems := glootemplate.Translate(glootemplate.Source{Object: p.Object, At: reading.Join(p.At, field)}, s)
-	p.t.report.Add(problems...)
-	return t
+	return glootemplate.Translate(p.In(field), false, s)
 }

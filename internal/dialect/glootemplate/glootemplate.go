@@ -13,27 +13,19 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/postern-gateway/postern/internal/dialect/reading"
 	"github.com/postern-gateway/postern/internal/ir"
-	"github.com/postern-gateway/postern/internal/resource"
-	"github.com/postern-gateway/postern/internal/status"
 )
 
-// Source is where a Template is written. Escape is what holds where the
-// template does not say escapeCharacters.
-type Source struct {
-	Object *resource.Object
-	At     string
-	Escape bool
-}
-
-// Translate turns a template into the model's. An error among the problems
-// means that it cannot be carried out as written; what it guards must close.
-func Translate(src Source, t *Template) (*ir.Template, []status.Problem) {
-	r := &reader{src: src}
+// Translate turns a template at a place into the model's. An error that is
+// reported there means that it cannot be carried out as written; what it guards
+// must close. Escape holds where the template does not say escapeCharacters.
+func Translate(at reading.Place, escape bool, t *Template) *ir.Template {
+	r := &reader{at}
 	out := &ir.Template{
 		Advanced: t.AdvancedTemplates, DontParse: t.ParseBodyBehavior == dontParse, IgnoreParseError: t.IgnoreErrorOnParse,
 		Passthrough: bool(t.Passthrough), MergeExtractors: bool(t.MergeExtractorsToBody),
-		Remove: t.HeadersToRemove, Escape: src.Escape, Origin: src.Object.Origin(src.At),
+		Remove: t.HeadersToRemove, Escape: escape, Origin: r.Origin(""),
 	}
 	if t.EscapeCharacters != nil {
 		out.Escape = *t.EscapeCharacters
@@ -43,36 +35,23 @@ func Translate(src Source, t *Template) (*ir.Template, []status.Problem) {
 	r.headers(t, out)
 	for i, m := range t.DynamicMetadataValues {
 		if m.Key == "" {
-			r.fail(fmt.Sprintf("dynamicMetadataValues[%d].key", i), "name it", "the metadata has no key")
+			r.Fail(fmt.Sprintf("dynamicMetadataValues[%d].key", i), "name it", "the metadata has no key")
 		}
 		out.Metadata = append(out.Metadata, ir.MetadataTemplate{Namespace: m.MetadataNamespace, Key: m.Key, Text: m.Value.Text, JSON: m.JSONToProto})
 	}
 	if t.DataSources || t.DataSourceMaxSize {
-		r.fail("dataSources", "write the text into the template", "dataSources are not supported")
+		r.Fail("dataSources", "write the text into the template", "dataSources are not supported")
 	}
 	if t.StringDelimiter != "" {
-		r.fail("stringDelimiter", "remove it", "stringDelimiter is not supported")
+		r.Fail("stringDelimiter", "remove it", "stringDelimiter is not supported")
 	}
 	if t.SpanTransformer {
-		r.warn("spanTransformer", "remove it", "spanTransformer is not supported and has no effect")
+		r.Warn("spanTransformer", "remove it", "spanTransformer is not supported and has no effect")
 	}
-	return out, r.problems
+	return out
 }
 
-type reader struct {
-	src      Source
-	problems []status.Problem
-}
-
-func (r *reader) origin(field string) ir.Origin { return r.src.Object.Origin(r.src.At + "." + field) }
-
-func (r *reader) fail(field, remedy, format string, args ...any) {
-	r.problems = append(r.problems, status.Errorf(r.origin(field), format, args...).Fix("%s", remedy))
-}
-
-func (r *reader) warn(field, remedy, format string, args ...any) {
-	r.problems = append(r.problems, status.Warningf(r.origin(field), format, args...).Fix("%s", remedy))
-}
+type reader struct{ reading.Place }
 
 // extractors reads them by name, so that the same template always gives the
 // same model.
@@ -80,7 +59,7 @@ func (r *reader) extractors(t *Template, out *ir.Template) {
 	for _, name := range slices.Sorted(maps.Keys(t.Extractors)) {
 		at, e := "extractors."+name, t.Extractors[name]
 		if (e.Header == nil) == !bool(e.Body) {
-			r.fail(at, "write header, or body: {}", "the extractor has no source, or two")
+			r.Fail(at, "write header, or body: {}", "the extractor has no source, or two")
 		}
 		x := ir.Extractor{Name: name, Regex: e.Regex, Group: e.Subgroup, Mode: modes[e.Mode], Replacement: e.ReplacementText}
 		if e.Header != nil {
@@ -88,15 +67,15 @@ func (r *reader) extractors(t *Template, out *ir.Template) {
 			x.Header = *e.Header
 		}
 		if groups, ok := groups(e.Regex); ok && e.Subgroup > groups {
-			r.fail(at+".subgroup", "count the parentheses of the expression", "group %d is beyond the %d of the expression", e.Subgroup, groups)
+			r.Fail(at+".subgroup", "count the parentheses of the expression", "group %d is beyond the %d of the expression", e.Subgroup, groups)
 		} else if !ok {
-			r.fail(at+".regex", "write an RE2 expression", "the expression is missing, too long or wrong")
+			r.Fail(at+".regex", "write an RE2 expression", "the expression is missing, too long or wrong")
 		}
 		if x.Mode != "" && x.Replacement == nil {
-			r.fail(at+".replacementText", "write it", "the mode replaces, and nothing says by what")
+			r.Fail(at+".replacementText", "write it", "the mode replaces, and nothing says by what")
 		}
 		if x.Mode == "" && x.Replacement != nil {
-			r.warn(at+".replacementText", "write mode: SINGLE_REPLACE or REPLACE_ALL", "replacementText has no effect in the mode EXTRACT")
+			r.Warn(at+".replacementText", "write mode: SINGLE_REPLACE or REPLACE_ALL", "replacementText has no effect in the mode EXTRACT")
 		}
 		out.Extractors = append(out.Extractors, x)
 	}
@@ -126,7 +105,7 @@ func (r *reader) body(t *Template, out *ir.Template) {
 		}
 	}
 	if n > 1 {
-		r.fail("body", "keep one of them", "body, passthrough, mergeExtractorsToBody and mergeJsonKeys exclude each other")
+		r.Fail("body", "keep one of them", "body, passthrough, mergeExtractorsToBody and mergeJsonKeys exclude each other")
 	}
 	if t.Body != nil {
 		out.Body = &t.Body.Text
@@ -139,7 +118,7 @@ func (r *reader) body(t *Template, out *ir.Template) {
 		out.MergeJSON = append(out.MergeJSON, ir.MergeMember{Path: path, Text: k.Tmpl.Text, OverrideEmpty: k.OverrideEmpty})
 	}
 	if len(out.MergeJSON) == 0 {
-		r.fail("mergeJsonKeys.jsonKeys", "write members", "mergeJsonKeys names no member")
+		r.Fail("mergeJsonKeys.jsonKeys", "write members", "mergeJsonKeys names no member")
 	}
 }
 
@@ -157,37 +136,21 @@ func (r *reader) headers(t *Template, out *ir.Template) {
 	}
 }
 
-// framing are the headers that belong to the connection.
-var framing = []string{
-	"connection", "content-length", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
-}
-
 // editable reports a name that a template must not write. Pseudo-headers may
-// be replaced where that is asked for: they are the request's target.
+// be replaced where that is asked for: they are the request's target, as is Host.
 func (r *reader) editable(at, name string, pseudo bool) {
 	switch {
-	case slices.Contains(framing, strings.ToLower(name)):
-		r.fail(at, "name another header", "header %q cannot be edited", name)
+	case reading.IsFraming(name) && !strings.EqualFold(name, "host"):
+		r.Fail(at, "name another header", "header %q cannot be edited", name)
 	case pseudo && slices.Contains([]string{":path", ":method", ":authority", ":status"}, name):
-	case !isToken(name):
-		r.fail(at, "write a header's name", "%q is no header name", name)
+	case !reading.IsToken(name):
+		r.Fail(at, "write a header's name", "%q is no header name", name)
 	}
 }
 
 // readable reports a name that no header has.
 func (r *reader) readable(at, name string) {
-	if !isToken(strings.TrimPrefix(name, ":")) {
-		r.fail(at, "write a header's name", "%q is no header name", name)
+	if !reading.IsToken(strings.TrimPrefix(name, ":")) {
+		r.Fail(at, "write a header's name", "%q is no header name", name)
 	}
-}
-
-// isToken reports whether s is a token (RFC 9110, section 5.6.2).
-func isToken(s string) bool {
-	for i := range len(s) {
-		c := s[i]
-		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0) {
-			return false
-		}
-	}
-	return s != ""
 }

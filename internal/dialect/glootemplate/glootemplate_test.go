@@ -6,8 +6,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/postern-gateway/postern/internal/dialect/reading"
 	"github.com/postern-gateway/postern/internal/ir"
 	"github.com/postern-gateway/postern/internal/resource"
+	"github.com/postern-gateway/postern/internal/status"
 )
 
 func TestGroups(t *testing.T) {
@@ -37,17 +39,17 @@ func TestTranslateIsStable(t *testing.T) {
 		Headers:    map[string]Text{"x-c": {"3"}, "x-a": {"1"}, "x-b": {"2"}, ":path": {"/"}},
 		Extractors: map[string]Extractor{"b": {Header: &h, Regex: "b"}, "a": {Body: true, Regex: "a"}},
 	}
-	src := Source{Object: &resource.Object{Key: resource.Key{Name: "o"}}, At: "spec", Escape: true}
-	want, problems := Translate(src, in)
-	if len(problems) > 0 {
-		t.Fatal(problems)
+	at := reading.Place{Object: &resource.Object{Key: resource.Key{Name: "o"}}, At: "spec", Report: &status.Report{}}
+	want := Translate(at, true, in)
+	if len(at.Report.Problems) > 0 {
+		t.Fatal(at.Report.Problems)
 	}
 	set := []ir.HeaderTemplate{{Name: ":path", Text: "/"}, {Name: "x-a", Text: "1"}, {Name: "x-b", Text: "2"}, {Name: "x-c", Text: "3"}}
 	if d := cmp.Diff(set, want.Set); d != "" || !want.Escape {
 		t.Errorf("escape %v, set (-want +got):\n%s", want.Escape, d)
 	}
 	for range 20 {
-		if got, _ := Translate(src, in); cmp.Diff(want, got) != "" {
+		if got := Translate(at, true, in); cmp.Diff(want, got) != "" {
 			t.Fatal("the order changes")
 		}
 	}

@@ -1,6 +1,9 @@
 package glootemplate
 
-import "github.com/postern-gateway/postern/internal/resource"
+import (
+	"github.com/postern-gateway/postern/internal/dialect/reading"
+	"github.com/postern-gateway/postern/internal/resource"
+)
 
 // Template is TransformationTemplate, with the fields of both families.
 type Template struct {
@@ -55,13 +58,7 @@ type JSONKey struct {
 }
 
 // present is a field of which only counts whether it is there.
-type present bool
-
-// UnmarshalJSON forgets b.
-func (p *present) UnmarshalJSON(b []byte) error {
-	*p = string(b) != "null"
-	return nil
-}
+type present = reading.Present
 
 type extractionMode int
 

@@ -113,13 +113,13 @@ func (p *place) clientCredential(s *clientTLS, out *ir.ClientTLS) {
 		return
 	}
 	name := strings.TrimPrefix(s.CredentialName, "kubernetes://")
-	o, data := p.findSecret(namespaces, name)
+	o, data := secretref.First(p.t.v, namespaces, name)
 	if o == nil {
 		missing := secretref.None(p.t.v, namespaces, name)
 		p.Fail("credentialName", missing.Remedy, "%s; what it leads to is closed", missing.What)
 		return
 	}
-	if pick(data, keyKeys) != "" && !secretref.Permitted(p.t.v, p.Object, o.Key) {
+	if secretref.PrivateKey.In(data) != "" && !secretref.Permitted(p.t.v, p.Object, o.Key) {
 		p.Fail("credentialName", parent.GrantRemedy(p.Object.GroupKind, p.Object.Namespace, o.Key), "%v may not be used from %s; what it leads to is closed", o.Key, p.Object.Namespace)
 		return
 	}
@@ -130,12 +130,12 @@ func (p *place) clientCredential(s *clientTLS, out *ir.ClientTLS) {
 	if found {
 		out.CAs = []ir.Bytes{ca}
 	}
-	cert, key := pick(data, certKeys), pick(data, keyKeys)
+	cert, key := secretref.Certificate.In(data), secretref.PrivateKey.In(data)
 	switch {
 	case s.Mode == clientMutual && (cert == "" || key == ""):
 		p.Fail("credentialName", "put both into its data", "secret %s/%s has no tls.crt or no tls.key; what it leads to is closed", o.Namespace, o.Name)
 	case s.Mode == clientMutual:
-		out.Certificate = &ir.KeyPair{Certificate: refTo(o, cert), Key: refTo(o, key), Origin: p.Origin("credentialName")}
+		out.Certificate = &ir.KeyPair{Certificate: secretref.Of(o.Key, cert), Key: secretref.Of(o.Key, key), Origin: p.Origin("credentialName")}
 	case !found:
 		p.Fail("credentialName", "put ca.crt into its data", "secret %s/%s has no ca.crt; what it leads to is closed", o.Namespace, o.Name)
 	}

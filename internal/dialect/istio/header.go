@@ -2,10 +2,10 @@ package istio
 
 import (
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 
+	"github.com/postern-gateway/postern/internal/dialect/envoy"
 	"github.com/postern-gateway/postern/internal/dialect/reading"
 	"github.com/postern-gateway/postern/internal/ir"
 )
@@ -50,56 +50,24 @@ func (p *place) changes(s *headerOperations) ir.HeaderChanges {
 	return ir.HeaderChanges{Remove: s.Remove, Set: p.values("set", s.Set), Add: p.values("add", s.Add)}
 }
 
-// command is one of Envoy's formatters, or an escaped percent sign.
-var command = regexp.MustCompile(`%%|%[A-Z0-9_]+(?:\([^)]*\))?(?::[0-9]+)?%`)
-
 // values reads headers by name, with Envoy's formatters in their values.
 func (p *place) values(field string, headers map[string]string) []ir.HeaderValue {
 	var out []ir.HeaderValue
 	for _, h := range slices.Sorted(maps.Keys(headers)) {
-		at, text := field+"."+h, headers[h]
+		at := field + "." + h
 		p.editable(at, h, field == "set" && reading.Last(p.At) == "request")
-		v := ir.HeaderValue{Name: h, Origin: p.Origin(at)}
-		rest := command.ReplaceAllString(text, "")
-		switch {
-		case strings.ContainsAny(text, "\r\n\x00"):
-			p.Fail(at, "write it on one line", "the value holds a line break or NUL")
-		case strings.Contains(rest, "%"):
-			p.Fail(at, "write %% for a percent sign", "a percent sign begins no formatter such as %%REQ(:path)%%")
-		case strings.Contains(strings.ReplaceAll(text, "%%", ""), "%"):
-			v.Format = text
-		default:
-			v.Value = strings.ReplaceAll(text, "%%", "%")
-		}
-		out = append(out, v)
+		out = append(out, envoy.HeaderValue(&p.Place, at, h, headers[h]))
 	}
 	return out
-}
-
-// framing are the headers that an edit cannot touch: they belong to the
-// connection, or decide where the request goes.
-var framing = []string{
-	"connection", "content-length", "host", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
 }
 
 // editable reports a name that is no header that may be edited.
 func (p *place) editable(at, name string, host bool) {
 	switch {
 	case host && isAuthority(name):
-	case strings.HasPrefix(name, ":"), slices.Contains(framing, strings.ToLower(name)):
+	case strings.HasPrefix(name, ":"), reading.IsFraming(name):
 		p.Fail(at, "use rewrite for the request's target", "header %q cannot be edited; the route is closed", name)
-	case !isToken(name):
+	case !reading.IsToken(name):
 		p.Fail(at, "write a header's name", "%q is no header name; the route is closed", name)
 	}
-}
-
-// isToken reports whether s is a token (RFC 9110, section 5.6.2).
-func isToken(s string) bool {
-	for i := range len(s) {
-		c := s[i]
-		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0) {
-			return false
-		}
-	}
-	return s != ""
 }

@@ -66,13 +66,6 @@ func (d *definition) kinds() []resource.Kind {
 // present is a field of which only counts whether it is there.
 type present = reading.Present
 
-// parseEnum reads an enum given by name or number.
-func parseEnum[T ~int](e *T, b []byte, names ...string) error {
-	n, err := resource.ParseEnum(b, names)
-	*e = T(n)
-	return err
-}
-
 // stringMatch is networking.v1.StringMatch; with nothing written, presence.
 type stringMatch struct {
 	Exact  *string `json:"exact"`

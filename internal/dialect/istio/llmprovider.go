@@ -274,7 +274,7 @@ func (p *place) key(c *openAIConfig) (credential *ir.Credential, ok bool) {
 		p.Fail("apiKeySecretRef", "keep one of them", "apiKey and apiKeySecretRef exclude each other; requests for the provider are closed")
 		return nil, true
 	case r != nil:
-		o, data := p.findSecret([]string{p.Object.Namespace}, r.Name)
+		o, data := secretref.First(p.t.v, []string{p.Object.Namespace}, r.Name)
 		key := cmp.Or(r.Key, "apiKey")
 		switch {
 		case o == nil:
@@ -285,7 +285,7 @@ func (p *place) key(c *openAIConfig) (credential *ir.Credential, ok bool) {
 			p.Fail("apiKeySecretRef.key", "put it into the Secret's data", "secret %s/%s has no key %q; requests for the provider are closed", o.Namespace, o.Name, key)
 			return nil, true
 		}
-		out.Secret, origin = refTo(o, key), p.Origin("apiKeySecretRef")
+		out.Secret, origin = secretref.Of(o.Key, key), p.Origin("apiKeySecretRef")
 	case !c.APIKey.IsZero():
 		out.Secret = c.APIKey
 	default:

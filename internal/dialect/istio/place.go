@@ -16,4 +16,4 @@ func (t *translation) place(o *resource.Object, at string) *place {
 }
 
 // in returns the place of a field.
-func (p *place) in(field string) *place { return p.t.place(p.Object, reading.Join(p.At, field)) }
+func (p *place) in(field string) *place { return &place{p.In(field), p.t} }

@@ -3,10 +3,10 @@ package istio
 import (
 	"cmp"
 	"math"
-	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/postern-gateway/postern/internal/dialect/envoy"
 	"github.com/postern-gateway/postern/internal/ir"
 )
 
@@ -61,19 +61,9 @@ func (p *place) retryOn(r *ir.Retry, list string) {
 		case on == "":
 		case err == nil && code >= 400 && code <= 599:
 			r.Statuses = append(r.Statuses, code)
-		case on == "5xx":
-			r.On5xx, r.OnConnect, r.OnReset, r.OnTimeout = true, true, true, true
-		case on == "gateway-error":
-			r.Statuses = append(r.Statuses, 502, 503, 504)
-			r.OnConnect, r.OnReset, r.OnTimeout = true, true, true
-		case on == "reset", on == "reset-before-request", on == "refused-stream":
-			r.OnReset = true
-		case on == "connect-failure":
-			r.OnConnect = true
-		case on == "retriable-4xx":
-			r.Statuses = append(r.Statuses, 409)
+		case envoy.RetryOn(r, on):
 		case on == "retriable-status-codes": // the numbers beside it
-		case slices.Contains([]string{"cancelled", "deadline-exceeded", "internal", "resource-exhausted", "unavailable"}, on):
+		case envoy.IsGRPCRetry(on):
 			p.Warn("retries.retryOn", "remove it", "gRPC retry condition %q is not supported and has no effect", on)
 		default:
 			p.Warn("retries.retryOn", "remove it", "retry condition %q is not supported and has no effect", on)

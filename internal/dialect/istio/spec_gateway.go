@@ -1,6 +1,11 @@
 package istio
 
-import "encoding/json"
+import (
+	"encoding/json"
+
+	"github.com/postern-gateway/postern/internal/dialect/envoy"
+	"github.com/postern-gateway/postern/internal/dialect/reading"
+)
 
 // gateway is networking.istio.io Gateway.
 type gateway struct {
@@ -75,23 +80,15 @@ const (
 
 // UnmarshalJSON reads the enum ServerTLSSettings.TLSmode.
 func (e *tlsMode) UnmarshalJSON(b []byte) error {
-	return parseEnum(e, b, "PASSTHROUGH", "SIMPLE", "MUTUAL", "AUTO_PASSTHROUGH", "ISTIO_MUTUAL", "OPTIONAL_MUTUAL")
+	return reading.Enum(e, b, "PASSTHROUGH", "SIMPLE", "MUTUAL", "AUTO_PASSTHROUGH", "ISTIO_MUTUAL", "OPTIONAL_MUTUAL")
 }
 
-type tlsVersion int
-
-// The versions.
-const (
-	tlsAuto tlsVersion = iota
-	tls10
-	tls11
-	tls12
-	tls13
-)
+// tlsVersion is Envoy's, in capital letters.
+type tlsVersion struct{ envoy.TLSVersion }
 
 // UnmarshalJSON reads the enum ServerTLSSettings.TLSProtocol.
 func (e *tlsVersion) UnmarshalJSON(b []byte) error {
-	return parseEnum(e, b, "TLS_AUTO", "TLSV1_0", "TLSV1_1", "TLSV1_2", "TLSV1_3")
+	return reading.Enum(&e.TLSVersion, b, "TLS_AUTO", "TLSV1_0", "TLSV1_1", "TLSV1_2", "TLSV1_3")
 }
 
 // extension is an EnvoyFilter or a WasmPlugin: of what it does nothing is

@@ -1,6 +1,9 @@
 package istio
 
-import "github.com/postern-gateway/postern/internal/resource"
+import (
+	"github.com/postern-gateway/postern/internal/dialect/reading"
+	"github.com/postern-gateway/postern/internal/resource"
+)
 
 // destinationRule is networking.istio.io DestinationRule.
 type destinationRule struct {
@@ -58,7 +61,7 @@ const balancePassthrough balancing = 3
 
 // UnmarshalJSON reads the enum SimpleLB.
 func (e *balancing) UnmarshalJSON(b []byte) error {
-	return parseEnum(e, b, "UNSPECIFIED", "LEAST_CONN", "RANDOM", "PASSTHROUGH", "ROUND_ROBIN", "LEAST_REQUEST")
+	return reading.Enum(e, b, "UNSPECIFIED", "LEAST_CONN", "RANDOM", "PASSTHROUGH", "ROUND_ROBIN", "LEAST_REQUEST")
 }
 
 type connectionPool struct {
@@ -88,7 +91,7 @@ const upgradeToH2 h2Upgrade = 2
 
 // UnmarshalJSON reads the enum H2UpgradePolicy.
 func (e *h2Upgrade) UnmarshalJSON(b []byte) error {
-	return parseEnum(e, b, "DEFAULT", "DO_NOT_UPGRADE", "UPGRADE")
+	return reading.Enum(e, b, "DEFAULT", "DO_NOT_UPGRADE", "UPGRADE")
 }
 
 type outlierDetection struct {
@@ -128,7 +131,7 @@ const (
 
 // UnmarshalJSON reads the enum ClientTLSSettings.TLSmode.
 func (e *clientMode) UnmarshalJSON(b []byte) error {
-	return parseEnum(e, b, "DISABLE", "SIMPLE", "MUTUAL", "ISTIO_MUTUAL")
+	return reading.Enum(e, b, "DISABLE", "SIMPLE", "MUTUAL", "ISTIO_MUTUAL")
 }
 
 // serviceEntry is networking.istio.io ServiceEntry.
@@ -171,7 +174,7 @@ const meshInternal location = 1
 
 // UnmarshalJSON reads the enum Location.
 func (e *location) UnmarshalJSON(b []byte) error {
-	return parseEnum(e, b, "MESH_EXTERNAL", "MESH_INTERNAL")
+	return reading.Enum(e, b, "MESH_EXTERNAL", "MESH_INTERNAL")
 }
 
 type resolution int
@@ -187,5 +190,5 @@ const (
 
 // UnmarshalJSON reads the enum Resolution.
 func (e *resolution) UnmarshalJSON(b []byte) error {
-	return parseEnum(e, b, "NONE", "STATIC", "DNS", "DNS_ROUND_ROBIN", "DYNAMIC_DNS")
+	return reading.Enum(e, b, "NONE", "STATIC", "DNS", "DNS_ROUND_ROBIN", "DYNAMIC_DNS")
 }

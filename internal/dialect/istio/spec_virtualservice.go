@@ -1,6 +1,9 @@
 package istio
 
-import "github.com/postern-gateway/postern/internal/resource"
+import (
+	"github.com/postern-gateway/postern/internal/dialect/reading"
+	"github.com/postern-gateway/postern/internal/resource"
+)
 
 // virtualService is networking.istio.io VirtualService.
 type virtualService struct {
@@ -108,7 +111,7 @@ const (
 
 // UnmarshalJSON reads the enum RedirectPortSelection.
 func (e *derivePort) UnmarshalJSON(b []byte) error {
-	return parseEnum(e, b, "FROM_PROTOCOL_DEFAULT", "FROM_REQUEST_PORT")
+	return reading.Enum(e, b, "FROM_PROTOCOL_DEFAULT", "FROM_REQUEST_PORT")
 }
 
 type directResponse struct {
@@ -183,7 +186,7 @@ const preflightsIgnored preflights = 2
 
 // UnmarshalJSON reads the enum UnmatchedPreflights.
 func (e *preflights) UnmarshalJSON(b []byte) error {
-	return parseEnum(e, b, "UNSPECIFIED", "FORWARD", "IGNORE")
+	return reading.Enum(e, b, "UNSPECIFIED", "FORWARD", "IGNORE")
 }
 
 type headers struct {

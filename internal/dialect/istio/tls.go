@@ -7,19 +7,10 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/postern-gateway/postern/internal/dialect/envoy"
 	"github.com/postern-gateway/postern/internal/dialect/secretref"
 	"github.com/postern-gateway/postern/internal/ir"
 	"github.com/postern-gateway/postern/internal/resource"
-	"github.com/postern-gateway/postern/internal/secret"
-)
-
-// Data keys of Secrets with certificates: those of kubernetes.io/tls, and
-// those of Istio's generic form.
-var (
-	certKeys = []string{"tls.crt", "cert"}
-	keyKeys  = []string{"tls.key", "key"}
-	caKeys   = []string{"ca.crt", "cacert"}
-	crlKeys  = []string{"ca.crl", "crl"}
 )
 
 // serverTLS reads what a listener shows to its clients, and asks of them.
@@ -108,18 +99,18 @@ func (p *place) certificates(s *serverTLS, namespaces []string, out *ir.ServerTL
 // certificate adds the key pair of a Secret, and returns it.
 func (p *place) certificate(at, written string, namespaces []string, out *ir.ServerTLS) *resource.Object {
 	name := strings.TrimPrefix(written, "kubernetes://")
-	o, data := p.findSecret(namespaces, name)
+	o, data := secretref.First(p.t.v, namespaces, name)
 	if o == nil {
 		missing := secretref.None(p.t.v, namespaces, name)
 		p.Fail(at, missing.Remedy, "%s; the listener is closed", missing.What)
 		return nil
 	}
-	cert, key := pick(data, certKeys), pick(data, keyKeys)
+	cert, key := secretref.Certificate.In(data), secretref.PrivateKey.In(data)
 	if cert == "" || key == "" {
 		p.Fail(at, "put both into its data", "secret %s/%s has no tls.crt or no tls.key; the listener is closed", o.Namespace, o.Name)
 		return o
 	}
-	out.Certificates = append(out.Certificates, ir.KeyPair{Certificate: refTo(o, cert), Key: refTo(o, key), Origin: p.Origin(at)})
+	out.Certificates = append(out.Certificates, ir.KeyPair{Certificate: secretref.Of(o.Key, cert), Key: secretref.Of(o.Key, key), Origin: p.Origin(at)})
 	return o
 }
 
@@ -153,9 +144,9 @@ func (p *place) clientAuthority(namespaces []string, name string, out *ir.Server
 		return false
 	}
 	out.ClientCAs = []ir.Bytes{ca}
-	if o, data := p.findSecret(namespaces, name); o != nil {
-		if key := pick(data, crlKeys); key != "" {
-			out.ClientCRLs = []ir.Bytes{{Ref: refTo(o, key)}}
+	if o, data := secretref.First(p.t.v, namespaces, name); o != nil {
+		if key := secretref.Revocation.In(data); key != "" {
+			out.ClientCRLs = []ir.Bytes{{Ref: secretref.Of(o.Key, key)}}
 		}
 	}
 	return true
@@ -163,14 +154,14 @@ func (p *place) clientAuthority(namespaces []string, name string, out *ir.Server
 
 // authority returns the CA bundle of a Secret or ConfigMap.
 func (p *place) authority(namespaces []string, name string) (ir.Bytes, bool) {
-	if o, data := p.findSecret(namespaces, name); o != nil {
-		if key := pick(data, caKeys); key != "" {
-			return ir.Bytes{Ref: refTo(o, key)}, true
+	if o, data := secretref.First(p.t.v, namespaces, name); o != nil {
+		if key := secretref.Authority.In(data); key != "" {
+			return ir.Bytes{Ref: secretref.Of(o.Key, key)}, true
 		}
 	}
 	for _, ns := range namespaces {
 		if o, m := resource.Spec[resource.ConfigMap](p.t.v, resource.ConfigMapKind, ns, name); o != nil {
-			for _, key := range caKeys {
+			for _, key := range secretref.Authority {
 				if m.Data[key] != "" {
 					return ir.Bytes{Inline: m.Data[key]}, true
 				}
@@ -180,57 +171,21 @@ func (p *place) authority(namespaces []string, name string) (ir.Bytes, bool) {
 	return ir.Bytes{}, false
 }
 
-// findSecret returns the first Secret of a name.
-func (p *place) findSecret(namespaces []string, name string) (*resource.Object, *resource.Secret) {
-	for _, ns := range namespaces {
-		if o, s := resource.Spec[resource.Secret](p.t.v, resource.SecretKind, ns, name); o != nil {
-			return o, s
-		}
-	}
-	return nil, nil
-}
-
-// pick returns the first key that a Secret has, or "".
-func pick(s *resource.Secret, keys []string) string {
-	for _, k := range keys {
-		if s.HasKey(k) {
-			return k
-		}
-	}
-	return ""
-}
-
-func refTo(o *resource.Object, key string) secret.Ref {
-	return secret.Ref{Kind: resource.SecretKind.Kind, Namespace: o.Namespace, Name: o.Name, Key: key}
-}
-
-// suites maps the names of BoringSSL, which Envoy takes, to those of
-// crypto/tls.
-var suites = map[string]string{
-	"ECDHE-ECDSA-AES128-GCM-SHA256": "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
-	"ECDHE-RSA-AES128-GCM-SHA256":   "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
-	"ECDHE-ECDSA-AES256-GCM-SHA384": "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
-	"ECDHE-RSA-AES256-GCM-SHA384":   "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
-	"ECDHE-ECDSA-CHACHA20-POLY1305": "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",
-	"ECDHE-RSA-CHACHA20-POLY1305":   "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
-}
-
 // versions reads versions and cipher suites. TLS 1.0 and 1.1 are never spoken.
 func (p *place) versions(s *serverTLS, out *ir.ServerTLS) {
-	if v := s.MinProtocolVersion; v == tls10 || v == tls11 {
+	if s.MinProtocolVersion.Old() {
 		p.Warn("minProtocolVersion", "write TLSV1_2", "TLS below 1.2 is not spoken")
 	}
-	if v := s.MaxProtocolVersion; v == tls10 || v == tls11 {
+	if s.MaxProtocolVersion.Old() {
 		p.Fail("maxProtocolVersion", "write TLSV1_2 or TLSV1_3", "TLS below 1.2 is not spoken; the listener is closed")
 	}
-	names := map[tlsVersion]string{tls12: "1.2", tls13: "1.3"}
-	out.MinVersion, out.MaxVersion = names[s.MinProtocolVersion], names[s.MaxProtocolVersion]
+	out.MinVersion, out.MaxVersion = s.MinProtocolVersion.Name(), s.MaxProtocolVersion.Name()
 	for i, n := range s.CipherSuites {
-		if suites[n] == "" {
+		if envoy.CipherSuite(n) == "" {
 			p.Warn(fmt.Sprintf("cipherSuites[%d]", i), "remove it", "cipher suite %q is not supported", n)
 			continue
 		}
-		out.CipherSuites = append(out.CipherSuites, suites[n])
+		out.CipherSuites = append(out.CipherSuites, envoy.CipherSuite(n))
 	}
 	if len(s.CipherSuites) > 0 && len(out.CipherSuites) == 0 {
 		p.Fail("cipherSuites", "name one such as ECDHE-RSA-AES128-GCM-SHA256", "no cipher suite is left; the listener is closed")

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/postern-gateway/postern/internal/dialect"
+	"github.com/postern-gateway/postern/internal/dialect/reading"
 	"github.com/postern-gateway/postern/internal/ir"
 	"github.com/postern-gateway/postern/internal/resource"
 )
@@ -176,15 +177,13 @@ func (r *reader) url(at, text string) {
 	}
 }
 
-// framing are the headers that belong to the connection, or decide where the
-// request goes.
-var framing = [...]string{
-	"connection", "content-length", "host", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade", "expect",
-}
+// isFraming reports whether a header cannot be set by authentication: it belongs
+// to the connection, or decides where the request goes.
+func isFraming(name string) bool { return reading.IsFraming(name) || strings.EqualFold(name, "expect") }
 
 // settable reports a name that is no header that authentication may set.
 func (r *reader) settable(at, name string) {
-	if slices.Contains(framing[:], strings.ToLower(name)) {
+	if isFraming(name) {
 		r.fail(at, "name another header", "header %q cannot be set", name)
 		return
 	}

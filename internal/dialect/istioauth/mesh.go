@@ -8,6 +8,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/postern-gateway/postern/internal/dialect"
+	"github.com/postern-gateway/postern/internal/dialect/reading"
 	"github.com/postern-gateway/postern/internal/ir"
 	"github.com/postern-gateway/postern/internal/resource"
 	"github.com/postern-gateway/postern/internal/status"
@@ -51,16 +52,15 @@ func ReadMesh(v *resource.View, namespace string) (Mesh, []status.Problem) {
 	if s == nil || s.Data[meshKey] == "" {
 		return m, nil
 	}
-	r := &meshReader{o: o, m: &m}
+	r := &meshReader{reading.Place{Object: o, At: "data." + meshKey, Report: &status.Report{}}, &m}
 	r.read(s.Data[meshKey])
-	return m, r.problems
+	return m, r.Report.Problems
 }
 
 // meshReader is the work on one MeshConfig.
 type meshReader struct {
-	o        *resource.Object
-	m        *Mesh
-	problems []status.Problem
+	reading.Place
+	m *Mesh
 }
 
 // meshConfig is the part of istio.mesh.v1alpha1.MeshConfig that is read.
@@ -74,19 +74,11 @@ type meshConfig struct {
 	ExtensionProviders []extensionProvider `yaml:"extensionProviders"`
 }
 
-func (r *meshReader) fail(field, remedy, format string, args ...any) {
-	at := "data." + meshKey
-	if field != "" {
-		at += "." + field
-	}
-	r.problems = append(r.problems, status.Errorf(r.o.Origin(at), format, args...).Fix("%s", remedy))
-}
-
 func (r *meshReader) read(text string) {
 	var c meshConfig
 	if err := decodeMesh(text, &c); err != nil {
-		r.fail("", "correct the text", "the mesh's configuration cannot be read (%v); what its policies are for is closed", err)
-		r.m.Closed = &ir.Closed{Reason: "the mesh's configuration cannot be read", Origin: r.o.Origin("data." + meshKey)}
+		r.Fail("", "correct the text", "the mesh's configuration cannot be read (%v); what its policies are for is closed", err)
+		r.m.Closed = &ir.Closed{Reason: "the mesh's configuration cannot be read", Origin: r.Origin("")}
 		return
 	}
 	if c.RootNamespace != "" {
@@ -141,7 +133,7 @@ func (r *meshReader) normalization(name string) ir.PathNormalization {
 	case "DECODE_AND_MERGE_SLASHES":
 		return ir.PathDecodeSlashes
 	}
-	r.fail("pathNormalization.normalization", "write NONE, BASE, MERGE_SLASHES or DECODE_AND_MERGE_SLASHES", "%q is no way to normalize a path", name)
+	r.Fail("pathNormalization.normalization", "write NONE, BASE, MERGE_SLASHES or DECODE_AND_MERGE_SLASHES", "%q is no way to normalize a path", name)
 	return ir.PathStrict
 }
 

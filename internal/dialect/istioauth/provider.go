@@ -10,6 +10,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/postern-gateway/postern/internal/dialect/reading"
 	"github.com/postern-gateway/postern/internal/ir"
 )
 
@@ -96,13 +97,13 @@ func (r *meshReader) provider(at string, s *extensionProvider) {
 	if s.HTTP == nil && s.GRPC == nil {
 		return
 	}
-	p := ExtensionProvider{Name: s.Name, Origin: r.o.Origin("data." + meshKey + "." + at)}
-	before := len(r.problems)
+	p := ExtensionProvider{Name: s.Name, Origin: r.Origin(at)}
+	before := r.Mark()
 	auth := &ir.ExternalAuth{}
 	var common *extAuth
 	switch {
 	case s.HTTP != nil && s.GRPC != nil:
-		r.fail(at, "keep one", "the provider has two protocols")
+		r.Fail(at, "keep one", "the provider has two protocols")
 		common = &s.HTTP.extAuth
 	case s.HTTP != nil:
 		at += ".envoyExtAuthzHttp"
@@ -114,18 +115,18 @@ func (r *meshReader) provider(at string, s *extensionProvider) {
 	r.common(at, common, auth)
 	p.Host, p.Port, p.Rematch = hostOf(common.Service), common.Port, common.ClearRouteCache
 	if s.Name == "" {
-		r.fail(at, "name it", "the provider has no name")
+		r.Fail(at, "name it", "the provider has no name")
 	}
 	if twin := r.m.provider(s.Name); twin != nil {
 		twin.Auth = nil
-		r.fail(at, "name one of them otherwise", "the name %q is used twice; neither can be asked", s.Name)
+		r.Fail(at, "name one of them otherwise", "the name %q is used twice; neither can be asked", s.Name)
 		return
 	}
-	if len(r.problems) == before {
+	if r.Mark() == before {
 		p.Auth = auth
 	}
 	if common.FailOpen {
-		r.problems = append(r.problems, warning(p.Origin, "everybody passes while the server cannot be asked", "write failOpen: false"))
+		r.Report.Add(warning(p.Origin, "everybody passes while the server cannot be asked", "write failOpen: false"))
 	}
 	r.m.Providers = append(r.m.Providers, p)
 }
@@ -141,40 +142,37 @@ func hostOf(service string) string {
 // common reads the fields of both protocols.
 func (r *meshReader) common(at string, s *extAuth, out *ir.ExternalAuth) {
 	if host := hostOf(s.Service); host == "" || strings.ContainsAny(host, "/:@ ") {
-		r.fail(at+".service", "write the service's host", "it is no host")
+		r.Fail(at+".service", "write the service's host", "it is no host")
 	}
 	if s.Port < 1 || s.Port > 65535 {
-		r.fail(at+".port", "write the service's port", "it is no port")
+		r.Fail(at+".port", "write the service's port", "it is no port")
 	}
 	out.Timeout = defaultAsk
 	if s.Timeout != "" {
 		d, err := time.ParseDuration(s.Timeout)
 		if err != nil || d < time.Millisecond {
-			r.fail(at+".timeout", "write 1s, for instance", "it is no duration of a millisecond or more")
+			r.Fail(at+".timeout", "write 1s, for instance", "it is no duration of a millisecond or more")
 		}
 		out.Timeout = d
 	}
 	if s.StatusOnError != "" {
 		n, err := strconv.Atoi(s.StatusOnError)
 		if err != nil || n < 400 || n > 599 {
-			r.fail(at+".statusOnError", "write a status from 400 to 599", "it is no status of an error")
+			r.Fail(at+".statusOnError", "write a status from 400 to 599", "it is no status of an error")
 		}
 		out.StatusOnError = n
 	}
 	out.FailOpen = s.FailOpen
 	if b := s.IncludeRequestBodyInCheck; b != nil {
 		if b.MaxRequestBytes <= 0 {
-			r.fail(at+".includeRequestBodyInCheck.maxRequestBytes", "write how many bytes", "it is not above 0")
+			r.Fail(at+".includeRequestBodyInCheck.maxRequestBytes", "write how many bytes", "it is not above 0")
 		}
 		out.BodyBytes, out.PartialBody, out.RawBody = b.MaxRequestBytes, b.AllowPartialMessage, b.PackAsBytes
 	}
 	for name := range s.Others {
-		r.fail(at+"."+name, "remove it", "the field is not known, or not supported")
+		r.Fail(at+"."+name, "remove it", "the field is not known, or not supported")
 	}
 }
-
-// credentialHeaders hold secrets as a rule.
-var credentialHeaders = [...]string{"authorization", "proxy-authorization", "cookie", "x-api-key", "api-key", "x-goog-api-key"}
 
 // sentAnyway are headers of the request that Envoy sends along in any case.
 var sentAnyway = [...]string{"authorization"}
@@ -189,7 +187,7 @@ func (r *meshReader) http(at string, s *extAuthHTTP) *ir.ExternalHTTP {
 		SuccessHeaders:  s.HeadersToDownstreamOnAllow,
 	}
 	if p := s.PathPrefix; p != "" && !strings.HasPrefix(p, "/") || strings.ContainsAny(p, "?#") {
-		r.fail(at+".pathPrefix", "begin it with a slash", "it is no path")
+		r.Fail(at+".pathPrefix", "begin it with a slash", "it is no path")
 	}
 	out.URL = strings.TrimSuffix(s.PathPrefix, "/")
 	for _, f := range []struct {
@@ -202,17 +200,17 @@ func (r *meshReader) http(at string, s *extAuthHTTP) *ir.ExternalHTTP {
 	} {
 		for _, name := range f.names {
 			bare := strings.TrimSuffix(strings.TrimPrefix(name, "*"), "*")
-			if !isHeader(bare) || strings.ContainsAny(bare, "*:") || f.settable && slices.Contains(framing[:], strings.ToLower(name)) {
-				r.fail(at+"."+f.name, "write names of headers, with a * at one end", "%q is none that fits here", name)
+			if !isHeader(bare) || strings.ContainsAny(bare, "*:") || f.settable && isFraming(name) {
+				r.Fail(at+"."+f.name, "write names of headers, with a * at one end", "%q is none that fits here", name)
 			}
 		}
 	}
 	for name, value := range out.AddHeaders {
-		if slices.Contains(credentialHeaders[:], strings.ToLower(name)) {
-			r.fail(at+".includeAdditionalHeadersInCheck", "let the server know this gateway by its network", "a credential is written in %q, and a ConfigMap is no place for a secret", name)
+		if reading.HoldsCredential(name) {
+			r.Fail(at+".includeAdditionalHeadersInCheck", "let the server know this gateway by its network", "a credential is written in %q, and a ConfigMap is no place for a secret", name)
 		}
 		if !isHeader(name) || strings.ContainsAny(value, "\r\n\x00") {
-			r.fail(at+".includeAdditionalHeadersInCheck", "correct it", "%q is no header name, or its value holds a line break", name)
+			r.Fail(at+".includeAdditionalHeadersInCheck", "correct it", "%q is no header name, or its value holds a line break", name)
 		}
 	}
 	return out

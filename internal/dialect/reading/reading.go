@@ -40,6 +40,11 @@ func Join(at, field string) string {
 	return at + "." + field
 }
 
+// In returns the place of a field.
+func (p *Place) In(field string) Place {
+	return Place{Object: p.Object, At: Join(p.At, field), Report: p.Report}
+}
+
 // Origin returns where a field is.
 func (p *Place) Origin(field string) ir.Origin { return p.Object.Origin(Join(p.At, field)) }
 
@@ -109,6 +114,13 @@ type Present bool
 func (p *Present) UnmarshalJSON(b []byte) error {
 	*p = string(b) != "null"
 	return nil
+}
+
+// Enum reads an enum that is given by name or number, for UnmarshalJSON.
+func Enum[T ~int](e *T, b []byte, names ...string) error {
+	n, err := resource.ParseEnum(b, names)
+	*e = T(n)
+	return err
 }
 
 // Unread closes what an object carries of which not all fields could be read.

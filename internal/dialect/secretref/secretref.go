@@ -1,6 +1,7 @@
 // Package secretref finds the Secrets that resources of every family refer to,
 // and says whether they may be used: where the source reads no Secrets, where
-// their owner has not granted it, and where there is none of the name.
+// their owner has not granted it, and where there is none of the name. It knows
+// under which names they hold certificates.
 //
 // It knows no family; rules of a family's own are the family's.
 package secretref

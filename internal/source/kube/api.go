@@ -77,6 +77,10 @@ func FromFile(path string, exec bool) (*rest.Config, error) {
 	if startsProgram(file) && !exec {
 		return nil, errors.New("--kubeconfig " + path + ": its user is obtained by running a program, which --kubeconfig-exec allows")
 	}
+	if file := cfg.BearerTokenFile; file != "" {
+		cfg.BearerToken, cfg.BearerTokenFile = "", ""
+		cfg.WrapTransport = withToken(tokenFile(file))
+	}
 	return cfg, nil
 }
 

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
 	"github.com/postern-gateway/postern/internal/ir"
 	"github.com/postern-gateway/postern/internal/resource"
 	"github.com/postern-gateway/postern/internal/secret"
@@ -157,8 +159,12 @@ func (s *Source) told() []status.Problem {
 func (s *Source) ownLocked() []status.Problem {
 	server := ir.Origin{Kind: "API server", Name: s.api.host}
 	var out []status.Problem
-	if s.away != nil {
-		out = append(out, status.Warningf(server, "it does not answer; what it held last is served").Fix("see the log for the reason"))
+	if why := awayFor(s.away); why != "" {
+		p := status.Warningf(server, "it %s; what it held last is served", why).Fix("see the log for the reason")
+		if apierrors.IsUnauthorized(s.away) {
+			p = p.Fix("renew its token or certificate; what stands in the kubeconfig itself is read at the start alone")
+		}
+		out = append(out, p)
 	}
 	for _, p := range s.placesLocked() {
 		switch w := s.watches[p]; {

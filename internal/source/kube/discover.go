@@ -82,16 +82,28 @@ func (s *Source) setAway(err error) {
 	}
 	s.away = err
 	s.mu.Unlock()
-	switch {
-	case err != nil && before == nil:
-		s.cfg.Log.Warn("the API server does not answer", "served", serves, "error", err)
-	case err == nil && before != nil:
-		s.cfg.Log.Info("the API server answers again")
-	default:
+	switch was, is := awayFor(before), awayFor(err); {
+	case was == is:
 		return
+	case err != nil:
+		s.cfg.Log.Warn("the API server "+is, "served", serves, "error", err)
+	default:
+		s.cfg.Log.Info("the API server answers again")
 	}
 	s.report()
 	s.signal()
+}
+
+// awayFor says in a few words why nothing is heard of the API server: empty, if
+// there is no error.
+func awayFor(err error) string {
+	switch {
+	case err == nil:
+		return ""
+	case apierrors.IsUnauthorized(err):
+		return "does not accept our credential"
+	}
+	return "does not answer"
 }
 
 // survey asks which kinds are served, and brings the watches in line.

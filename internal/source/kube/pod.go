@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/transport"
 )
 
 // accountFolder is where a pod finds what it needs to ask the API server as
@@ -43,8 +44,13 @@ func inPod(folder, host, port string) (*rest.Config, error) {
 	return &rest.Config{
 		Host:            "https://" + net.JoinHostPort(host, port),
 		TLSClientConfig: rest.TLSClientConfig{CAFile: ca},
-		WrapTransport:   func(next http.RoundTripper) http.RoundTripper { return bearer{token, next} },
+		WrapTransport:   withToken(token),
 	}, nil
+}
+
+// withToken shows the token that is in a file at each request.
+func withToken(file tokenFile) transport.WrapperFunc {
+	return func(next http.RoundTripper) http.RoundTripper { return bearer{file, next} }
 }
 
 // PodNamespace returns the namespace of the pod that we run in: POD_NAMESPACE,
@@ -64,7 +70,7 @@ func podNamespace(folder, given string) (string, error) {
 	return strings.TrimSpace(string(b)), nil
 }
 
-// tokenFile is where the token of an account is. A pod makes few requests, so
+// tokenFile is where the token of an account is. Few requests are made, so
 // that it is read for each: a token that was replaced because it was revoked
 // is used no more.
 type tokenFile string
@@ -72,11 +78,11 @@ type tokenFile string
 func (f tokenFile) read() (string, error) {
 	b, err := os.ReadFile(string(f))
 	if err != nil {
-		return "", fmt.Errorf("token of the ServiceAccount: %w", err)
+		return "", fmt.Errorf("token for the API server: %w", err)
 	}
 	t := strings.TrimSpace(string(b))
 	if t == "" || strings.ContainsAny(t, "\r\n") {
-		return "", fmt.Errorf("token of the ServiceAccount: %s holds none", string(f))
+		return "", fmt.Errorf("token for the API server: %s holds none", string(f))
 	}
 	return t, nil
 }

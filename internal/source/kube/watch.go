@@ -124,7 +124,7 @@ func (w *watch) answered(ctx context.Context, err error) {
 	s.mu.Lock()
 	before := w.denied != nil
 	w.denied = nil
-	if apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err) {
+	if apierrors.IsForbidden(err) { // one who is not known at all is away
 		w.denied = err
 	}
 	changed := before != (w.denied != nil)
