@@ -40,6 +40,24 @@ type Match struct {
 // Order is compared element by element; where one ends first, it is smaller.
 type Order []int64
 
+// Text returns o with a text behind it, by which orders compare as texts do:
+// seven bytes to a number, and a zero byte at the end.
+func (o Order) Text(text string) Order {
+	text += "\x00"
+	for len(text) > 0 {
+		n := min(7, len(text))
+		word := int64(0)
+		for i := range 7 {
+			word <<= 8
+			if i < n {
+				word |= int64(text[i])
+			}
+		}
+		o, text = append(o, word), text[n:]
+	}
+	return o
+}
+
 // PathKind is how a PathMatch compares.
 type PathKind string
 

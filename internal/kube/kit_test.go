@@ -3,13 +3,9 @@ package kube_test
 import (
 	"context"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
@@ -36,27 +32,10 @@ import (
 // patience is how long a test waits for what takes milliseconds.
 const patience = 30 * time.Second
 
-// shared is the one cluster of these tests; nil: the programs are not built.
-var shared *cluster.Cluster
+// shared is the cluster of these tests.
+var shared cluster.Shared
 
-func TestMain(m *testing.M) { os.Exit(withCluster(m)) }
-
-func withCluster(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "postern-statuses-")
-	if err != nil {
-		panic(err)
-	}
-	defer func() { _ = os.RemoveAll(dir) }()
-	shared, err = cluster.Start(context.Background(), dir, cluster.Options{})
-	if err != nil && !errors.Is(err, cluster.ErrNotBuilt) {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	if err == nil {
-		defer shared.Stop()
-	}
-	return m.Run()
-}
+func TestMain(m *testing.M) { os.Exit(shared.Main(m)) }
 
 // place is a namespace of the shared cluster, and what a test does there.
 type place struct {
@@ -67,61 +46,19 @@ type place struct {
 	objects   *cluster.Objects
 }
 
-// open makes a namespace of the shared cluster with the Gateway API in it.
+// open makes a namespace of the shared cluster, which knows every family's kinds.
 func open(t *testing.T) *place {
 	t.Helper()
-	if shared == nil {
-		t.Skip(cluster.ErrNotBuilt)
-	}
-	config, err := shared.Config()
-	if err != nil {
-		t.Fatal(err)
-	}
-	config.QPS = -1
-	client, err := dynamic.NewForConfig(config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &place{t: t, config: config, client: client, objects: shared.Objects(t)}
+	c := shared.Cluster(t)
+	client, config := c.Client(t)
+	p := &place{t: t, config: config, client: client, objects: c.Objects(t)}
 	p.namespace = strings.NewReplacer("/", "-", "_", "-").Replace(strings.ToLower(t.Name()))
-	installed.Do(func() {
-		install(t, p.objects)
-		for _, family := range []string{"gloo", "gloomesh", "envoyai", "istio"} {
-			b, err := os.ReadFile(filepath.Join("../../deploy/crds", family+".yaml"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			p.objects.Put(string(b))
-		}
-	})
+	defined.Do(func() { p.objects.Define("gatewayapi", "gloo", "gloomesh", "envoyai", "istio") })
 	p.put("apiVersion: v1\nkind: Namespace\nmetadata: {name: NS}\n")
 	return p
 }
 
-var installed sync.Once
-
-// install puts the Gateway API's own definitions into a cluster.
-func install(t *testing.T, objects *cluster.Objects) {
-	t.Helper()
-	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "sigs.k8s.io/gateway-api").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	files, err := filepath.Glob(filepath.Join(strings.TrimSpace(string(out)), "config/crd/standard/gateway.networking.k8s.io_*.yaml"))
-	if err != nil || len(files) == 0 {
-		t.Fatal("no definitions of the Gateway API", err)
-	}
-	for _, f := range files {
-		if strings.HasSuffix(f, "safeupgrades.yaml") {
-			continue
-		}
-		b, err := os.ReadFile(f)
-		if err != nil {
-			t.Fatal(err)
-		}
-		objects.Put(string(b))
-	}
-}
+var defined sync.Once
 
 // put applies YAML, in which NS stands for the namespace.
 func (p *place) put(text string) {

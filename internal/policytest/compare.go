@@ -142,6 +142,9 @@ func (id *Identity) text() string {
 			parts = append(parts, p[0]+" "+p[1])
 		}
 	}
+	if len(parts) == 0 {
+		return "somebody"
+	}
 	return strings.Join(parts, ", ")
 }
 

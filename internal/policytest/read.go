@@ -86,13 +86,17 @@ func isManifest(p string) bool {
 	return false
 }
 
-// readFile returns the tests of a file; a file that never names the kind has
-// none.
 func readFile(d *resource.Decoder, path string) []*Test {
 	b, err := os.ReadFile(path)
 	if err != nil {
 		return []*Test{{File: path, Problems: []status.Problem{status.Errorf(ir.Origin{File: path}, "it cannot be read: %v", plain(err))}}}
 	}
+	return decode(d, path, b)
+}
+
+// decode returns the tests of a file's text; one that never names the kind has
+// none.
+func decode(d *resource.Decoder, path string, b []byte) []*Test {
 	if !bytes.Contains(b, []byte("PolicyTest")) {
 		return nil
 	}

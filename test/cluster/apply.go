@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -28,38 +31,31 @@ type Objects struct {
 	client dynamic.Interface
 }
 
-// ForTest starts a cluster for the whole of a test, or skips the test with the
-// reason where the programs are not built.
-func ForTest(t testing.TB, o Options) *Cluster {
-	t.Helper()
-	c, err := Start(context.Background(), t.TempDir(), o)
-	if errors.Is(err, ErrNotBuilt) || errors.Is(err, ErrNoPods) {
-		t.Skip(err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(c.Stop)
-	return c
-}
-
 // Config is how an administrator reaches the API server.
 func (c *Cluster) Config() (*rest.Config, error) {
 	return clientcmd.BuildConfigFromFlags("", c.Kubeconfig)
 }
 
-// Objects returns the cluster's objects.
-func (c *Cluster) Objects(t testing.TB) *Objects {
+// Client returns an administrator's client, which waits for nothing, and how it
+// reaches the API server.
+func (c *Cluster) Client(t testing.TB) (dynamic.Interface, *rest.Config) {
 	t.Helper()
 	cfg, err := c.Config()
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg.QPS, cfg.Burst = 200, 400
+	cfg.QPS = -1
 	client, err := dynamic.NewForConfig(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return client, cfg
+}
+
+// Objects returns the cluster's objects.
+func (c *Cluster) Objects(t testing.TB) *Objects {
+	t.Helper()
+	client, _ := c.Client(t)
 	return &Objects{t, client}
 }
 
@@ -174,6 +170,27 @@ func (o *Objects) resource(u *unstructured.Unstructured) dynamic.ResourceInterfa
 		plural = strings.TrimSuffix(plural, "s") + "es"
 	}
 	return o.client.Resource(schema.GroupVersionResource{Group: gvk.Group, Version: gvk.Version, Resource: plural}).Namespace(u.GetNamespace())
+}
+
+// Define puts the definitions of kinds that Postern installs, by the names of
+// files in deploy/crds, and waits until they are served.
+func (o *Objects) Define(files ...string) {
+	o.t.Helper()
+	_, self, _, _ := runtime.Caller(0)
+	for _, name := range files {
+		text, err := os.ReadFile(filepath.Join(filepath.Dir(self), "../../deploy/crds", name+".yaml"))
+		if err != nil {
+			o.t.Fatal(err)
+		}
+		var kinds []*unstructured.Unstructured
+		for _, u := range o.Parsed(string(text)) {
+			if u.GetKind() == "CustomResourceDefinition" {
+				o.PutObject(u)
+				kinds = append(kinds, u)
+			}
+		}
+		o.AwaitEstablished(kinds)
+	}
 }
 
 // Definition returns the CustomResourceDefinition of a kind with one version,

@@ -29,6 +29,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/postern-gateway/postern/test/child"
 )
 
 // ErrNotBuilt says that build.sh has not been run.
@@ -74,7 +76,7 @@ type server struct {
 	keeps []*os.File // open in the program, too
 	stdin io.Closer  // ends with this process
 	cmd   *exec.Cmd
-	ended chan struct{}
+	ended <-chan error // what its Wait returned, then closed
 }
 
 // Programs returns the folder of the programs that build.sh made.
@@ -213,11 +215,9 @@ func (c *Cluster) start(ctx context.Context, s *server) error {
 	if s.stdin, err = s.cmd.StdinPipe(); err != nil {
 		return err
 	}
-	s.ended = make(chan struct{})
-	if err := s.cmd.Start(); err != nil {
+	if s.ended, err = child.Start(s.cmd); err != nil {
 		return fmt.Errorf("start %s: %w", s.name, err)
 	}
-	go func() { _ = s.cmd.Wait(); close(s.ended) }()
 	if err := c.await(ctx, s); err != nil {
 		return err
 	}

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/postern-gateway/postern/test/static"
 )
 
 // aPod has a server and a client in one network, every kind of volume, and a
@@ -61,8 +63,8 @@ spec:
         volumeMounts: [{name: shared, mountPath: /shared}]
       containers:
       - name: server
-        image: tools
-        command: [python3, -u, -m, http.server, '8080', -d, /shared]
+        image: web
+        args: [/shared, ':8080']
         ports: [{name: http, containerPort: 8080}]
         readinessProbe: {httpGet: {path: /note, port: http}, periodSeconds: 1}
         volumeMounts: [{name: shared, mountPath: /shared}]
@@ -84,10 +86,15 @@ spec:
       - {name: words, configMap: {name: words}}
 `
 
+// web is the image of a program that serves a folder.
+func web(t *testing.T) Image {
+	t.Helper()
+	return Image{Name: "web", Program: static.Build(t, "./test/cluster/web")}
+}
+
 // TestPods runs pods, and does with kubectl what people do.
 func TestPods(t *testing.T) {
-	needPython(t)
-	c := ForTest(t, Options{Pods: true, Images: []Image{{Name: "tools", Host: true}}})
+	c := ForTest(t, Options{Pods: true, Images: []Image{{Name: "tools", Host: true}, web(t)}})
 	kubectl := c.Kubectl(t)
 	kubectl.Apply(aPod)
 	kubectl.Run("wait", "--for=condition=Available", "deployment/web", "--timeout=30s")
@@ -137,14 +144,6 @@ func TestPods(t *testing.T) {
 	}
 	if log := c.PodLog("default", pod, "client"); !strings.Contains(log, "ended") {
 		t.Errorf("it was not asked to end: %q", log)
-	}
-}
-
-// needPython skips a test without the server that its pods run.
-func needPython(t *testing.T) {
-	t.Helper()
-	if _, err := exec.LookPath("python3"); err != nil {
-		t.Skip("no python3 to serve with")
 	}
 }
 
@@ -208,8 +207,7 @@ spec:
 // TestPodsBeside runs two clusters at a time, and in each what surrounds pods:
 // addresses, names, streams.
 func TestPodsBeside(t *testing.T) {
-	needPython(t)
-	images := []Image{{Name: "tools", Host: true}, {Name: "waits"}}
+	images := []Image{{Name: "tools", Host: true}, {Name: "waits"}, web(t)}
 	one, other := ForTest(t, Options{Pods: true, Images: images}), ForTest(t, Options{Pods: true, Images: images})
 	if one.Node == other.Node {
 		t.Fatalf("both are at %s", one.Node)
@@ -224,13 +222,13 @@ spec:
   - name: sidecar
     image: tools
     restartPolicy: Always
-    command: [sh, -c, 'echo NAME > /shared/name; touch /shared/done; sleep infinity']
-    startupProbe: {exec: {command: [test, -e, /shared/done]}, periodSeconds: 1}
+    command: [sh, -c, 'mkdir /shared/files; echo NAME > /shared/files/name; sleep infinity']
+    startupProbe: {exec: {command: [test, -e, /shared/files/name]}, periodSeconds: 1}
     volumeMounts: [{name: shared, mountPath: /shared}]
   containers:
   - name: server
-    image: tools
-    command: [sh, -c, 'test -e /shared/done && exec python3 -u -m http.server 8080 -d /shared']
+    image: web
+    args: [/shared/files, ':8080']
     readinessProbe: {tcpSocket: {port: 8080}, periodSeconds: 1}
     volumeMounts: [{name: shared, mountPath: /shared}]
   - {name: waits, image: waits}
@@ -280,12 +278,15 @@ spec: {type: ExternalName, externalName: web.default.svc.cluster.local}
 					t.Fatalf("the balancer's address: %q %v", out, err)
 				}
 			}
+			if got := kubectl.Run("get", "pod", "web", "-o", `jsonpath={.status.containerStatuses[?(@.name=="server")].restartCount}`); got != "0" {
+				t.Errorf("the server began before its sidecar had started, %s times", got)
+			}
 			for _, host := range []string{"web", "each:8080", "each.default.svc.cluster.local:8080", "alias"} {
-				if got := kubectl.Run("exec", "web", "-c", "server", "--", "curl", "-sf", "http://"+host+"/name"); got != name+"\n" {
+				if got := kubectl.Run("exec", "web", "-c", "sidecar", "--", "curl", "-sf", "http://"+host+"/name"); got != name+"\n" {
 					t.Errorf("by the name %s: %q", host, got)
 				}
 			}
-			if out, err := kubectl.Try("exec", "web", "-c", "server", "--", "curl", "-s", "http://elsewhere.example/"); err == nil {
+			if out, err := kubectl.Try("exec", "web", "-c", "sidecar", "--", "curl", "-s", "http://elsewhere.example/"); err == nil {
 				t.Errorf("a name of no Service: %q", out)
 			}
 			if got := kubectl.Run("get", "pod", "never", "-o", `jsonpath={.status.conditions[?(@.type=="Ready")].status}`); got != "False" {

@@ -27,7 +27,9 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"github.com/postern-gateway/postern/test/child"
 	"github.com/postern-gateway/postern/test/cluster"
+	"github.com/postern-gateway/postern/test/static"
 )
 
 // patience is how long things that take seconds may take.
@@ -70,8 +72,7 @@ func TestConformance(t *testing.T) {
 	install(t, root, channel, objects)
 	objects.Put(class)
 
-	postern := filepath.Join(logs, "postern")
-	command(t, root, "go", "build", "-o", postern, "./cmd/postern")
+	postern := static.Postern(t)
 	network := loopback(t, c)
 	start(t, logs, "gateway", nil, postern, "run", "--kubeconfig", c.Kubeconfig,
 		"--gateway-addresses", network+"0.0/16",
@@ -99,7 +100,7 @@ func TestConformance(t *testing.T) {
 		"-usable-address", network + "255.254", "-unusable-address", "203.0.113.1",
 	}, more...)
 	s := start(t, logs, "suite", []string{"KUBECONFIG=" + c.Kubeconfig}, filepath.Join(programs, "conformance.test"), args...)
-	err := s.wait()
+	err := <-s.ended
 	summarize(t, filepath.Join(logs, "suite.log"))
 	if err != nil {
 		t.Errorf("the suite: %v; LOGS=FOLDER leaves its log and the gateway's in a folder", err)
@@ -189,8 +190,7 @@ func install(t *testing.T, root, channel string, objects *cluster.Objects) {
 // process is a program that was started.
 type process struct {
 	cmd   *exec.Cmd
-	ended chan struct{}
-	err   error
+	ended <-chan error // what its Wait returned, then closed
 }
 
 // start starts a program, which is ended with the test; what it writes goes to
@@ -201,25 +201,15 @@ func start(t *testing.T, logs, name string, env []string, program string, args .
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &process{cmd: exec.Command(program, args...), ended: make(chan struct{})}
+	defer func() { _ = log.Close() }()
+	p := &process{cmd: exec.Command(program, args...)}
 	p.cmd.Env = append(os.Environ(), env...)
 	p.cmd.Stdout, p.cmd.Stderr = log, log
-	if err := p.cmd.Start(); err != nil {
+	if p.ended, err = child.Start(p.cmd); err != nil {
 		t.Fatal(err)
 	}
-	go func() {
-		p.err = p.cmd.Wait()
-		_ = log.Close()
-		close(p.ended)
-	}()
 	t.Cleanup(p.stop)
 	return p
-}
-
-// wait waits until the program ends by itself.
-func (p *process) wait() error {
-	<-p.ended
-	return p.err
 }
 
 // stop asks the program to end, and ends it if it does not.

@@ -20,6 +20,8 @@ import (
 	"testing"
 
 	"github.com/postern-gateway/postern/internal/simulate"
+	"github.com/postern-gateway/postern/test/child"
+	"github.com/postern-gateway/postern/test/static"
 )
 
 // TestImage runs the static program with the files of the image and no others,
@@ -35,14 +37,9 @@ func TestImage(t *testing.T) {
 	}
 	image := finalStage(t, string(text))
 	dir := t.TempDir()
-	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", filepath.Join(dir, "postern"), "./cmd/postern")
-	build.Dir, build.Env = root, append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
 	upstream := publicServer(t)
 	sources := map[string]func() ([]byte, error){
-		"/out/postern": func() ([]byte, error) { return os.ReadFile(filepath.Join(dir, "postern")) },
+		"/out/postern": func() ([]byte, error) { return os.ReadFile(static.Postern(t)) },
 		"/src/LICENSE": func() ([]byte, error) { return os.ReadFile(root + "/LICENSE") },
 		// In the image they are the build image's: here, one that stands for them.
 		"/etc/ssl/certs/ca-certificates.crt": func() ([]byte, error) { return upstream.roots, nil },
@@ -205,11 +202,10 @@ func serves(t *testing.T, image stage, jail string, upstream public) {
 	cmd := image.command(jail, fmt.Sprintf(resources, port, at.Port), "run", "-f", "-", "--admin", "", "--connect-to", fmt.Sprintf("localhost:%d=%s", at.Port, at))
 	var said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &said, &said
-	if err := cmd.Start(); err != nil {
+	ended, err := child.Start(cmd)
+	if err != nil {
 		t.Fatal(err)
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
 	defer func() {
 		_ = cmd.Process.Signal(syscall.SIGTERM)
 		if err := <-ended; err != nil {

@@ -51,7 +51,7 @@ func TestChart(t *testing.T) {
 	c := cluster.ForTest(t, cluster.Options{})
 	h := newHelm(t, c.Kubeconfig)
 	objects := c.Objects(t)
-	admin, _ := client(t, c)
+	admin, _ := c.Client(t)
 	objects.Put(foreign)
 	objects.Put("apiVersion: v1\nkind: Namespace\nmetadata: {name: istio-system}\n")
 
@@ -271,7 +271,7 @@ func showsColumns(t *testing.T, c *cluster.Cluster, admin dynamic.Interface) {
 func TestPlainInstall(t *testing.T) {
 	c := cluster.ForTest(t, cluster.Options{})
 	kubectl := c.Kubectl(t)
-	admin, _ := client(t, c)
+	admin, _ := c.Client(t)
 	c.Objects(t).Put(foreign)
 	out, err := kubectl.Try("create", "-f", root+"/deploy/crds")
 	if err == nil || !strings.Contains(out, `"upstreams.gloo.solo.io" already exists`) || strings.Count(out, "Error") != 1 {

@@ -77,21 +77,6 @@ func (h *helm) render(values ...string) []*unstructured.Unstructured {
 	return list
 }
 
-// client returns a client of a test's cluster as its administrator.
-func client(t testing.TB, c *cluster.Cluster) (dynamic.Interface, *rest.Config) {
-	t.Helper()
-	cfg, err := c.Config()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cfg.QPS, cfg.Burst = 200, 400
-	d, err := dynamic.NewForConfig(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return d, cfg
-}
-
 // account returns a client with the token of a service account.
 func account(t testing.TB, admin dynamic.Interface, cfg *rest.Config, namespace, name string) dynamic.Interface {
 	t.Helper()

@@ -7,13 +7,13 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/postern-gateway/postern/test/cluster"
+	"github.com/postern-gateway/postern/test/static"
 )
 
 // TestNewcomer does with an empty cluster what docs/kubernetes.md begins with:
@@ -24,14 +24,8 @@ func TestNewcomer(t *testing.T) {
 		t.Skip(err)
 	}
 	newHelm(t, "")
-	program := filepath.Join(t.TempDir(), "postern")
-	build := exec.Command("go", "build", "-trimpath", "-o", program, "./cmd/postern")
-	build.Dir, build.Env = root, append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
 	c := cluster.ForTest(t, cluster.Options{Pods: true, Images: []cluster.Image{
-		{Name: "ghcr.io/postern-gateway/postern", Program: program, Path: "/postern", User: 65532},
+		{Name: "ghcr.io/postern-gateway/postern", Program: static.Postern(t), Path: "/postern", User: 65532},
 	}})
 	kubectl := c.Kubectl(t)
 	defer func() {
@@ -87,7 +81,7 @@ func twoCommands(t *testing.T, c *cluster.Cluster) {
 // dataPlaneRights takes the token of the pods that the controller made: they
 // read Secrets of their Gateway's namespace alone, and write nothing.
 func dataPlaneRights(t *testing.T, c *cluster.Cluster) {
-	admin, cfg := client(t, c)
+	admin, cfg := c.Client(t)
 	as := account(t, admin, cfg, "default", "ai-postern")
 	eventually(t, "Secrets of its namespace", func(context.Context) error {
 		if !may(t, as, right{"list", "", "secrets", "", "default", ""}) {

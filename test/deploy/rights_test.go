@@ -30,7 +30,7 @@ func TestRights(t *testing.T) {
 		}
 		objects.Put("apiVersion: v1\nkind: Secret\nmetadata: {name: key, namespace: " + n + "}\nstringData: {token: t}\n")
 	}
-	admin, cfg := client(t, c)
+	admin, cfg := c.Client(t)
 	h.run("install", "postern", chart, "--namespace", "postern-system", "--set", "dialects.istio=true",
 		"--set", "gateways[0].name=egress,gateways[0].namespace=istio-system,gateways[0].ports[0].name=http,gateways[0].ports[0].port=80")
 	accounts := []struct{ name, namespace, account string }{

@@ -2,18 +2,17 @@ package documents
 
 import (
 	"context"
-	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"text/template"
 
 	"github.com/postern-gateway/postern/internal/simulate"
 	"github.com/postern-gateway/postern/test/cluster"
+	"github.com/postern-gateway/postern/test/static"
 )
 
 // What providers take for their callers' keys.
@@ -27,29 +26,6 @@ const (
 )
 
 const root = "../.."
-
-// build makes the program, static as in an image, once for all tests.
-var build = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "postern-documents")
-	if err != nil {
-		return "", err
-	}
-	program := filepath.Join(dir, "postern")
-	cmd := exec.Command("go", "build", "-o", program, "./cmd/postern")
-	cmd.Dir, cmd.Env = root, append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build postern: %w\n%s", err, out)
-	}
-	return program, nil
-})
-
-func TestMain(m *testing.M) {
-	code := m.Run()
-	if program, err := build(); err == nil {
-		_ = os.RemoveAll(filepath.Dir(program))
-	}
-	os.Exit(code)
-}
 
 // stage is a cluster with simulated providers beside it.
 type stage struct {
@@ -70,12 +46,8 @@ func newStage(t *testing.T, family string) *stage {
 	if _, err := exec.LookPath("curl"); err != nil {
 		t.Skip("no curl to ask with")
 	}
-	program, err := build()
-	if err != nil {
-		t.Fatal(err)
-	}
 	c := cluster.ForTest(t, cluster.Options{Pods: true, Images: []cluster.Image{
-		{Name: "postern", Program: program, Path: "/postern", User: 65532},
+		{Name: "postern", Program: static.Postern(t), Path: "/postern", User: 65532},
 		{Name: "curlimages/curl", Host: true},
 	}})
 	s := &stage{t: t, cluster: c, kubectl: c.Kubectl(t)}

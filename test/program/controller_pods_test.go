@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/postern-gateway/postern/test/cluster"
+	"github.com/postern-gateway/postern/test/static"
 )
 
 // beats is how many events a stream of talker has, and beat how far apart
@@ -182,11 +183,7 @@ func TestControllerPods(t *testing.T) {
 	if err := cluster.CanRunPods(); err != nil {
 		t.Skip(err)
 	}
-	program, err := binary()
-	if err != nil {
-		t.Fatal(err)
-	}
-	m := manageWith(t, cluster.Options{Pods: true, Images: []cluster.Image{{Name: "postern", Program: program, User: 65532}}})
+	m := manageWith(t, cluster.Options{Pods: true, Images: []cluster.Image{{Name: "postern", Program: static.Postern(t), User: 65532}}})
 	kubectl := m.cluster.Kubectl(t)
 	m.control("--secret-namespaces", "apps", "--data-plane-arg", "--access-log=")
 	m.Put(talking(m.cluster.Node, talker(t, m.cluster.Node)))

@@ -2,10 +2,7 @@ package program
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -54,37 +51,22 @@ type managed struct {
 // and the roles of data planes.
 func manage(t *testing.T) *managed {
 	t.Helper()
-	return manageWith(t, cluster.Options{ControllerManager: true})
+	m := manageWith(t, cluster.Options{ControllerManager: true})
+	// Its garbage collector looks for kinds at its start, and every 30 s then.
+	m.cluster.Kill("kube-controller-manager")
+	if err := m.cluster.Restart(t.Context(), "kube-controller-manager"); err != nil {
+		t.Fatal(err)
+	}
+	return m
 }
 
 // manageWith is manage with options.
 func manageWith(t *testing.T, o cluster.Options) *managed {
 	t.Helper()
 	c := cluster.ForTest(t, o)
-	config, err := c.Config()
-	if err != nil {
-		t.Fatal(err)
-	}
-	config.QPS = -1
-	m := &managed{t: t, cluster: c, Objects: c.Objects(t)}
-	if m.client, err = dynamic.NewForConfig(config); err != nil {
-		t.Fatal(err)
-	}
-	for _, f := range []string{"gatewayapi.yaml", "postern.dev_posternproxies.yaml"} {
-		b, err := os.ReadFile(filepath.Join("../../deploy/crds", f))
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, u := range parse(t, string(b)) {
-			if u.GetKind() == "CustomResourceDefinition" {
-				text, err := json.Marshal(u.Object)
-				if err != nil {
-					t.Fatal(err)
-				}
-				m.Put(string(text))
-			}
-		}
-	}
+	client, _ := c.Client(t)
+	m := &managed{t: t, cluster: c, client: client, Objects: c.Objects(t)}
+	m.Define("gatewayapi", "postern.dev_posternproxies")
 	m.Put(dataPlaneRoles)
 	return m
 }
@@ -94,15 +76,6 @@ func (m *managed) in(t *testing.T) *managed {
 	part := *m
 	part.t, part.Objects = t, m.cluster.Objects(t)
 	return &part
-}
-
-func parse(t *testing.T, text string) []*unstructured.Unstructured {
-	t.Helper()
-	list, err := cluster.Parse(text)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return list
 }
 
 const dataPlaneRoles = `apiVersion: rbac.authorization.k8s.io/v1
@@ -381,7 +354,7 @@ func TestController(t *testing.T) {
 	m.control("--secret-namespaces", "apps,keys", "--leader-election-namespace", "postern-system")
 	t.Run("a deleted Gateway", func(t *testing.T) {
 		m := m.in(t)
-		m.Delete(parse(t, edge)[0])
+		m.Delete(m.Parsed(edge)[0])
 		for _, kind := range owned {
 			m.awaitGone(kind, "apps", "edge-postern") // by the garbage collector
 		}

@@ -14,10 +14,12 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/postern-gateway/postern/test/child"
+	"github.com/postern-gateway/postern/test/static"
 )
 
 // held is an upstream whose answers wait until they are let go.
@@ -206,35 +208,6 @@ func TestDrainUpgraded(t *testing.T) {
 	}
 }
 
-// binary builds the program, once for all tests, and returns its path.
-var binary = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "postern-test-")
-	if err != nil {
-		return "", err
-	}
-	shared.Store(&dir)
-	path := filepath.Join(dir, "postern")
-	cmd := exec.Command("go", "build", "-o", path, "github.com/postern-gateway/postern/cmd/postern")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0") // as its image holds it
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("build: %w\n%s", err, out)
-	}
-	return path, nil
-})
-
-// shared is the folder of what tests share, once there is one.
-var shared atomic.Pointer[string]
-
-// TestMain removes what tests share.
-func TestMain(m *testing.M) {
-	code := m.Run()
-	if dir := shared.Load(); dir != nil {
-		_ = os.RemoveAll(*dir)
-	}
-	os.Exit(code)
-}
-
 // process is a running program of its own.
 type process struct {
 	*exec.Cmd
@@ -257,20 +230,18 @@ func start(t *testing.T, files map[string]string, args ...string) *process {
 // launch is start, on the resources that args name.
 func launch(t *testing.T, dir string, args ...string) *process {
 	t.Helper()
-	path, err := binary()
-	if err != nil {
-		t.Fatal(err)
-	}
+	path := static.Postern(t)
 	p := &process{program: &program{t: t, dir: dir, out: &buffer{}, err: &buffer{}, code: make(chan int, 1)}, exited: make(chan error, 1)}
 	p.Cmd = exec.Command(path, append([]string{"run", "--admin", "127.0.0.1:0", "--port", "8080=127.0.0.1:0"}, args...)...)
 	p.Env = append(os.Environ(), "OPENAI_API_KEY="+openAIKey, "HF_API_TOKEN="+huggingFaceKey)
 	p.Stdout, p.Stderr = p.out, p.err
 	began := time.Now()
-	if err := p.Start(); err != nil {
+	ended, err := child.Start(p.Cmd)
+	if err != nil {
 		t.Fatal(err)
 	}
 	go func() {
-		err := p.Wait()
+		err := <-ended
 		p.code <- p.ProcessState.ExitCode()
 		p.exited <- err
 	}()
@@ -323,10 +294,7 @@ func TestSIGTERM(t *testing.T) {
 
 // TestExitCodes runs the real program on what it must refuse.
 func TestExitCodes(t *testing.T) {
-	path, err := binary()
-	if err != nil {
-		t.Fatal(err)
-	}
+	path := static.Postern(t)
 	dir := t.TempDir()
 	must(t, os.WriteFile(filepath.Join(dir, "broken.yaml"), []byte("kind: ["), 0o644))
 	taken := startRaw(t, says(fine))

@@ -34,7 +34,7 @@ func newFaulty(t *testing.T) *faulty {
 	f := &faulty{t: t, cluster: c, objects: c.Objects(t), link: newLink(t, c)}
 	f.objects.Put("apiVersion: v1\nkind: Namespace\nmetadata: {name: default}")
 	f.objects.Put(guardedKinds)
-	f.objects.Put(gatewayAPI(t))
+	f.objects.Define("gatewayapi")
 	for _, o := range []string{keyAuthConfig, guarded("/change-0"), apiKey("stays"), redirecting("gw", "postern.dev/gateway-controller", gatewayPort)} {
 		f.objects.Put(o)
 	}

@@ -14,25 +14,24 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
 
+	"github.com/postern-gateway/postern/test/child"
 	"github.com/postern-gateway/postern/test/cluster"
+	"github.com/postern-gateway/postern/test/static"
 )
 
-// child starts the built program as a process, which ends with the test at the
-// latest.
-func child(t *testing.T, args ...string) *exec.Cmd {
+// background starts the built program as a process, which ends with the test at
+// the latest.
+func background(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
-	path, err := binary()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd, out := exec.Command(path, args...), &buffer{}
+	cmd, out := exec.Command(static.Postern(t), args...), &buffer{}
 	cmd.Stdout, cmd.Stderr = out, out
-	if err := cmd.Start(); err != nil {
+	ended, err := child.Start(cmd)
+	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
+		<-ended
 		if strings.Contains(out.String(), huggingFaceKey) {
 			t.Errorf("security row 8: a secret is shown:\n%s", out)
 		}
@@ -48,14 +47,7 @@ type told struct {
 }
 
 func newTold(t *testing.T, c *cluster.Cluster) *told {
-	cfg, err := c.Config()
-	if err != nil {
-		t.Fatal(err)
-	}
-	client, err := dynamic.NewForConfig(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
+	client, _ := c.Client(t)
 	return &told{t: t, client: client}
 }
 
@@ -151,7 +143,7 @@ func TestKubernetesStatuses(t *testing.T) {
 	c := cluster.ForTest(t, cluster.Options{})
 	objects := c.Objects(t)
 	objects.Put("apiVersion: v1\nkind: Namespace\nmetadata: {name: default}")
-	objects.Put(gatewayAPI(t))
+	objects.Define("gatewayapi")
 	objects.Put(glooKinds)
 	objects.Put(redirecting("ours", "postern.dev/gateway-controller", "9092"))
 	objects.Put(strings.ReplaceAll(exposedService, "KEY", huggingFaceKey))
@@ -166,7 +158,7 @@ func TestKubernetesStatuses(t *testing.T) {
 		t.Error("one that is read-only has written")
 	}
 
-	first := child(t, append([]string{"run", "--kubeconfig", c.Kubeconfig, "--leader-election-namespace", "default", "--admin", "", "--port", "8080=127.0.0.1:0"}, args()...)...)
+	first := background(t, append([]string{"run", "--kubeconfig", c.Kubeconfig, "--leader-election-namespace", "default", "--admin", "", "--port", "8080=127.0.0.1:0"}, args()...)...)
 	l.await("a status by the first", patience, httpRoutes, func(o map[string]any) bool { return parentAccepted(o) == "True" })
 	l.await("Gloo's status", patience, virtualServices, func(o map[string]any) bool {
 		return text(o, "status", "statuses", "default", "state") == "Warning" && text(o, "status", "statuses", "default", "reportedBy") == "postern"

@@ -50,7 +50,7 @@ func TestSecurityRow20ForeignCredential(t *testing.T) {
 	c := cluster.ForTest(t, cluster.Options{})
 	objects := c.Objects(t)
 	objects.Put(glooKinds)
-	objects.Put(gatewayAPI(t))
+	objects.Define("gatewayapi")
 	objects.Put(strings.Replace(tenants, "KEY", openAIKey, 1))
 	openai, flags := providers(t, nil)
 	start := func(args ...string) (*program, request) {

@@ -170,7 +170,7 @@ func TestKubernetesClass(t *testing.T) {
 		}
 	}
 	foreign := redirecting("theirs", "example.com/other", "9090")
-	objects.Put(gatewayAPI(t))
+	objects.Define("gatewayapi")
 	objects.Put(foreign)
 	objects.Put(redirecting("ours", "postern.dev/gateway-controller", "9091"))
 	p.await("our Gateway", redirects(ours))

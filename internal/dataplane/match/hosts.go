@@ -66,7 +66,7 @@ func (h *Hosts[T]) add(pattern string, value T) error {
 // without those of the patterns that are gone. h stays as it is; it takes time
 // for what changes, and next to none for the others.
 func (h *Hosts[T]) With(entries []HostEntry[T], gone []string) (*Hosts[T], error) {
-	n := &Hosts[T]{suffixes: maps.Clone(h.suffixes), prefixes: maps.Clone(h.prefixes), any: h.any}
+	n := &Hosts[T]{suffixes: copied(h.suffixes), prefixes: copied(h.prefixes), any: h.any}
 	touched := make([]string, 0, len(entries)+len(gone))
 	for _, e := range entries {
 		touched = append(touched, strings.ToLower(e.Pattern))
@@ -84,6 +84,14 @@ func (h *Hosts[T]) With(entries []HostEntry[T], gone []string) (*Hosts[T], error
 		}
 	}
 	return n, nil
+}
+
+// copied returns a copy to which can be added, of the zero Hosts' too.
+func copied[T any](names map[string]T) map[string]T {
+	if names == nil {
+		return map[string]T{}
+	}
+	return maps.Clone(names)
 }
 
 func (h *Hosts[T]) remove(pattern string) {

@@ -5,8 +5,8 @@ import (
 	"encoding/pem"
 	"fmt"
 
-	"github.com/postern-gateway/postern/internal/dialect"
 	"github.com/postern-gateway/postern/internal/dialect/parent"
+	"github.com/postern-gateway/postern/internal/dialect/reading"
 	"github.com/postern-gateway/postern/internal/ir"
 	"github.com/postern-gateway/postern/internal/resource"
 )
@@ -49,7 +49,7 @@ func authority(v *resource.View, from resource.GroupKind, namespace string, ref 
 	}
 	obj, cm := resource.Spec[resource.ConfigMap](v, resource.ConfigMapKind, ref.Key.Namespace, ref.Key.Name)
 	if cm == nil {
-		return "", fault("InvalidCACertificateRef", suggest(v, ref.Key), "no ConfigMap %q in %s", ref.Key.Name, ref.Key.Namespace)
+		return "", fault("InvalidCACertificateRef", reading.Suggest(v, ref.Key.GroupKind, ref.Key.Namespace, ref.Key.Name), "no ConfigMap %q in %s", ref.Key.Name, ref.Key.Namespace)
 	}
 	bundle, ok := cm.Data[caKey]
 	if !ok || len(obj.Faults) > 0 {
@@ -75,16 +75,4 @@ func holdsCertificates(bundle string) bool {
 		n++
 	}
 	return n > 0
-}
-
-// suggest returns the remedy for an object that is not there.
-func suggest(v *resource.View, want resource.Key) string {
-	var there []string
-	for _, o := range v.In(want.GroupKind, want.Namespace) {
-		there = append(there, o.Name)
-	}
-	if s := dialect.Suggest(want.Name, there); s != "" {
-		return s
-	}
-	return "create it, or correct the name"
 }

@@ -3,16 +3,12 @@
 package dialecttest
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-	"go.yaml.in/yaml/v3"
 	"golang.org/x/tools/txtar"
 
 	"github.com/postern-gateway/postern/internal/dialect"
@@ -20,10 +16,6 @@ import (
 	"github.com/postern-gateway/postern/internal/resource"
 	"github.com/postern-gateway/postern/internal/status"
 )
-
-// marker stands in every secret of the cases; nothing that comes out may hold
-// it.
-const marker = "MARKER"
 
 // Suite says what is tested.
 type Suite struct {
@@ -51,33 +43,18 @@ type Suite struct {
 // testdata/with that its first lines name after "with:", are decoded,
 // translated and merged; ir.yaml and report.txt are what comes out.
 func (s *Suite) Golden(t *testing.T) {
-	files, _ := filepath.Glob("testdata/*.txtar")
-	if len(files) < s.Least {
-		t.Errorf("only %d cases found", len(files))
-	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
-			t.Parallel()
-			a, err := txtar.ParseFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			s := *s
-			if s.Case != nil {
-				s.Case(t, &s, string(a.Comment))
-			}
-			objects, report := s.Objects(t, a)
-			config := s.run(t, objects, &report)
-			report.Sort()
-			s.check(t, a, "ir.yaml", s.renderIR(t, config))
-			s.check(t, a, "report.txt", renderReport(report))
-			if s.Update {
-				if err := os.WriteFile(file, txtar.Format(a), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-		})
-	}
+	EachCase(t, s.Least, s.Update, func(t *testing.T, c *Case) {
+		s := *s
+		if s.Case != nil {
+			s.Case(t, &s, string(c.Comment))
+		}
+		objects, report := s.Objects(t, c.Archive)
+		config := s.run(t, objects, &report)
+		report.Sort()
+		// Origins and orders are on one line, and keys are left out.
+		c.Check(t, "ir.yaml", YAML(t, config, s.shorten))
+		c.Check(t, "report.txt", renderReport(report))
+	})
 }
 
 // inputs returns the YAML files of a case.
@@ -144,49 +121,6 @@ func (s *Suite) run(t *testing.T, objects []*resource.Object, report *status.Rep
 	return config
 }
 
-func (s *Suite) check(t *testing.T, a *txtar.Archive, name string, got []byte) {
-	t.Helper()
-	if bytes.Contains(got, []byte(marker)) {
-		t.Errorf("%s holds a secret", name)
-	}
-	for i := range a.Files {
-		if a.Files[i].Name != name {
-			continue
-		}
-		if s.Update {
-			a.Files[i].Data = got
-		} else if d := cmp.Diff(string(a.Files[i].Data), string(got)); d != "" {
-			t.Errorf("%s (-want +got):\n%s", name, d)
-		}
-		return
-	}
-	if !s.Update {
-		t.Errorf("no %s; run with -update", name)
-	}
-	a.Files = append(a.Files, txtar.File{Name: name, Data: got})
-}
-
-// renderIR writes a configuration as YAML, with origins and orders on one line
-// and keys left out.
-func (s *Suite) renderIR(t *testing.T, c *ir.Config) []byte {
-	t.Helper()
-	b, err := json.Marshal(c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var tree any
-	if err := json.Unmarshal(b, &tree); err != nil {
-		t.Fatal(err)
-	}
-	var out bytes.Buffer
-	e := yaml.NewEncoder(&out)
-	e.SetIndent(2)
-	if err := e.Encode(s.shorten(tree)); err != nil {
-		t.Fatal(err)
-	}
-	return out.Bytes()
-}
-
 func (s *Suite) shorten(tree any) any {
 	switch n := tree.(type) {
 	case []any:
@@ -234,8 +168,8 @@ func (s *Suite) shorten(tree any) any {
 
 // renderReport writes problems and outcomes; attachments that are in force are
 // seen in the routes.
-func renderReport(r status.Report) []byte {
-	var out bytes.Buffer
+func renderReport(r status.Report) string {
+	var out strings.Builder
 	for _, p := range r.Problems {
 		fmt.Fprintf(&out, "%s: %v\n", p.Severity, p)
 	}
@@ -253,5 +187,5 @@ func renderReport(r status.Report) []byte {
 		}
 		out.WriteByte('\n')
 	}
-	return out.Bytes()
+	return out.String()
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/postern-gateway/postern/internal/dialect"
 	"github.com/postern-gateway/postern/internal/dialect/backendtls"
 	"github.com/postern-gateway/postern/internal/dialect/parent"
+	"github.com/postern-gateway/postern/internal/dialect/reading"
 	"github.com/postern-gateway/postern/internal/dialect/service"
 	"github.com/postern-gateway/postern/internal/ir"
 	"github.com/postern-gateway/postern/internal/resource"
@@ -138,7 +139,7 @@ func target(v *resource.View, obj *resource.Object, t gatewayv1.LocalPolicyTarge
 		return f
 	}
 	if v.Get(key.GroupKind, key.Namespace, key.Name) == nil {
-		f.What, f.Remedy = fmt.Sprintf("no %s %q in %s", t.Kind, t.Name, obj.Namespace), suggest(v, key)
+		f.What, f.Remedy = fmt.Sprintf("no %s %q in %s", t.Kind, t.Name, obj.Namespace), reading.Suggest(v, key.GroupKind, key.Namespace, key.Name)
 		return f
 	}
 	if !isService { // its own dialect knows its sections

@@ -1,7 +1,6 @@
 package gatewayapi
 
 import (
-	"github.com/postern-gateway/postern/internal/dialect"
 	"github.com/postern-gateway/postern/internal/dialect/backendtls"
 	"github.com/postern-gateway/postern/internal/dialect/parent"
 	"github.com/postern-gateway/postern/internal/ir"
@@ -22,16 +21,4 @@ func authorities(v *resource.View, from resource.GroupKind, namespace string, re
 		list[i] = backendtls.Ref{Key: r.key, Field: r.field}
 	}
 	return backendtls.Authorities(v, from, namespace, list)
-}
-
-// suggest returns the remedy for an object that is not there.
-func suggest(v *resource.View, want resource.Key) string {
-	var there []string
-	for _, o := range v.In(want.GroupKind, want.Namespace) {
-		there = append(there, o.Name)
-	}
-	if s := dialect.Suggest(want.Name, there); s != "" {
-		return s
-	}
-	return "create it, or correct the name"
 }

@@ -8,6 +8,7 @@ import (
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/postern-gateway/postern/internal/dialect/parent"
+	"github.com/postern-gateway/postern/internal/dialect/reading"
 	"github.com/postern-gateway/postern/internal/ir"
 	"github.com/postern-gateway/postern/internal/resource"
 )
@@ -215,7 +216,7 @@ func (r *rule) find(s selection, at string) ([]*resource.Object, *parent.Fault) 
 	case r.v.Get(key.GroupKind, key.Namespace, key.Name) == nil:
 		remedy := ""
 		if r.link == nil { // else nobody reads it, and it costs
-			remedy = suggest(r.v, key)
+			remedy = reading.Suggest(r.v, key.GroupKind, key.Namespace, key.Name)
 		}
 		return nil, fault("BackendNotFound", remedy, "no HTTPRoute %q in %s", s.name, s.namespace)
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/postern-gateway/postern/internal/dialect"
 	"github.com/postern-gateway/postern/internal/dialect/parent"
+	"github.com/postern-gateway/postern/internal/dialect/reading"
 	"github.com/postern-gateway/postern/internal/resource"
 	"github.com/postern-gateway/postern/internal/status"
 )
@@ -113,7 +114,7 @@ func judgeParent(v *resource.View, o *resource.Object, ref gatewayv1.ParentRefer
 	from := v.Get(key.GroupKind, key.Namespace, key.Name)
 	switch {
 	case from == nil:
-		p.What, p.Remedy = fmt.Sprintf("no HTTPRoute %q in %s", key.Name, key.Namespace), suggest(v, key)
+		p.What, p.Remedy = fmt.Sprintf("no HTTPRoute %q in %s", key.Name, key.Namespace), reading.Suggest(v, key.GroupKind, key.Namespace, key.Name)
 	case !namesWhole(ref):
 		p.What, p.Remedy = "a part of an HTTPRoute cannot be a parent", "remove sectionName and port"
 	case !leads(v, from, o):

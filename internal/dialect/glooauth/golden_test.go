@@ -1,20 +1,16 @@
 package glooauth_test
 
 import (
-	"bytes"
-	"encoding/json"
 	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"go.yaml.in/yaml/v3"
 	"golang.org/x/tools/txtar"
 
 	"github.com/postern-gateway/postern/internal/dialect"
+	"github.com/postern-gateway/postern/internal/dialect/dialecttest"
 	"github.com/postern-gateway/postern/internal/dialect/gloo"
 	"github.com/postern-gateway/postern/internal/dialect/gloomesh"
 	"github.com/postern-gateway/postern/internal/ir"
@@ -23,10 +19,6 @@ import (
 )
 
 var update = flag.Bool("update", false, "write what came out into the golden files")
-
-// marker stands in every secret of the cases; nothing that comes out may hold
-// it.
-const marker = "MARKER"
 
 // A family is one API that embeds the spec, with a route that asks for it.
 type family struct {
@@ -84,37 +76,21 @@ spec: {listeners: [{port: {number: 80}, http: {}}]}
 // the spec, secrets.yaml what stands beside it. The two must make the same of
 // it, and that is auth.yaml and report.txt.
 func TestGolden(t *testing.T) {
-	files, _ := filepath.Glob("testdata/*.txtar")
-	if len(files) < 30 {
-		t.Errorf("only %d cases found", len(files))
-	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
-			t.Parallel()
-			a, err := txtar.ParseFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			var sets, reports []string
-			for _, f := range families() {
-				set, report := run(t, f, a)
-				sets, reports = append(sets, set), append(reports, report)
-			}
-			if d := cmp.Diff(sets[0], sets[1]); d != "" {
-				t.Errorf("the families differ (-gloo +gloomesh):\n%s", d)
-			}
-			if d := cmp.Diff(reports[0], reports[1]); d != "" {
-				t.Errorf("the families' reports differ (-gloo +gloomesh):\n%s", d)
-			}
-			check(t, a, "auth.yaml", sets[0])
-			check(t, a, "report.txt", reports[0])
-			if *update {
-				if err := os.WriteFile(file, txtar.Format(a), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-		})
-	}
+	dialecttest.EachCase(t, 30, *update, func(t *testing.T, c *dialecttest.Case) {
+		var sets, reports []string
+		for _, f := range families() {
+			set, report := run(t, f, c.Archive)
+			sets, reports = append(sets, set), append(reports, report)
+		}
+		if d := cmp.Diff(sets[0], sets[1]); d != "" {
+			t.Errorf("the families differ (-gloo +gloomesh):\n%s", d)
+		}
+		if d := cmp.Diff(reports[0], reports[1]); d != "" {
+			t.Errorf("the families' reports differ (-gloo +gloomesh):\n%s", d)
+		}
+		c.Check(t, "auth.yaml", sets[0])
+		c.Check(t, "report.txt", reports[0])
+	})
 }
 
 // run returns what a family makes of a case: the route's auth or why it is
@@ -169,21 +145,7 @@ func render(t *testing.T, f family, c *ir.Config) string {
 			out = s.AuthSet
 		}
 	}
-	b, err := json.Marshal(out)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var tree any
-	if err := json.Unmarshal(b, &tree); err != nil {
-		t.Fatal(err)
-	}
-	var text bytes.Buffer
-	e := yaml.NewEncoder(&text)
-	e.SetIndent(2)
-	if err := e.Encode(shorten(tree, f)); err != nil {
-		t.Fatal(err)
-	}
-	return text.String()
+	return dialecttest.YAML(t, out, func(tree any) any { return shorten(tree, f) })
 }
 
 func shorten(tree any, f family) any {
@@ -222,26 +184,4 @@ func (f family) report(r status.Report) string {
 		}
 	}
 	return out.String()
-}
-
-func check(t *testing.T, a *txtar.Archive, name, got string) {
-	t.Helper()
-	if strings.Contains(got, marker) {
-		t.Errorf("%s holds a secret", name)
-	}
-	for i := range a.Files {
-		if a.Files[i].Name != name {
-			continue
-		}
-		if *update {
-			a.Files[i].Data = []byte(got)
-		} else if d := cmp.Diff(string(a.Files[i].Data), got); d != "" {
-			t.Errorf("%s (-want +got):\n%s", name, d)
-		}
-		return
-	}
-	if !*update {
-		t.Errorf("no %s; run with -update", name)
-	}
-	a.Files = append(a.Files, txtar.File{Name: name, Data: []byte(got)})
 }

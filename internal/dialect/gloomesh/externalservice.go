@@ -17,7 +17,7 @@ func (p *place) externalService(s *externalServiceSpec) {
 		p.Fail("hosts", "write hosts", "the ExternalService has neither hosts nor addresses")
 	}
 	for i, h := range s.Hosts {
-		if !isHost(strings.ToLower(h)) || strings.Contains(h, "*") {
+		if !reading.IsHost(strings.ToLower(h)) || strings.Contains(h, "*") {
 			p.Fail(fmt.Sprintf("hosts[%d]", i), "write one name", "%q is no name that can be dialled", h)
 		}
 	}

@@ -73,7 +73,7 @@ func (l *gatewayListener) serverNames() []string {
 	var out []string
 	for _, a := range l.AllowedRouteTables {
 		h := strings.ToLower(a.Host)
-		if h == "" || h == "*" || !isHost(h) {
+		if h == "" || h == "*" || !reading.IsHost(h) {
 			return []string{""}
 		}
 		out = append(out, h)
@@ -148,7 +148,7 @@ func (p *place) checkListener(l *gatewayListener) {
 	for i, a := range l.AllowedRouteTables {
 		here := fmt.Sprintf("allowedRouteTables[%d]", i)
 		p.Ignore(here+".allowedRoutes", a.AllowedRoutes)
-		if a.Host != "" && !isHost(strings.ToLower(a.Host)) {
+		if a.Host != "" && !reading.IsHost(strings.ToLower(a.Host)) {
 			p.Warn(here+".host", `write a name, "*.suffix" or "*"`, "%q is no host and allows nothing", a.Host)
 		}
 	}

@@ -56,25 +56,13 @@ func (t *translation) routeTable(o *resource.Object, s *routeTableSpec) {
 }
 
 // order ranks the tables of one host: the heaviest first, then the oldest,
-// then by namespace and name, seven bytes to a number.
+// then by namespace and name.
 func order(o *resource.Object) ir.Order {
 	out := ir.Order{-int64(tableWeight(o)), 0}
 	if !o.Created.IsZero() {
 		out[1] = o.Created.UnixNano()
 	}
-	text := o.Namespace + "/" + o.Name + "\x00"
-	for len(text) > 0 {
-		n := min(7, len(text))
-		word := int64(0)
-		for i := range 7 {
-			word <<= 8
-			if i < n {
-				word |= int64(text[i])
-			}
-		}
-		out, text = append(out, word), text[n:]
-	}
-	return out
+	return out.Text(o.Namespace + "/" + o.Name)
 }
 
 // built is a route with the ports that its matches hold on.
@@ -264,7 +252,7 @@ func (t *translation) hostnames(o *resource.Object, list []string) []string {
 		if host, _, err := net.SplitHostPort(h); err == nil {
 			h = host
 		}
-		if h = strings.TrimSuffix(h, "."); !isHost(h) {
+		if h = strings.TrimSuffix(h, "."); !reading.IsHost(h) {
 			t.report.Add(status.Errorf(o.Origin(fmt.Sprintf("spec.hosts[%d]", i)), "%q is no host; it is left out", written).
 				Fix(`write a name, "*.suffix" or "*"`))
 			continue
@@ -273,20 +261,4 @@ func (t *translation) hostnames(o *resource.Object, list []string) []string {
 	}
 	slices.Sort(out)
 	return slices.Compact(out)
-}
-
-// isHost reports whether h is "*", or a name or address of which the first
-// label may be "*".
-func isHost(h string) bool {
-	if h == "*" {
-		return true
-	}
-	h = strings.TrimPrefix(h, "*.")
-	for i := range len(h) {
-		c := h[i]
-		if !(c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || strings.IndexByte("-_.:[]", c) >= 0) {
-			return false
-		}
-	}
-	return h != "" && h[0] != '.' && !strings.Contains(h, "..")
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/postern-gateway/postern/internal/dialect/reading"
 	"github.com/postern-gateway/postern/internal/resource"
 )
 
@@ -153,7 +154,7 @@ func (s *server) serverNames() []string {
 	var out []string
 	for _, h := range s.Hosts {
 		_, h := splitHost(h, "")
-		if h == "*" || !isHost(h) {
+		if h == "*" || !reading.IsHost(h) {
 			return []string{""}
 		}
 		out = append(out, h)
@@ -220,20 +221,4 @@ func covers(pattern, host string) bool {
 	}
 	suffix, wild := strings.CutPrefix(pattern, "*")
 	return wild && strings.HasPrefix(suffix, ".") && strings.HasSuffix(host, suffix)
-}
-
-// isHost reports whether h is "*", or a name or address of which the first
-// label may be "*".
-func isHost(h string) bool {
-	if h == "*" {
-		return true
-	}
-	h = strings.TrimPrefix(h, "*.")
-	for i := range len(h) {
-		c := h[i]
-		if !(c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || strings.IndexByte("-_.:[]", c) >= 0) {
-			return false
-		}
-	}
-	return h != "" && h[0] != '.' && !strings.Contains(h, "..")
 }

@@ -61,7 +61,7 @@ func (p *place) checkServer(s *server) {
 		p.Fail("hosts", `write hosts, "*" for every one`, "the server has no hosts and serves nothing")
 	}
 	for i, h := range s.Hosts {
-		if _, host := splitHost(h, p.Object.Namespace); !isHost(host) {
+		if _, host := splitHost(h, p.Object.Namespace); !reading.IsHost(host) {
 			p.Fail(fmt.Sprintf("hosts[%d]", i), `write a name, "*.suffix" or "*", with "namespace/" before it if need be`, "%q is no host and serves nothing", h)
 		}
 	}
@@ -126,7 +126,7 @@ func (p *place) toHTTPS(e *entry) *dialect.VirtualHost {
 	origin := p.Origin("tls.httpsRedirect")
 	var names []string
 	for _, h := range e.server.Hosts {
-		if _, host := splitHost(h, p.Object.Namespace); isHost(host) && !slices.Contains(names, host) {
+		if _, host := splitHost(h, p.Object.Namespace); reading.IsHost(host) && !slices.Contains(names, host) {
 			names = append(names, host)
 		}
 	}

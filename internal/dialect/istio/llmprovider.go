@@ -53,7 +53,7 @@ func (t *translation) providerOf(host string, w *Workload) *resource.Object {
 // says how.
 func (p *place) llmProvider(s *llmProviderSpec) {
 	host := strings.ToLower(s.Host)
-	if !isHost(host) || strings.Contains(host, "*") {
+	if !reading.IsHost(host) || strings.Contains(host, "*") {
 		p.Fail("host", "write the provider's DNS name", "%q is no host; the provider is not served", s.Host)
 		return
 	}

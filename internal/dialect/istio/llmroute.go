@@ -15,7 +15,7 @@ import (
 // llmRoute translates the rules of an LLMRoute for the Gateways that it names.
 func (p *place) llmRoute(s *llmRouteSpec) {
 	host := strings.ToLower(s.Host)
-	if !isHost(host) || strings.Contains(host, "*") {
+	if !reading.IsHost(host) || strings.Contains(host, "*") {
 		p.Fail("host", "write the provider's DNS name", "%q is no host; the route is not served", s.Host)
 		return
 	}

@@ -98,7 +98,7 @@ func (p *place) sniNames(list []tlsMatch, hosts []string, sc *scope) []string {
 func (p *place) narrowed(field, written string, hosts []string, sc *scope) []string {
 	name := strings.ToLower(strings.TrimSuffix(written, "."))
 	switch {
-	case !isHost(name) || strings.ContainsAny(name, ":[]"):
+	case !reading.IsHost(name) || strings.ContainsAny(name, ":[]"):
 		p.Fail(field, `write a name, "*.suffix" or "*"`, "%q is no server name; the route is closed", written)
 		return nil
 	case !slices.ContainsFunc(hosts, func(h string) bool { return covers(hostIn(h, p.Object.Namespace), name) }):

@@ -156,7 +156,7 @@ const (
 
 // order ranks the routes of one host: what takes every request comes last, as
 // in pilot; then by kind, then the oldest object, then by its name and
-// namespace, seven bytes to a number.
+// namespace.
 func order(o *resource.Object, rank int, last bool) ir.Order {
 	out := ir.Order{0, int64(rank), 0}
 	if last {
@@ -165,19 +165,7 @@ func order(o *resource.Object, rank int, last bool) ir.Order {
 	if !o.Created.IsZero() {
 		out[2] = o.Created.UnixNano()
 	}
-	text := o.Name + "." + o.Namespace + "\x00"
-	for len(text) > 0 {
-		n := min(7, len(text))
-		word := int64(0)
-		for i := range 7 {
-			word <<= 8
-			if i < n {
-				word |= int64(text[i])
-			}
-		}
-		out, text = append(out, word), text[n:]
-	}
-	return out
+	return out.Text(o.Name + "." + o.Namespace)
 }
 
 // rank gives matches their order among all of a host. Those of a closed route
@@ -194,7 +182,7 @@ func (p *place) hostnames(at string, list []string) []string {
 	var out []string
 	for i, written := range list {
 		h := hostIn(written, p.Object.Namespace)
-		if !isHost(h) {
+		if !reading.IsHost(h) {
 			p.Fail(index(at, i), `write a name, "*.suffix" or "*"`, "%q is no host; it is left out", written)
 			continue
 		}

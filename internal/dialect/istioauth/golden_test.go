@@ -1,18 +1,12 @@
 package istioauth_test
 
 import (
-	"bytes"
 	"encoding/json"
 	"flag"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-	"go.yaml.in/yaml/v3"
-	"golang.org/x/tools/txtar"
-
+	"github.com/postern-gateway/postern/internal/dialect/dialecttest"
 	"github.com/postern-gateway/postern/internal/dialect/istioauth"
 	"github.com/postern-gateway/postern/internal/resource"
 	"github.com/postern-gateway/postern/internal/status"
@@ -23,29 +17,11 @@ var update = flag.Bool("update", false, "write what came out into the golden fil
 // TestGolden runs every testdata/*.txtar: of input.yaml, steps.yaml is what a
 // workload ns1 with the label app=gw has to pass, and report.txt the problems.
 func TestGolden(t *testing.T) {
-	files, _ := filepath.Glob("testdata/*.txtar")
-	if len(files) < 6 {
-		t.Errorf("only %d cases found", len(files))
-	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
-			a, err := txtar.ParseFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			steps, report := translate(t, string(a.Files[0].Data))
-			if strings.Contains(steps+report, "MARKER") {
-				t.Error("a secret is shown")
-			}
-			check(t, a, "steps.yaml", steps)
-			check(t, a, "report.txt", report)
-			if *update {
-				if err := os.WriteFile(file, txtar.Format(a), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-		})
-	}
+	dialecttest.EachCase(t, 6, *update, func(t *testing.T, c *dialecttest.Case) {
+		steps, report := translate(t, string(c.Files[0].Data))
+		c.Check(t, "steps.yaml", steps)
+		c.Check(t, "report.txt", report)
+	})
 }
 
 func decode(t testing.TB, text string) (*resource.View, []*resource.Object) {
@@ -78,26 +54,7 @@ func translate(t *testing.T, input string) (steps, report string) {
 	for _, p := range r.Problems {
 		report += string(p.Severity) + ": " + p.String() + "\n"
 	}
-	return render(t, got.Steps), report
-}
-
-func render(t *testing.T, steps any) string {
-	t.Helper()
-	b, err := json.Marshal(steps)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var tree any
-	if err := json.Unmarshal(b, &tree); err != nil {
-		t.Fatal(err)
-	}
-	var text bytes.Buffer
-	e := yaml.NewEncoder(&text)
-	e.SetIndent(2)
-	if err := e.Encode(shorten(tree)); err != nil {
-		t.Fatal(err)
-	}
-	return text.String()
+	return dialecttest.YAML(t, got.Steps, shorten), report
 }
 
 // shorten writes origins as one line, and numbers as whole.
@@ -121,23 +78,4 @@ func shorten(tree any) any {
 		}
 	}
 	return tree
-}
-
-func check(t *testing.T, a *txtar.Archive, name, got string) {
-	t.Helper()
-	for i := range a.Files {
-		if a.Files[i].Name != name {
-			continue
-		}
-		if *update {
-			a.Files[i].Data = []byte(got)
-		} else if d := cmp.Diff(string(a.Files[i].Data), got); d != "" {
-			t.Errorf("%s (-want +got):\n%s", name, d)
-		}
-		return
-	}
-	if !*update {
-		t.Errorf("no %s; run with -update", name)
-	}
-	a.Files = append(a.Files, txtar.File{Name: name, Data: []byte(got)})
 }

@@ -7,12 +7,11 @@
 package secretref
 
 import (
-	"cmp"
 	"fmt"
 	"strings"
 
-	"github.com/postern-gateway/postern/internal/dialect"
 	"github.com/postern-gateway/postern/internal/dialect/parent"
+	"github.com/postern-gateway/postern/internal/dialect/reading"
 	"github.com/postern-gateway/postern/internal/resource"
 )
 
@@ -67,12 +66,8 @@ func None(v *resource.View, namespaces []string, name string) Missing {
 			return Missing{What: fmt.Sprintf("Secret %q in %s is not known: %s", name, ns, why), Remedy: remedy}
 		}
 	}
-	var names []string
-	for _, o := range v.In(resource.SecretKind, namespaces[0]) {
-		names = append(names, o.Name)
-	}
 	return Missing{
 		What:   fmt.Sprintf("no Secret %q in %s", name, strings.Join(namespaces, " or ")),
-		Remedy: cmp.Or(dialect.Suggest(name, names), "create it, or correct the name"),
+		Remedy: reading.Suggest(v, resource.SecretKind, namespaces[0], name),
 	}
 }

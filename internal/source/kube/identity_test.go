@@ -187,11 +187,11 @@ func authorities(t *testing.T, n int) []*simulate.CA {
 // TestClientCertificateRenewed has the API server believe in another authority
 // of clients alone. The files are looked at every five minutes; here sooner.
 func TestClientCertificateRenewed(t *testing.T) {
-	p := open(t, shared)
+	p := open(t, shared.Cluster(t))
 	transport.CertCallbackRefreshDuration = 500 * time.Millisecond
 	t.Cleanup(func() { transport.CertCallbackRefreshDuration = 5 * time.Minute })
 	ca := authorities(t, 3)
-	f := newFront(t, shared, p.client)
+	f := newFront(t, shared.Cluster(t), p.client)
 	f.show(t, ca[0], ca[1])
 	files := papers{t, t.TempDir()}
 	files.write("ca", ca[0].PEM())
@@ -206,9 +206,9 @@ func TestAuthoritiesRenewed(t *testing.T) {
 	if os.Getenv("POSTERN_SOAK") == "" {
 		t.Skip("takes five minutes: POSTERN_SOAK=1")
 	}
-	p := open(t, shared)
+	p := open(t, shared.Cluster(t))
 	ca := authorities(t, 2)
-	f := newFront(t, shared, p.client)
+	f := newFront(t, shared.Cluster(t), p.client)
 	f.show(t, ca[0], nil)
 	files := papers{t, t.TempDir()}
 	files.write("ca", ca[0].PEM())

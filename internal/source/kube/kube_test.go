@@ -2,7 +2,6 @@ package kube
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -20,28 +19,10 @@ import (
 	"github.com/postern-gateway/postern/test/cluster"
 )
 
-// shared is the one cluster of the tests that leave it as it was; nil: the
-// programs are not built.
-var shared *cluster.Cluster
+// shared is the cluster of the tests that leave it as it was.
+var shared cluster.Shared
 
-func TestMain(m *testing.M) { os.Exit(withCluster(m)) }
-
-func withCluster(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "postern-kube-")
-	if err != nil {
-		panic(err)
-	}
-	defer func() { _ = os.RemoveAll(dir) }()
-	shared, err = cluster.Start(context.Background(), dir, cluster.Options{})
-	if err != nil && !errors.Is(err, cluster.ErrNotBuilt) {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	if err == nil {
-		defer shared.Stop()
-	}
-	return m.Run()
-}
+func TestMain(m *testing.M) { os.Exit(shared.Main(m)) }
 
 // tenant is a namespace of a cluster: a Place for the suite, and the tests'
 // own handle on objects.
@@ -57,9 +38,6 @@ var definition = cluster.Definition("test.example.com", "v1", "Widget", "widgets
 // open returns the default namespace of a cluster, which the test leaves empty.
 func open(t *testing.T, c *cluster.Cluster) *tenant {
 	t.Helper()
-	if c == nil {
-		t.Skip(cluster.ErrNotBuilt)
-	}
 	client, err := c.Config()
 	if err != nil {
 		t.Fatal(err)
@@ -127,7 +105,7 @@ func (p *tenant) source(t *testing.T, cfg Config) *Source {
 }
 
 func TestSuite(t *testing.T) {
-	sourcetest.Run(t, func(t *testing.T) sourcetest.Place { return open(t, shared) })
+	sourcetest.Run(t, func(t *testing.T) sourcetest.Place { return open(t, shared.Cluster(t)) })
 }
 
 // health hears of a source's state.
@@ -238,7 +216,7 @@ func secretIn(namespace string) string {
 // TestSecretNamespaces reads no Secret of a namespace that it is not told to,
 // and says so of one that it is told to and may not.
 func TestSecretNamespaces(t *testing.T) {
-	p := open(t, shared)
+	p := open(t, shared.Cluster(t))
 	p.objects.Put("apiVersion: v1\nkind: Namespace\nmetadata: {name: closed}")
 	p.Put(t, "rights", reader)
 	p.Put(t, "open", secretIn("default"))
@@ -275,7 +253,7 @@ func TestSecretNamespaces(t *testing.T) {
 
 // TestKindThatMayNotBeRead delivers nothing: what is hidden may be a policy.
 func TestKindThatMayNotBeRead(t *testing.T) {
-	p := open(t, shared)
+	p := open(t, shared.Cluster(t))
 	nobody := rest.CopyConfig(p.client)
 	nobody.Impersonate.UserName, nobody.Impersonate.Groups = "nobody", []string{"system:authenticated"}
 	w, h := p.watched(t, Config{Client: nobody})
@@ -287,7 +265,7 @@ func TestKindThatMayNotBeRead(t *testing.T) {
 
 // TestStatusAlone changes what is no gateway's business.
 func TestStatusAlone(t *testing.T) {
-	p := open(t, shared)
+	p := open(t, shared.Cluster(t))
 	p.Put(t, "a", sourcetest.WidgetYAML("a", "one"))
 	w, _ := p.watched(t, Config{Namespaces: []string{"default"}})
 	before := w.Await(t, "first", func(s sourcetest.State) bool { return s.Widget("a") == "one" })
@@ -302,7 +280,7 @@ func TestStatusAlone(t *testing.T) {
 
 // TestVariable refuses ${NAME} of a tenant.
 func TestVariable(t *testing.T) {
-	p := open(t, shared)
+	p := open(t, shared.Cluster(t))
 	p.Put(t, "a", sourcetest.SecretYAML("s", "k", `"x-${HOME}"`))
 	store := secret.NewStore()
 	got := make(chan source.Update, 10)

@@ -56,7 +56,7 @@ func (a *account) replace(files map[string]string) {
 // TestPodAccount reads an API server as a pod does. A token that is refused
 // serves nothing; one that takes its place does, without a restart.
 func TestPodAccount(t *testing.T) {
-	p := open(t, shared)
+	p := open(t, shared.Cluster(t))
 	p.Put(t, "a.yaml", "apiVersion: test.example.com/v1\nkind: Widget\nmetadata: {name: a, namespace: default}\nspec: {}\n")
 	host, port, _ := strings.Cut(strings.TrimPrefix(p.client.Host, "https://"), ":")
 	files := map[string]string{"token": "refused", "ca.crt": string(p.client.CAData), "namespace": "apps\n"}

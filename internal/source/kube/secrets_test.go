@@ -81,7 +81,7 @@ func known(s sourcetest.State, name string) bool {
 // TestSecretsByName watches the few Secrets that are referred to, each by its
 // name, and no others.
 func TestSecretsByName(t *testing.T) {
-	p := open(t, shared)
+	p := open(t, shared.Cluster(t))
 	for _, name := range []string{"a", "b", "other"} {
 		p.Put(t, name, sourcetest.SecretYAML(name, "k", sourcetest.Marker))
 	}
@@ -111,7 +111,7 @@ func TestSecretsByName(t *testing.T) {
 // TestSecretsReferred reads the many Secrets that are referred to, where every
 // namespace's may be read, and asks for no list of the cluster's.
 func TestSecretsReferred(t *testing.T) {
-	p := open(t, shared)
+	p := open(t, shared.Cluster(t))
 	var names []string
 	for i := range 2 * fewSecrets {
 		names = append(names, fmt.Sprint("s", i))
@@ -139,7 +139,7 @@ func TestSecretsReferred(t *testing.T) {
 // to. The bytes of the others are dropped on arrival, and fetched when they are
 // wanted; those that are not wanted any more go.
 func TestSecretsOfANamespace(t *testing.T) {
-	p := open(t, shared)
+	p := open(t, shared.Cluster(t))
 	var names []string
 	for i := range 3 * fewSecrets {
 		names = append(names, fmt.Sprint("s", i))
@@ -197,7 +197,7 @@ subjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: one}]
 
 // TestSecretsByRole reads with a role that names single Secrets.
 func TestSecretsByRole(t *testing.T) {
-	p := open(t, shared)
+	p := open(t, shared.Cluster(t))
 	p.Put(t, "rights", named)
 	p.Put(t, "a", sourcetest.SecretYAML("a", "k", sourcetest.Marker))
 	p.Put(t, "b", sourcetest.SecretYAML("b", "k", sourcetest.Marker))
