@@ -14,6 +14,7 @@ type controllerOptions struct {
 	image string
 	roles string
 	args  []string
+	guard bool // NetworkPolicies are made
 	// refresh has the report made anew; set before anything runs.
 	refresh func()
 }
@@ -25,7 +26,7 @@ func newController(std Streams) *cobra.Command {
 		Short: "Make data planes for the Gateways of a cluster, and write statuses",
 		Long: `Make and keep, for each Gateway of a cluster whose GatewayClass has the
 controllerName postern.dev/gateway-controller, a ServiceAccount, a Deployment, a
-Service, a PodDisruptionBudget and a HorizontalPodAutoscaler. The pods run
+Service, a NetworkPolicy, a PodDisruptionBudget and a HorizontalPodAutoscaler. The pods run
 postern run --in-cluster --gateway NAMESPACE/NAME, and write nothing to the API
 server; this program translates the resources of all Gateways, serves none, and
 writes the statuses. Of several replicas one alone writes.
@@ -69,6 +70,7 @@ configuration leads, as far as --secret-namespaces names it.`,
 func (o *controllerOptions) flags(f *pflag.FlagSet) {
 	f.StringVar(&o.image, "image", "", "`IMAGE` that the data planes run")
 	f.StringVar(&o.roles, "roles", "postern", "`NAME` that the ClusterRoles begin with which the data planes get: NAME-read-cluster, NAME-read and NAME-read-secrets")
+	f.BoolVar(&o.guard, "network-policies", true, "make a NetworkPolicy for each data plane: callers reach the listeners alone, and the controller's namespace the metrics")
 	f.StringArrayVar(&o.args, "data-plane-arg", nil, "further `ARGUMENT` of the data planes' postern run, such as --access-log=; repeatable")
 }
 
@@ -77,7 +79,7 @@ func (o *controllerOptions) flags(f *pflag.FlagSet) {
 func (o *controllerOptions) begin(d *duties, k builtin.KubernetesConfig, args ...string) error {
 	var err error
 	d.deployer, err = builtin.NewDeployer(k, builtin.DeployConfig{
-		Image: o.image, Roles: o.roles, Args: append(args, o.args...), Changed: func() { o.refresh() },
+		Image: o.image, Roles: o.roles, Args: append(args, o.args...), NetworkPolicies: o.guard, Home: d.home, Changed: func() { o.refresh() },
 	})
 	return err
 }

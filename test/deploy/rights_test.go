@@ -125,6 +125,7 @@ var writes = []right{
 	{"patch", "", "services", "", "apps", ""},
 	{"create", "", "serviceaccounts", "", "apps", ""},
 	{"create", "policy", "poddisruptionbudgets", "", "apps", ""},
+	{"create", "networking.k8s.io", "networkpolicies", "", "apps", ""},
 	{"create", "autoscaling", "horizontalpodautoscalers", "", "apps", ""},
 	{"create", "events.k8s.io", "events", "", "apps", ""},
 	{"update", "coordination.k8s.io", "leases", "", "postern-system", ""},

@@ -45,6 +45,9 @@ type ProxySpec struct {
 	Drain string `json:"drain"`
 	// NodeSelector holds the labels of the nodes that the pods may be on.
 	NodeSelector map[string]string `json:"nodeSelector"`
+	// NetworkPolicy says whether one guards the pods; nil: as the controller has
+	// it.
+	NetworkPolicy *bool `json:"networkPolicy"`
 }
 
 // Autoscaling is a range of replicas.
@@ -196,6 +199,9 @@ func (s ProxySpec) under(p ProxySpec) ProxySpec {
 	}
 	if p.NodeSelector != nil {
 		s.NodeSelector = p.NodeSelector
+	}
+	if p.NetworkPolicy != nil {
+		s.NetworkPolicy = p.NetworkPolicy
 	}
 	s.Drain = cmp.Or(p.Drain, s.Drain)
 	return s

@@ -1,7 +1,7 @@
 // Package deploy makes what the Gateways of a cluster run on, and keeps it: for
 // each Gateway of our classes a ServiceAccount, a Deployment, a Service, a
-// PodDisruptionBudget and a HorizontalPodAutoscaler, and bindings by which its
-// pods may read.
+// NetworkPolicy, a PodDisruptionBudget and a HorizontalPodAutoscaler, and
+// bindings by which its pods may read.
 //
 //	resource.Set ─► plan ─► desired objects ─┐
 //	ir.Config ────► which Secrets are needed ─┴─ apply ─► API server
@@ -65,6 +65,11 @@ type Config struct {
 	// Roles is the beginning of the names of three ClusterRoles that are there
 	// already: -read-cluster, -read and -read-secrets.
 	Roles string
+	// NetworkPolicies says that the pods are guarded by one each, unless a
+	// Gateway's parameters say otherwise; Home is the namespace that may then
+	// read their metrics.
+	NetworkPolicies bool
+	Home            string
 	// Changed hears whenever Report may say something else.
 	Changed func()
 	Log     *slog.Logger

@@ -23,13 +23,14 @@ var (
 	deployments         = kind{schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "deployments"}, "Deployment", false}
 	budgets             = kind{schema.GroupVersionResource{Group: "policy", Version: "v1", Resource: "poddisruptionbudgets"}, "PodDisruptionBudget", false}
 	autoscalers         = kind{schema.GroupVersionResource{Group: "autoscaling", Version: "v2", Resource: "horizontalpodautoscalers"}, "HorizontalPodAutoscaler", false}
+	networkPolicies     = kind{schema.GroupVersionResource{Group: "networking.k8s.io", Version: "v1", Resource: "networkpolicies"}, "NetworkPolicy", false}
 	roleBindings        = kind{schema.GroupVersionResource{Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "rolebindings"}, "RoleBinding", false}
 	clusterRoleBindings = kind{schema.GroupVersionResource{Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "clusterrolebindings"}, "ClusterRoleBinding", true}
 )
 
 // kinds returns all of them.
 func kinds() []kind {
-	return []kind{serviceAccounts, services, deployments, budgets, autoscalers, roleBindings, clusterRoleBindings}
+	return []kind{serviceAccounts, services, deployments, budgets, autoscalers, networkPolicies, roleBindings, clusterRoleBindings}
 }
 
 // kind is one kind that is made.
@@ -61,13 +62,18 @@ func (p *plan) objects(cfg *Config) []desired {
 	out := []desired{
 		p.object(serviceAccounts, fields{"automountServiceAccountToken": false}),
 		p.object(services, fields{"spec": p.service()}),
+	}
+	if p.guarded(cfg) { // before there are pods
+		out = append(out, p.object(networkPolicies, fields{"spec": p.networkPolicy(cfg)}))
+	}
+	out = append(out,
 		p.object(deployments, fields{"spec": p.deployment(cfg)}),
 		p.object(budgets, fields{"spec": fields{
 			"maxUnavailable": int64(1), "selector": fields{"matchLabels": anyMap(p.selector())},
 			// A pod that serves nothing holds up no node's end.
 			"unhealthyPodEvictionPolicy": "AlwaysAllow",
 		}}),
-	}
+	)
 	if p.infra.Proxy.Replicas == nil {
 		out = append(out, p.object(autoscalers, fields{"spec": p.autoscaler()}))
 	}

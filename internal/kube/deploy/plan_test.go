@@ -45,7 +45,7 @@ func TestObjects(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			cfg := &Config{Image: "example.com/postern:1", Roles: "postern", Args: []string{"--dialects=gatewayapi"}}
+			cfg := &Config{Image: "example.com/postern:1", Roles: "postern", Args: []string{"--dialects=gatewayapi"}, NetworkPolicies: true, Home: "postern-system"}
 			for line := range strings.Lines(string(a.Comment)) {
 				switch key, value, _ := strings.Cut(strings.TrimSpace(line), ": "); key {
 				case "namespaces":

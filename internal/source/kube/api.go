@@ -32,6 +32,7 @@ func newAPI(given *rest.Config) (*api, error) {
 	cfg.UserAgent = "postern"
 	cfg.QPS, cfg.Burst = 500, 1000 // watches begin, and Secrets are fetched, many at once
 	cfg.WarningHandler = rest.NoWarnings{}
+	cfg.Wrap(func(next http.RoundTripper) http.RoundTripper { return bounded{next, answerMost, eventMost} })
 	client, err := rest.HTTPClientFor(cfg)
 	if err != nil {
 		return nil, err

@@ -212,6 +212,6 @@ func TestAuthoritiesRenewed(t *testing.T) {
 	f.show(t, ca[0], nil)
 	files := papers{t, t.TempDir()}
 	files.write("ca", ca[0].PEM())
-	renewed(t, p, files.config(f.URL, "token: none"), 6*time.Minute, "does not answer",
+	renewed(t, p, files.config(f.URL, "token: "+shared.Cluster(t).Token), 6*time.Minute, "does not answer",
 		func() { f.show(t, ca[1], nil) }, func() { files.write("ca", ca[1].PEM()) })
 }

@@ -75,7 +75,9 @@ func (s *Source) begin(ctx context.Context, p place, gvr schema.GroupVersionReso
 	ctx, end := context.WithCancel(ctx)
 	w := &watch{src: s, place: p, gvr: gvr, end: end, ended: make(chan struct{}), seen: seen}
 	quiet := logr.Discard()
-	r := cache.NewReflectorWithOptions(w.listWatch(), &unstructured.Unstructured{}, w, cache.ReflectorOptions{
+	kind := &unstructured.Unstructured{} // events of another one are passed over
+	kind.SetGroupVersionKind(gvr.GroupVersion().WithKind(p.Kind))
+	r := cache.NewReflectorWithOptions(w.listWatch(), kind, w, cache.ReflectorOptions{
 		Name: p.String(), TypeDescription: p.String(), Logger: &quiet,
 		Backoff: &wait.Backoff{Duration: 250 * time.Millisecond, Factor: 2, Jitter: 0.5, Steps: 5, Cap: 5 * time.Second},
 	})
@@ -147,6 +149,9 @@ func (w *watch) put(o any) error {
 	u, ok := o.(*unstructured.Unstructured)
 	if !ok {
 		return fmt.Errorf("%T is no object", o)
+	}
+	if gvk := u.GroupVersionKind(); gvk.Group != w.place.Group || gvk.Kind != w.place.Kind {
+		return fmt.Errorf("%v is none of %v", gvk, w.place)
 	}
 	k, version := w.key(u), versionOf(u)
 	e := w.src.arrive(u)
@@ -232,6 +237,9 @@ func (w *watch) read(o any) (*arrival, error) {
 	u, ok := o.(*unstructured.Unstructured)
 	if !ok {
 		return nil, fmt.Errorf("%T is no object", o)
+	}
+	if gvk := u.GroupVersionKind(); gvk.Group != w.place.Group || gvk.Kind != w.place.Kind {
+		return nil, fmt.Errorf("%v is none of %v", gvk, w.place)
 	}
 	a := &arrival{key: w.key(u), version: versionOf(u)}
 	w.src.mu.Lock()
