@@ -166,7 +166,9 @@ func (b *lease) tell(err error) {
 	case err == nil, errors.Is(err, errHeld), apierrors.IsConflict(err), apierrors.IsAlreadyExists(err): // another was faster
 	case apierrors.IsNotFound(err):
 		why = "its namespace does not exist: create it, or name another in --leader-election-namespace"
-	case apierrors.IsForbidden(err), apierrors.IsUnauthorized(err):
+	case apierrors.IsUnauthorized(err):
+		why = "the API server does not accept our credential"
+	case apierrors.IsForbidden(err):
 		why = "it is not allowed: grant get, create and update of leases there, or name another namespace in --leader-election-namespace"
 	default:
 		why = "the API server does not answer"

@@ -111,7 +111,7 @@ func (s *Statuses) failed(ctx context.Context, k *kind, key resource.Key, err er
 		return err
 	case apierrors.IsNotFound(err) || apierrors.IsMethodNotSupported(err):
 		return s.missing(ctx, k, key, err)
-	case apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err):
+	case apierrors.IsForbidden(err):
 		return s.mute(k.GroupKind, "it is not allowed: grant get, list and patch of its status", err)
 	case apierrors.IsInvalid(err) || apierrors.IsBadRequest(err):
 		s.cfg.Log.Error("the API server refuses a status", "object", key.String(), "error", err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -153,7 +154,11 @@ func TestKubernetesFaults(t *testing.T) {
 // serveVersions serves some versions of HTTPRoute, of v1 and v1beta1.
 func (f *faulty) serveVersions(served ...string) {
 	f.t.Helper()
-	for _, u := range f.objects.Parsed(gatewayAPI(f.t)) {
+	text, err := os.ReadFile("../../deploy/crds/gatewayapi.yaml")
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	for _, u := range f.objects.Parsed(string(text)) {
 		if u.GetName() != "httproutes.gateway.networking.k8s.io" {
 			continue
 		}

@@ -20,7 +20,7 @@ func TestKubernetesShareWritesNothing(t *testing.T) {
 	objects := c.Objects(t)
 	objects.Put("apiVersion: v1\nkind: Namespace\nmetadata: {name: default}")
 	objects.Put("apiVersion: v1\nkind: Namespace\nmetadata: {name: postern-system}")
-	objects.Put(gatewayAPI(t))
+	objects.Define("gatewayapi")
 	objects.Put(redirecting("ours", "postern.dev/gateway-controller", "9092"))
 	objects.Put(redirecting("theirs", "postern.dev/gateway-controller", "9093"))
 	l := newTold(t, c)

@@ -92,7 +92,7 @@ func newCrowd(t *testing.T, routes, secrets int) *crowd {
 	t.Cleanup(up.Close)
 	c := cluster.ForTest(t, cluster.Options{})
 	objects := c.Objects(t)
-	objects.Put(gatewayAPI(t))
+	objects.Define("gatewayapi")
 	objects.Put(crowdBase)
 	cfg, err := c.Config()
 	if err != nil {

@@ -4,9 +4,6 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -103,24 +100,6 @@ func TestKubernetes(t *testing.T) {
 		objects.Put(routes)
 		awaitReply(t, "what was changed since", ask("/huggingface-gloo-gw"), status(200))
 	})
-}
-
-// gatewayAPI returns the definitions of the Gateway API's own module.
-func gatewayAPI(t *testing.T) string {
-	t.Helper()
-	dir, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "sigs.k8s.io/gateway-api").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var all []string
-	for _, plural := range []string{"gatewayclasses", "gateways", "httproutes", "referencegrants", "backendtlspolicies"} {
-		b, err := os.ReadFile(filepath.Join(strings.TrimSpace(string(dir)), "config", "crd", "standard", "gateway.networking.k8s.io_"+plural+".yaml"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		all = append(all, string(b))
-	}
-	return strings.Join(all, "\n---\n")
 }
 
 // redirecting is a Gateway of a class of its own, with a route.
