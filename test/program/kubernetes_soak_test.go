@@ -184,12 +184,14 @@ func (c *crowd) change(i, version int) (event, answer time.Duration) {
 	for began := time.Now(); told.IsZero() && time.Since(began) < patience; time.Sleep(2 * time.Millisecond) {
 		told = c.heard.when(name, 2)
 	}
-	patching.Wait()
 	for began := time.Now(); time.Since(began) < patience; time.Sleep(10 * time.Millisecond) {
 		if _, got := c.ask(i); got == fmt.Sprint(version) {
-			return time.Since(told), max(0, time.Since(answered))
+			served := time.Now()
+			patching.Wait() // watchers may be told before who made the change
+			return served.Sub(told), max(0, served.Sub(answered))
 		}
 	}
+	patching.Wait()
 	c.t.Errorf("route %d: the change is not served", i)
 	return patience, patience
 }
