@@ -61,7 +61,7 @@ func TestGlooMeshAPIKey(t *testing.T) {
 func TestGlooAIGateway(t *testing.T) {
 	s := newStage(t, "gloo")
 	s.deploy(gateway{Namespace: "gloo-system", Name: "gloo-proxy-ai-gateway", Port: 8080, Secrets: []string{"gloo-system"},
-		Args: []string{"--dialects=gatewayapi,gloo", "--secret-namespaces=gloo-system", "--gateway=gloo-system/ai-gateway"}})
+		Args: []string{"--dialects=gatewayapi,gloo", "--secret-namespaces=gloo-system"}})
 	s.follow("gloo-ai-gateway.md")
 	seen := s.seen()
 	expectKey(t, seen, len(seen), "api.openai.com", openAIKey, "eyJ")
