@@ -156,8 +156,9 @@ func (c *crowd) load(perSecond int, stop <-chan struct{}) (served, failed int64)
 		case <-tick.C: // some may be missed, so that what is due is counted by the clock
 		}
 		for due := int(time.Since(began).Seconds() * float64(perSecond)); sent < due; sent++ {
+			i := sent * 7919 % c.routes
 			all.Go(func() {
-				if code, _ := c.ask(sent * 7919 % c.routes); code == http.StatusOK {
+				if code, _ := c.ask(i); code == http.StatusOK {
 					good.Add(1)
 				} else {
 					bad.Add(1)
