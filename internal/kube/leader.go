@@ -12,7 +12,7 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// defaultLease is for how long a leader that has died is waited for.
+// defaultLease is for how long a leader that has died is waited for at most.
 const defaultLease = 15 * time.Second
 
 // Leader elects one of several replicas by a Lease, as client-go's election
@@ -33,7 +33,7 @@ type Leader struct {
 	Namespace, Name string
 	// Identity is this replica's own; "": the host's name with random digits.
 	Identity string
-	// Lease is for how long a leader that has died is waited for; 0: 15 s. A
+	// Lease is for how long a leader that has died is waited for at most; 0: 15 s. A
 	// leader that cannot renew it leads no more after two thirds of it.
 	Lease time.Duration
 	Log   *slog.Logger

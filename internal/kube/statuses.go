@@ -27,7 +27,8 @@ const (
 	settle = 200 * time.Millisecond
 	// many objects of one kind are read as a list.
 	many = 200
-	// writers work on single objects, and as many on lists.
+	// writers work on single objects, and as many on lists: each as fast as the API
+	// server answers, and so few that it has time for its watchers.
 	writers = 2
 )
 
