@@ -193,8 +193,8 @@ spec:
 	for _, test := range []struct{ pod, path, want string }{
 		{"job", ".status.phase", "Failed"},
 		{"job", first + ".state.terminated.exitCode", "3"},
-		{"again", first + ".restartCount", "2"},
-		{"unwell", first + ".restartCount", "1"},
+		{"again", ".status.containerStatuses[?(@.restartCount>=2)].name", "a"},
+		{"unwell", ".status.containerStatuses[?(@.restartCount>=1)].name", "a"},
 		{"unknown", first + ".state.waiting.reason", "ErrImagePull"},
 		{"again", first + ".lastState.terminated.reason", "Error"},
 		{"asroot", first + ".state.waiting.reason", "CreateContainerConfigError"},
