@@ -25,7 +25,7 @@ import (
 const Marker = "MARKER-hunter2"
 
 // Deadline is how long anything may take.
-const Deadline = 10 * time.Second
+const Deadline = time.Minute
 
 // Widget is the kind that the suite uses beside the core kinds.
 type Widget struct {
