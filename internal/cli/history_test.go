@@ -35,7 +35,7 @@ import (
 // what serves after every change against what a gateway serves that has just
 // been started: the model, the report, and what becomes of requests.
 func TestHistoryLeavesNoTrace(t *testing.T) {
-	const seeds, steps = 4, 30
+	const seeds, steps = 3, 25
 	first, last := 0, seeds
 	if os.Getenv("POSTERN_SOAK") != "" {
 		first, last = seeds, 25*seeds
