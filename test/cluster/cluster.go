@@ -37,7 +37,7 @@ var ErrNotBuilt = errors.New("the cluster's programs are not built: run sh test/
 
 // How long a server may take until it answers, and until it has ended. Both take
 // seconds; only what is broken takes longer on a busy machine.
-const startTime, stopTime = 3 * time.Minute, time.Minute
+const startTime, stopTime = 10 * time.Minute, time.Minute
 
 // Options change what a Cluster runs.
 type Options struct {
@@ -243,7 +243,7 @@ func (c *Cluster) await(ctx context.Context, s *server) error {
 	ctx, cancel := context.WithTimeout(ctx, startTime)
 	defer cancel()
 	// The certificates are the servers' own, made anew in each folder.
-	client := &http.Client{Timeout: startTime / 6, Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true}}
+	client := &http.Client{Timeout: time.Minute, Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true}}
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	var last string
