@@ -38,6 +38,7 @@ type translation struct {
 	Place
 	fragment *Fragment
 	report   status.Report
+	asked    []resource.Question
 }
 
 // Place is where a fragment comes from. Places have an order, which decides
@@ -113,15 +114,19 @@ func (t *Translator) Demand() *resource.Demand { return t.demand }
 
 // Update turns set into the changes since the one before it, in the order of
 // their places; repeated is how many roots were translated for that. Only those
-// are of which something was read that differs.
+// are of which something was read that differs, or that get another answer.
 func (t *Translator) Update(set *resource.Set) (changes []Change, repeated int) {
 	var changed resource.Changes
 	if t.set != nil {
 		changed = resource.ChangesOf(t.set, set, resource.Diff(t.set, set))
 	}
-	todo := map[Place]bool{} // false: the root is gone
-	for _, tr := range t.readers.Concerned(changed) {
-		todo[tr.Place] = true
+	surely, perhaps := t.readers.Concerned(changed)
+	todo := make(map[Place]errand, len(surely)+len(perhaps))
+	for _, tr := range perhaps {
+		todo[tr.Place] = ask
+	}
+	for _, tr := range surely {
+		todo[tr.Place] = repeat
 	}
 	for i, l := range t.roots {
 		if l.view == nil || l.view.Sees(changed) {
@@ -135,7 +140,10 @@ func (t *Translator) Update(set *resource.Set) (changes []Change, repeated int) 
 	slices.SortFunc(places, Place.Compare)
 	next := t.translate(set, places, todo)
 	for i, p := range places {
-		if todo[p] {
+		if next[i].stands {
+			continue
+		}
+		if next[i].view != nil {
 			repeated++
 		}
 		if c, ok := t.take(p, next[i]); ok {
@@ -146,9 +154,18 @@ func (t *Translator) Update(set *resource.Set) (changes []Change, repeated int) 
 	return changes, repeated
 }
 
+// errand is what is to be done about a root.
+type errand int
+
+const (
+	repeat errand = iota // translate it
+	ask                  // translate it if its questions are answered otherwise
+	gone                 // forget it
+)
+
 // list brings a dialect's roots up to date, and puts into todo which of them
 // have come and gone.
-func (t *Translator) list(i int, set *resource.Set, todo map[Place]bool) {
+func (t *Translator) list(i int, set *resource.Set, todo map[Place]errand) {
 	l := t.roots[i]
 	before := make(map[resource.Key]bool, len(l.keys))
 	for _, k := range l.keys {
@@ -158,12 +175,12 @@ func (t *Translator) list(i int, set *resource.Set, todo map[Place]bool) {
 	l.keys = t.dialects[i].Roots(l.view)
 	for _, k := range l.keys {
 		if !before[k] {
-			todo[t.place(i, k)] = true
+			todo[t.place(i, k)] = repeat
 		}
 		delete(before, k)
 	}
 	for k := range before {
-		todo[t.place(i, k)] = false
+		todo[t.place(i, k)] = gone
 	}
 }
 
@@ -172,8 +189,9 @@ func (t *Translator) place(i int, root resource.Key) Place {
 }
 
 // translated is what one translation gave, and what it has read; a root that
-// is gone has no view.
+// is gone has no view. Where the one before stands, nothing is there.
 type translated struct {
+	stands   bool
 	view     *resource.View
 	fragment *Fragment
 	report   status.Report
@@ -184,14 +202,19 @@ const atOnce = 64
 
 // translate translates the places that are todo, on several processors where
 // there are many: a translation depends on nothing but what it reads.
-func (t *Translator) translate(set *resource.Set, places []Place, todo map[Place]bool) []translated {
+func (t *Translator) translate(set *resource.Set, places []Place, todo map[Place]errand) []translated {
 	out := make([]translated, len(places))
 	batch := func(from int) {
 		for i := from; i < min(from+atOnce, len(places)); i++ {
-			if p := places[i]; todo[p] {
+			p := places[i]
+			switch {
+			case todo[p] == gone:
+			case todo[p] == ask && resource.SameAnswers(t.done[p].asked, t.set, set):
+				out[i].stands = true
+			default:
 				v := resource.NewView(set)
 				f, r := t.dialects[p.Dialect].Translate(v, p.Root)
-				out[i] = translated{v, cmp.Or(f, &Fragment{}), r}
+				out[i] = translated{view: v, fragment: cmp.Or(f, &Fragment{}), report: r}
 			}
 		}
 	}
@@ -233,7 +256,7 @@ func (t *Translator) take(p Place, next translated) (c Change, ok bool) {
 	reads := next.view.Reads()
 	t.demand.Swap(t.readers.Reads(tr), reads)
 	t.readers.Read(tr, reads)
-	tr.fragment, tr.report = next.fragment, next.report
+	tr.fragment, tr.report, tr.asked = next.fragment, next.report, next.view.Asked()
 	return c, true
 }
 
