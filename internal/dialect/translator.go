@@ -114,19 +114,17 @@ func (t *Translator) Demand() *resource.Demand { return t.demand }
 
 // Update turns set into the changes since the one before it, in the order of
 // their places; repeated is how many roots were translated for that. Only those
-// are of which something was read that differs, or that get another answer.
+// are of which something was read that differs, or whose questions are answered
+// otherwise.
 func (t *Translator) Update(set *resource.Set) (changes []Change, repeated int) {
 	var changed resource.Changes
 	if t.set != nil {
 		changed = resource.ChangesOf(t.set, set, resource.Diff(t.set, set))
 	}
+	todo := map[Place]bool{} // false: the root is gone
 	surely, perhaps := t.readers.Concerned(changed)
-	todo := make(map[Place]errand, len(surely)+len(perhaps))
-	for _, tr := range perhaps {
-		todo[tr.Place] = ask
-	}
-	for _, tr := range surely {
-		todo[tr.Place] = repeat
+	for _, tr := range append(surely, t.answeredOtherwise(perhaps, set)...) {
+		todo[tr.Place] = true
 	}
 	for i, l := range t.roots {
 		if l.view == nil || l.view.Sees(changed) {
@@ -140,10 +138,7 @@ func (t *Translator) Update(set *resource.Set) (changes []Change, repeated int) 
 	slices.SortFunc(places, Place.Compare)
 	next := t.translate(set, places, todo)
 	for i, p := range places {
-		if next[i].stands {
-			continue
-		}
-		if next[i].view != nil {
+		if todo[p] {
 			repeated++
 		}
 		if c, ok := t.take(p, next[i]); ok {
@@ -154,18 +149,28 @@ func (t *Translator) Update(set *resource.Set) (changes []Change, repeated int) 
 	return changes, repeated
 }
 
-// errand is what is to be done about a root.
-type errand int
-
-const (
-	repeat errand = iota // translate it
-	ask                  // translate it if its questions are answered otherwise
-	gone                 // forget it
-)
+// answeredOtherwise returns those of a list whose questions set answers otherwise
+// than the one before it.
+func (t *Translator) answeredOtherwise(list []*translation, set *resource.Set) []*translation {
+	same := make([]bool, len(list))
+	inBatches(len(list), func(from, to int) {
+		before, after := resource.NewView(t.set), resource.NewView(set)
+		for i := from; i < to; i++ {
+			same[i] = resource.SameAnswers(list[i].asked, before, after)
+		}
+	})
+	var out []*translation
+	for i, tr := range list {
+		if !same[i] {
+			out = append(out, tr)
+		}
+	}
+	return out
+}
 
 // list brings a dialect's roots up to date, and puts into todo which of them
 // have come and gone.
-func (t *Translator) list(i int, set *resource.Set, todo map[Place]errand) {
+func (t *Translator) list(i int, set *resource.Set, todo map[Place]bool) {
 	l := t.roots[i]
 	before := make(map[resource.Key]bool, len(l.keys))
 	for _, k := range l.keys {
@@ -175,12 +180,12 @@ func (t *Translator) list(i int, set *resource.Set, todo map[Place]errand) {
 	l.keys = t.dialects[i].Roots(l.view)
 	for _, k := range l.keys {
 		if !before[k] {
-			todo[t.place(i, k)] = repeat
+			todo[t.place(i, k)] = true
 		}
 		delete(before, k)
 	}
 	for k := range before {
-		todo[t.place(i, k)] = gone
+		todo[t.place(i, k)] = false
 	}
 }
 
@@ -189,42 +194,40 @@ func (t *Translator) place(i int, root resource.Key) Place {
 }
 
 // translated is what one translation gave, and what it has read; a root that
-// is gone has no view. Where the one before stands, nothing is there.
+// is gone has no view.
 type translated struct {
-	stands   bool
 	view     *resource.View
 	fragment *Fragment
 	report   status.Report
 }
 
-// atOnce is how many roots one goroutine translates in a row.
+// atOnce is how many roots one goroutine looks after in a row.
 const atOnce = 64
 
 // translate translates the places that are todo, on several processors where
 // there are many: a translation depends on nothing but what it reads.
-func (t *Translator) translate(set *resource.Set, places []Place, todo map[Place]errand) []translated {
+func (t *Translator) translate(set *resource.Set, places []Place, todo map[Place]bool) []translated {
 	out := make([]translated, len(places))
-	batch := func(from int) {
-		for i := from; i < min(from+atOnce, len(places)); i++ {
-			p := places[i]
-			switch {
-			case todo[p] == gone:
-			case todo[p] == ask && resource.SameAnswers(t.done[p].asked, t.set, set):
-				out[i].stands = true
-			default:
+	inBatches(len(places), func(from, to int) {
+		for i := from; i < to; i++ {
+			if p := places[i]; todo[p] {
 				v := resource.NewView(set)
 				f, r := t.dialects[p.Dialect].Translate(v, p.Root)
-				out[i] = translated{view: v, fragment: cmp.Or(f, &Fragment{}), report: r}
+				out[i] = translated{v, cmp.Or(f, &Fragment{}), r}
 			}
 		}
-	}
-	var all sync.WaitGroup
-	for from := atOnce; from < len(places); from += atOnce {
-		all.Go(func() { batch(from) })
-	}
-	batch(0)
-	all.Wait()
+	})
 	return out
+}
+
+// inBatches calls do for the numbers below n, atOnce of them at a time.
+func inBatches(n int, do func(from, to int)) {
+	var all sync.WaitGroup
+	for from := atOnce; from < n; from += atOnce {
+		all.Go(func() { do(from, min(from+atOnce, n)) })
+	}
+	do(0, min(atOnce, n))
+	all.Wait()
 }
 
 // take makes next what is at a place; ok tells whether anything was or is.

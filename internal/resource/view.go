@@ -1,10 +1,5 @@
 package resource
 
-import (
-	"maps"
-	"reflect"
-)
-
 // View is how a dialect reads a Set. It records every object, list and
 // absence that was read, so that a change repeats only the translations that
 // it can concern. A View serves one translation, in one goroutine.
@@ -80,47 +75,6 @@ func (v *View) GroupsByLabel(gk GroupKind, key, value string) []*Group {
 
 // Knows reports whether objects of the kind can be there at all.
 func (v *View) Knows(gk GroupKind) bool { return v.set.Knows(gk) }
-
-// Question is what a reader wants to know that does not look at everything that
-// must be read to tell. It reads through the View that it is given, depends on
-// nothing else that can change, and does not change its answer afterwards.
-type Question func(v *View) any
-
-// Ask returns the answer to a question. A change of what only questions have
-// read concerns the reader where an answer, or what is read for it, differs: so
-// q is kept with what was read, and asked again.
-func (v *View) Ask(q Question) any {
-	answer, reads := q.of(v.set)
-	for s := range reads {
-		s.of |= forAnswer
-		v.note(s)
-	}
-	v.asked = append(v.asked, q)
-	return answer
-}
-
-// of returns the answer that a Set gives, and what is read of it for that.
-func (q Question) of(s *Set) (answer any, reads map[subject]struct{}) {
-	v := NewView(s)
-	answer = q(v)
-	return answer, v.read
-}
-
-// Asked returns the questions that have been asked, in their order.
-func (v *View) Asked() []Question { return v.asked }
-
-// SameAnswers reports whether questions are answered alike by two Sets, of which
-// the same is read for that.
-func SameAnswers(asked []Question, before, after *Set) bool {
-	for _, q := range asked {
-		was, hadRead := q.of(before)
-		is, reads := q.of(after)
-		if !maps.Equal(hadRead, reads) || !reflect.DeepEqual(was, is) {
-			return false
-		}
-	}
-	return true
-}
 
 // Derived returns what derive makes of an object, and as a rule makes it once
 // for each key and Set, whoever asks. It must not be changed. derive may look at

@@ -74,6 +74,9 @@ func About(ref gatewayv1.ParentReference, routeNamespace string) string {
 func Attach(v *resource.View, r Route, report *status.Report) []Parent {
 	a := v.Ask(r.attached).(attached)
 	report.Join(a.report)
+	for i, ref := range r.Refs {
+		a.parents[i].About = About(ref, r.Object.Namespace)
+	}
 	return a.parents
 }
 
@@ -89,10 +92,8 @@ func (r Route) attached(v *resource.View) any {
 		r.Kinds = []resource.GroupKind{r.Object.GroupKind}
 	}
 	served := map[[2]string]bool{}
-	for i, ref := range r.Refs {
-		field := fmt.Sprintf("%s[%d]", r.Field, i)
-		p := attach(v, r, ref, field, &out.report)
-		p.About = About(ref, r.Object.Namespace)
+	for i := range r.Refs {
+		p := attach(v, r, i, &out.report)
 		p.Hosts = fresh(p.Hosts, served)
 		out.parents[i] = p
 	}
@@ -125,10 +126,11 @@ func fresh(hosts []Host, served map[[2]string]bool) []Host {
 }
 
 // attach judges one reference.
-func attach(v *resource.View, r Route, ref gatewayv1.ParentReference, field string, report *status.Report) Parent {
+func attach(v *resource.View, r Route, i int, report *status.Report) Parent {
+	ref := r.Refs[i]
 	key := parentKey(ref, r.Object.Namespace)
 	fault := func(remedy, format string, args ...any) status.Problem {
-		return status.Errorf(r.Object.Origin(field), format, args...).Fix("%s", remedy)
+		return status.Errorf(r.Object.Origin(fmt.Sprintf("%s[%d]", r.Field, i)), format, args...).Fix("%s", remedy)
 	}
 	refuse := func(reason, remedy, format string, args ...any) Parent {
 		p := fault(remedy, format, args...)
