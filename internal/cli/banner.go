@@ -40,7 +40,7 @@ func printListener(w io.Writer, c *ir.Config, l *ir.Listener, bound *gateway.Lis
 		addresses = []string{""}
 	}
 	for _, a := range addresses {
-		fmt.Fprintf(w, "\n  %s://%s  %s%s\n", scheme, boundText(bound.Addr(a, l.Port), l.Port), l.Name, hostText(l.Hostname))
+		fmt.Fprintf(w, "\n  %s://%s  %s%s\n", scheme, boundText(bound.Addr(a, l.Port), a, l.Port), l.Name, hostText(l.Hostname))
 	}
 	if l.Closed != nil {
 		fmt.Fprintf(w, "    closed: %s\n", l.Closed.Reason)
@@ -54,9 +54,13 @@ func printListener(w io.Writer, c *ir.Config, l *ir.Listener, bound *gateway.Lis
 	}
 }
 
-// boundText tells where a port is bound, and that it is another than asked for.
-func boundText(addr net.Addr, port int) string {
-	if addr == nil {
+// boundText tells where a port is bound, and that it is another than asked
+// for; asked is the address that was asked for, if one was.
+func boundText(addr net.Addr, asked string, port int) string {
+	switch {
+	case addr == nil && asked != "":
+		return fmt.Sprintf("(port %d of %s is not bound)", port, asked)
+	case addr == nil:
 		return fmt.Sprintf("(port %d is not bound)", port)
 	}
 	text := addr.String()

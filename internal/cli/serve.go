@@ -106,7 +106,7 @@ func (o *runOptions) assemble(ctx context.Context, std Streams) (*serving, error
 		Source: r.source, Store: r.store, Pipeline: pipeline, Ports: ports,
 		Recorder: s.recorders(), BodyBudget: o.bodyBudget, DrainLimit: o.drain, DrainDelay: o.drainDelay,
 		Upgraded: upgrades, Reloaded: s.reloaded, Problems: s.ownProblems, Beside: s.duties.made, Clock: time.Now, Log: s.log,
-		Deaf: o.deploys != nil,
+		Deaf: o.deploys != nil, Patient: o.addresses != "",
 	})
 	if o.deploys != nil {
 		o.deploys.refresh = s.gateway.Refresh
@@ -179,6 +179,9 @@ func (o *runOptions) newGuard() (*gateway.Guard, error) {
 	}
 	if own, err := net.ResolveTCPAddr("tcp", o.admin); err == nil {
 		g.Own = append(g.Own, own.AddrPort())
+	}
+	if p, err := netip.ParsePrefix(o.addresses); err == nil {
+		g.Ours = p.Masked()
 	}
 	return g, nil
 }

@@ -35,6 +35,9 @@ type Config struct {
 	// Deaf says that no port is bound: resources are followed and reported on,
 	// and nothing is served.
 	Deaf bool
+	// Patient says that nothing need be bound at the start: the machine may get
+	// the addresses of Gateways later.
+	Patient bool
 	// Upgraded ends the connections that were upgraded, when draining.
 	Upgraded interface{ Close() }
 	// Reloaded hears of each update that is served, and of each Refresh.
@@ -91,7 +94,8 @@ func New(cfg Config) *Gateway {
 }
 
 // Run serves until ctx ends, then drains. It returns the source's error if
-// that ends first, and an error if at the start no port at all can be bound.
+// that ends first, and an error if at the start no port at all can be bound
+// and nobody said to be Patient.
 func (g *Gateway) Run(ctx context.Context) error {
 	asked := ctx
 	ctx, stop := context.WithCancel(context.WithoutCancel(asked))
@@ -135,7 +139,8 @@ func (g *Gateway) part(ctx context.Context, stop func()) {
 }
 
 // apply makes an update what is served: build, swap, then let go of the old.
-// The first of them must have a port to be served on, if it names any.
+// The first of them must have a port to be served on, if it names any and
+// nobody said to be Patient.
 func (g *Gateway) apply(ctx context.Context, u source.Update) error {
 	g.applying.Lock()
 	defer g.applying.Unlock()
@@ -155,7 +160,7 @@ func (g *Gateway) apply(ctx context.Context, u source.Update) error {
 	if a.Changed && old != nil {
 		old.Compiled.Snapshot.Release()
 	}
-	if n := len(result.Compiled.Snapshot.Sockets); a.First && n > 0 && len(unbound) == n {
+	if n := len(result.Compiled.Snapshot.Sockets); a.First && n > 0 && len(unbound) == n && !g.cfg.Patient {
 		return unboundError(unbound)
 	}
 	if len(unbound) > 0 {

@@ -21,6 +21,10 @@ type Guard struct {
 	// Own are listeners of this process that no resource may reach, on
 	// whichever of the machine's addresses.
 	Own []netip.AddrPort
+	// Ours is a network whose every address leads to this machine, also those
+	// that no interface has: a range of Gateways that is local as a whole. The
+	// zero Prefix is none.
+	Ours netip.Prefix
 	// Allow are networks that may be dialled all the same.
 	Allow []netip.Prefix
 }
@@ -58,7 +62,7 @@ func (g *Guard) Check(addr netip.AddrPort) error {
 
 func (g *Guard) check(addr netip.AddrPort) error {
 	for _, own := range g.Own {
-		if own.Port() == addr.Port() && (own.Addr().Unmap() == addr.Addr() || own.Addr().IsUnspecified() && isOurs(addr.Addr())) {
+		if own.Port() == addr.Port() && (own.Addr().Unmap() == addr.Addr() || own.Addr().IsUnspecified() && (g.Ours.Contains(addr.Addr()) || isOurs(addr.Addr()))) {
 			return errors.New("it is the gateway's own listener")
 		}
 	}

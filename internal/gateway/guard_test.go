@@ -72,6 +72,19 @@ func TestSecurityRow21OwnListener(t *testing.T) {
 	}
 }
 
+// Nor by those that lead to the machine although no interface has them.
+func TestSecurityRow21OwnRange(t *testing.T) {
+	g := &Guard{Own: []netip.AddrPort{netip.MustParseAddrPort("[::]:9901")}, Ours: netip.MustParsePrefix("203.0.113.0/28")}
+	for addr, dialled := range map[string]bool{
+		"203.0.113.5:9901": false, "[::ffff:203.0.113.5]:9901": false, "[64:ff9b::cb00:7105]:9901": false,
+		"203.0.113.5:80": true, "203.0.113.16:9901": true,
+	} {
+		if err := g.Check(netip.MustParseAddrPort(addr)); dialled != (err == nil) {
+			t.Errorf("%s: %v", addr, err)
+		}
+	}
+}
+
 // What a name says when it is asked for the second time is looked at too.
 func TestSecurityRow21Rebinding(t *testing.T) {
 	victim, err := net.Listen("tcp", "127.0.0.1:0")

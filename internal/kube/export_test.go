@@ -5,13 +5,8 @@ import "context"
 // Idle reports whether all that was offered has been queued, and nothing is
 // queued or worked on. What failed and waits does not count.
 func (s *Statuses) Idle() bool {
-	for range 3 { // between the queue and the worker is a moment
-		now := s.latest.Load()
-		if now == nil || s.seen.Load() != now || s.objects.Len()+s.lists.Len() > 0 || s.busy.Load() > 0 {
-			return false
-		}
-	}
-	return true
+	now := s.latest.Load()
+	return now != nil && s.seen.Load() == now && s.left.Load() == 0
 }
 
 // Look tells of what there is now, once.

@@ -275,7 +275,7 @@ func TestFamilies(t *testing.T) {
 			r.stop()
 			again := p.replica(options{dialects: tc.dialects})
 			p.awaitIdle(again)
-			if n := again.requests.of("PATCH"); n != 0 {
+			if n := again.requests.of("PATCH", ""); n != 0 {
 				t.Errorf("%d statuses were written again", n)
 			}
 			for _, want := range tc.told {

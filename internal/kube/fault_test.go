@@ -75,7 +75,7 @@ func TestForbidden(t *testing.T) {
 	until(t, "it is told", func() bool {
 		return log.count("kind=gateway.networking.k8s.io/HTTPRoute because=it is not allowed") == 1
 	})
-	tried := r.requests.of("PATCH")
+	tried := r.requests.of("GET", "/httproutes/")
 	for i := range 3 { // changes are not tried one by one
 		p.put(strings.ReplaceAll(`{apiVersion: gateway.networking.k8s.io/v1, kind: HTTPRoute, metadata: {name: more-N, namespace: NS}, spec: {parentRefs: [{name: edge}]}}`, "N,", fmt.Sprint(i, ",")))
 	}
@@ -83,8 +83,8 @@ func TestForbidden(t *testing.T) {
 		list, _, _ := unstructured.NestedSlice(u.Object, "status", "listeners")
 		return len(list) == 1 && list[0].(map[string]any)["attachedRoutes"] == int64(5)
 	})
-	if n := r.requests.of("PATCH") - tried; n > 4 {
-		t.Errorf("%d more tries", n)
+	if n := r.requests.of("GET", "/httproutes/") - tried; n > 0 {
+		t.Errorf("%d routes were looked at", n)
 	}
 	if n := log.count("HTTPRoute"); n != 1 {
 		t.Errorf("told %d times", n)
@@ -120,15 +120,15 @@ func TestNoSubresource(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	unstructured.RemoveNestedField(before.Object, "status") // of another life
 	p.objects.Delete(before)
 	p.put(definition)
 	t.Cleanup(func() {
 		p.objects.Delete(before)
 		before.SetResourceVersion("")
 		before.SetUID("")
-		if _, err := p.client.Resource(definitions).Create(context.Background(), before, metav1.CreateOptions{}); err != nil {
-			t.Error(err)
-		}
+		p.objects.PutObject(before)
+		p.objects.AwaitEstablished([]*unstructured.Unstructured{before})
 	})
 	p.put(`{apiVersion: aigateway.envoyproxy.io/v1alpha1, kind: LLMRoute, metadata: {name: old, namespace: NS}, spec: {}}`)
 	log := &logged{}
@@ -172,8 +172,8 @@ func transition(u *unstructured.Unstructured) string {
 	return ""
 }
 
-// TestParentGone: the entry of a parent that is not ours any more goes, and a
-// change is written within about a second.
+// TestParentGone: the entry of a parent that is not ours any more goes, and on a
+// quiet machine (POSTERN_SOAK=1) a change is written within a second.
 func TestParentGone(t *testing.T) {
 	p := open(t)
 	p.put(apis)
@@ -183,10 +183,10 @@ func TestParentGone(t *testing.T) {
 	began := time.Now()
 	p.put(`{apiVersion: gateway.networking.k8s.io/v1, kind: HTTPRoute, metadata: {name: good, namespace: NS}, spec: {parentRefs: [{name: theirs}]}}`)
 	p.await("HTTPRoute", "good", "without our entry", func(u *unstructured.Unstructured) bool { return len(parents(u)) == 0 })
-	if took := time.Since(began); took > 5*time.Second { // a second, on a machine that does nothing else
-		t.Errorf("a change was written after %v", took)
-	} else {
-		t.Logf("a change was written after %v", took)
+	took := time.Since(began)
+	t.Logf("a change was written after %v", took)
+	if quiet() && took > time.Second {
+		t.Error("that is late")
 	}
 }
 

@@ -3,12 +3,14 @@ package kube_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"os"
 	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -29,8 +31,27 @@ import (
 	"github.com/postern-gateway/postern/test/cluster"
 )
 
-// patience is how long a test waits for what takes milliseconds.
-const patience = 30 * time.Second
+// patience is how long a test waits for what takes a second: only what never
+// comes takes as long.
+const patience = 2 * time.Minute
+
+// soon waits until ok, and reports whether that came.
+func soon(ok func() bool) bool {
+	for deadline := time.Now().Add(patience); !ok(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			return false
+		}
+	}
+	return true
+}
+
+// until is soon, and the test ends where it does not come.
+func until(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	if !soon(ok) {
+		t.Fatalf("%s: not in time", what)
+	}
+}
 
 // shared is the cluster of these tests.
 var shared cluster.Shared
@@ -46,13 +67,16 @@ type place struct {
 	objects   *cluster.Objects
 }
 
+// opened counts the namespaces: none is ever used again, with -count either.
+var opened atomic.Int64
+
 // open makes a namespace of the shared cluster, which knows every family's kinds.
 func open(t *testing.T) *place {
 	t.Helper()
 	c := shared.Cluster(t)
 	client, config := c.Client(t)
 	p := &place{t: t, config: config, client: client, objects: c.Objects(t)}
-	p.namespace = strings.NewReplacer("/", "-", "_", "-").Replace(strings.ToLower(t.Name()))
+	p.namespace = fmt.Sprint(strings.NewReplacer("/", "-", "_", "-").Replace(strings.ToLower(t.Name())), "-", opened.Add(1))
 	defined.Do(func() { p.objects.Define("gatewayapi", "gloo", "gloomesh", "envoyai", "istio") })
 	p.put("apiVersion: v1\nkind: Namespace\nmetadata: {name: NS}\n")
 	return p
@@ -118,30 +142,18 @@ func (p *place) get(kind, name string) *unstructured.Unstructured {
 // await returns an object when ok says so.
 func (p *place) await(kind, name, what string, ok func(*unstructured.Unstructured) bool) *unstructured.Unstructured {
 	p.t.Helper()
-	deadline := time.Now().Add(patience)
-	for {
-		u := p.get(kind, name)
-		if ok(u) {
-			return u
-		}
-		if time.Now().After(deadline) {
-			b, _ := json.MarshalIndent(u.Object, "", "  ")
-			p.t.Fatalf("%s %s: %s: not in time:\n%s", kind, name, what, b)
-		}
-		time.Sleep(20 * time.Millisecond)
+	var u *unstructured.Unstructured
+	if !soon(func() bool { u = p.get(kind, name); return ok(u) }) {
+		b, _ := json.MarshalIndent(u.Object, "", "  ")
+		p.t.Fatalf("%s %s: %s: not in time:\n%s", kind, name, what, b)
 	}
+	return u
 }
 
 // awaitIdle waits until a replica has compared all that there is.
 func (p *place) awaitIdle(r *replica) {
 	p.t.Helper()
-	deadline := time.Now().Add(patience)
-	for !r.statuses.Idle() {
-		if time.Now().After(deadline) {
-			p.t.Fatal("it goes on and on")
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
+	until(p.t, "nothing more to be done", r.statuses.Idle)
 }
 
 // plain returns a status without the times in it, as JSON.
@@ -251,28 +263,32 @@ func follower(dialects []dialect.Dialect, to *kube.Statuses) func(source.Update)
 
 }
 
-// requests counts what is asked of the API server, by verb.
+// requests are those that were made of the API server, as "GET /path".
 type requests struct {
-	mu    sync.Mutex
-	count map[string]int
+	mu   sync.Mutex
+	list []string
 }
 
 func (r *requests) wrap(next http.RoundTripper) http.RoundTripper {
 	return roundTrip(func(req *http.Request) (*http.Response, error) {
 		r.mu.Lock()
-		if r.count == nil {
-			r.count = map[string]int{}
-		}
-		r.count[req.Method]++
+		r.list = append(r.list, req.Method+" "+req.URL.Path)
 		r.mu.Unlock()
 		return next.RoundTrip(req)
 	})
 }
 
-func (r *requests) of(method string) int {
+// of counts the requests that begin so, and hold a text.
+func (r *requests) of(method, text string) int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.count[method]
+	n := 0
+	for _, q := range r.list {
+		if strings.HasPrefix(q, method) && strings.Contains(q, text) {
+			n++
+		}
+	}
+	return n
 }
 
 type roundTrip func(*http.Request) (*http.Response, error)

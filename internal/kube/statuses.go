@@ -51,7 +51,7 @@ type Statuses struct {
 	muted   map[resource.GroupKind]string // kinds that cannot be written, and why
 
 	seen          atomic.Pointer[state] // what was queued
-	busy          atomic.Int64          // workers at work
+	left          atomic.Int64          // items of the queues that are not done
 	written, read atomic.Uint64
 }
 
@@ -127,13 +127,13 @@ func (s *Statuses) Run(ctx context.Context) {
 	ctx = klog.NewContext(ctx, logr.Discard())
 	s.run(true)
 	defer s.run(false)
-	s.objects = workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[resource.Key](500*time.Millisecond, time.Minute))
-	s.lists = workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[resource.GroupKind](time.Second, 5*time.Minute))
+	s.objects = newQueue[resource.Key](500*time.Millisecond, time.Minute, &s.left)
+	s.lists = newQueue[resource.GroupKind](time.Second, 5*time.Minute, &s.left)
 	var work sync.WaitGroup
 	for range writers {
-		work.Go(func() { each(ctx, s.objects, &s.busy, s.write) })
+		work.Go(func() { each(ctx, s.objects, &s.left, s.write) })
 	}
-	work.Go(func() { each(ctx, s.lists, &s.busy, s.compare) })
+	work.Go(func() { each(ctx, s.lists, &s.left, s.compare) })
 	s.follow(ctx)
 	s.objects.ShutDown()
 	s.lists.ShutDown()
@@ -147,21 +147,44 @@ func (s *Statuses) run(running bool) {
 	s.running, s.due, s.muted = running, nil, map[resource.GroupKind]string{}
 }
 
+// newQueue returns a queue of what is tried again after least at first, and
+// after most at last. left counts what is in it until that is done: who looks
+// while a worker takes an item sees it.
+func newQueue[K comparable](least, most time.Duration, left *atomic.Int64) workqueue.TypedRateLimitingInterface[K] {
+	q := workqueue.NewTypedWithConfig(workqueue.TypedQueueConfig[K]{Queue: counted[K]{workqueue.DefaultQueue[K](), left}})
+	return workqueue.NewTypedRateLimitingQueueWithConfig(
+		workqueue.NewTypedItemExponentialFailureRateLimiter[K](least, most),
+		workqueue.TypedRateLimitingQueueConfig[K]{
+			DelayingQueue: workqueue.NewTypedDelayingQueueWithConfig(workqueue.TypedDelayingQueueConfig[K]{Queue: q}),
+		})
+}
+
+// counted counts what is put into a queue.
+type counted[K comparable] struct {
+	workqueue.Queue[K]
+	left *atomic.Int64
+}
+
+// Push implements workqueue.Queue.
+func (c counted[K]) Push(k K) {
+	c.left.Add(1)
+	c.Queue.Push(k)
+}
+
 // each does what is queued; what fails comes again, later each time.
-func each[K comparable](ctx context.Context, q workqueue.TypedRateLimitingInterface[K], busy *atomic.Int64, do func(context.Context, K) error) {
+func each[K comparable](ctx context.Context, q workqueue.TypedRateLimitingInterface[K], left *atomic.Int64, do func(context.Context, K) error) {
 	for {
 		k, end := q.Get()
 		if end {
 			return
 		}
-		busy.Add(1)
 		if err := do(ctx, k); err == nil || ctx.Err() != nil {
 			q.Forget(k)
 		} else {
 			q.AddRateLimited(k)
 		}
 		q.Done(k)
-		busy.Add(-1)
+		left.Add(-1)
 	}
 }
 

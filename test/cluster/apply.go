@@ -22,8 +22,9 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 )
 
-// patience is how long a test waits for what takes milliseconds.
-const patience = 30 * time.Second
+// patience is how long a test waits for what takes a second: only what never
+// comes takes as long.
+const patience = 2 * time.Minute
 
 // Objects are a cluster's objects in the hands of a test, as administrator.
 type Objects struct {

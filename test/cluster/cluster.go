@@ -1,6 +1,6 @@
 // Package cluster runs a real Kubernetes API server for tests: etcd,
 // kube-apiserver and, if asked for, kube-controller-manager, on loopback, on
-// ports that the kernel chose, with everything they keep in one folder.
+// ports that nobody else takes (place.go), with everything they keep in one folder.
 //
 //	build.sh ─► programs in the cache folder ─► Start ─► Kubeconfig
 //
@@ -20,7 +20,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -36,8 +35,9 @@ import (
 // ErrNotBuilt says that build.sh has not been run.
 var ErrNotBuilt = errors.New("the cluster's programs are not built: run sh test/cluster/build.sh (make test does)")
 
-// startTime is how long a server may take until it answers.
-const startTime = 60 * time.Second
+// How long a server may take until it answers, and until it has ended. Both take
+// seconds; only what is broken takes longer on a busy machine.
+const startTime, stopTime = 3 * time.Minute, time.Minute
 
 // Options change what a Cluster runs.
 type Options struct {
@@ -48,6 +48,8 @@ type Options struct {
 	Pods bool
 	// Images say which programs stand for which images of pods.
 	Images []Image
+
+	keeps []*os.File // open in every program
 }
 
 // Cluster is a control plane that was started.
@@ -63,18 +65,18 @@ type Cluster struct {
 	Node string
 
 	bin     string
+	keeps   []*os.File // open in every program
 	servers []*server
-	place   *place // with Options.Pods
+	place   *place
 }
 
 // server is one program of a Cluster.
 type server struct {
 	name  string
 	args  []string
-	ready string     // a URL that answers 200
-	path  string     // of the program; empty is the name's, in the folder of programs
-	keeps []*os.File // open in the program, too
-	stdin io.Closer  // ends with this process
+	ready []string  // URLs that answer 200 to an administrator
+	path  string    // of the program; empty is the name's, in the folder of programs
+	stdin io.Closer // ends with this process
 	cmd   *exec.Cmd
 	ended <-chan error // what its Wait returned, then closed
 }
@@ -102,49 +104,56 @@ func Start(ctx context.Context, dir string, o Options) (*Cluster, error) {
 		return nil, err
 	}
 	c := &Cluster{Dir: dir, Kubeconfig: filepath.Join(dir, "kubeconfig"), bin: bin}
-	ports, err := freePorts(4)
-	if err != nil {
+	if c.place, err = take(); err != nil {
 		return nil, err
 	}
-	if err := c.credentials(); err != nil {
+	c.keeps = append([]*os.File{c.place.file}, o.keeps...)
+	if err := c.run(ctx, o); err != nil {
+		c.Stop()
 		return nil, err
-	}
-	if o.Pods {
-		o.ControllerManager = true
-		if err := c.settle(o.Images); err != nil {
-			return nil, err
-		}
-	}
-	c.plan(ports, o)
-	if o.Pods {
-		if err := c.planPods(); err != nil {
-			c.Stop()
-			return nil, err
-		}
-	}
-	for _, s := range c.servers {
-		if err := c.start(ctx, s); err != nil {
-			c.Stop()
-			return nil, err
-		}
 	}
 	return c, nil
 }
 
+// run starts every program.
+func (c *Cluster) run(ctx context.Context, o Options) error {
+	if err := c.credentials(); err != nil {
+		return err
+	}
+	if o.Pods {
+		o.ControllerManager = true
+		if err := c.settle(o.Images); err != nil {
+			return err
+		}
+	}
+	c.plan(o)
+	if o.Pods {
+		if err := c.planPods(); err != nil {
+			return err
+		}
+	}
+	for _, s := range c.servers {
+		if err := c.start(ctx, s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // plan says what runs, in the order in which it is started.
-func (c *Cluster) plan(ports []int, o Options) {
+func (c *Cluster) plan(o Options) {
 	in := func(name string) string { return filepath.Join(c.Dir, name) }
-	etcd := fmt.Sprintf("http://127.0.0.1:%d", ports[0])
-	c.URL = fmt.Sprintf("https://127.0.0.1:%d", ports[2])
+	etcd := "http://" + c.place.port(0)
+	c.URL = "https://" + c.place.port(2)
 	c.servers = []*server{
-		{name: "etcd", ready: etcd + "/readyz", args: []string{
+		{name: "etcd", ready: []string{etcd + "/readyz"}, args: []string{
 			"--data-dir", in("etcd"), "--unsafe-no-fsync", "--log-level", "warn",
 			"--listen-client-urls", etcd, "--advertise-client-urls", etcd,
-			"--listen-peer-urls", fmt.Sprintf("http://127.0.0.1:%d", ports[1]),
+			"--listen-peer-urls", "http://" + c.place.port(1),
 		}},
-		{name: "kube-apiserver", ready: c.URL + "/readyz", args: []string{
+		{name: "kube-apiserver", ready: []string{c.URL + "/readyz", c.URL + "/api/v1/namespaces/default"}, args: []string{
 			"--etcd-servers", etcd, "--bind-address", "127.0.0.1", "--advertise-address", "127.0.0.1",
-			"--secure-port", fmt.Sprint(ports[2]), "--cert-dir", in("certs"), "--token-auth-file", in("tokens.csv"),
+			"--secure-port", c.place.number(2), "--cert-dir", in("certs"), "--token-auth-file", in("tokens.csv"),
 			"--authorization-mode", "RBAC", "--endpoint-reconciler-type", "none",
 			"--allow-privileged",
 			"--service-account-issuer", "https://kubernetes.default.svc",
@@ -153,15 +162,17 @@ func (c *Cluster) plan(ports []int, o Options) {
 		}},
 	}
 	api := c.servers[1]
-	if c.place != nil {
+	if o.Pods {
 		api.args = append(api.args, "--service-cluster-ip-range", c.place.services(),
 			"--kubelet-client-certificate", in(kubeletCert), "--kubelet-client-key", in(kubeletKey))
 	} else {
 		api.args = append(api.args, "--service-cluster-ip-range", "10.96.0.0/16", "--disable-admission-plugins", "ServiceAccount")
 	}
 	if o.ControllerManager {
-		c.servers = append(c.servers, &server{name: "kube-controller-manager", ready: fmt.Sprintf("https://127.0.0.1:%d/healthz", ports[3]), args: []string{
-			"--kubeconfig", c.Kubeconfig, "--leader-elect=false", "--bind-address", "127.0.0.1", "--secure-port", fmt.Sprint(ports[3]),
+		c.servers = append(c.servers, &server{name: "kube-controller-manager", ready: []string{
+			"https://" + c.place.port(3) + "/healthz", c.URL + "/api/v1/namespaces/default/serviceaccounts/default", // a pod needs one
+		}, args: []string{
+			"--kubeconfig", c.Kubeconfig, "--leader-elect=false", "--bind-address", "127.0.0.1", "--secure-port", c.place.number(3),
 			"--cert-dir", in("manager-certs"),
 			"--root-ca-file", in("certs/apiserver.crt"), "--controllers", strings.Join([]string{
 				"deployment-controller", "replicaset-controller", "endpointslice-controller", "namespace-controller",
@@ -211,7 +222,7 @@ func (c *Cluster) start(ctx context.Context, s *server) error {
 		path = filepath.Join(c.bin, s.name)
 	}
 	s.cmd = exec.Command(path, s.args...)
-	s.cmd.Stdout, s.cmd.Stderr, s.cmd.ExtraFiles = log, log, s.keeps
+	s.cmd.Stdout, s.cmd.Stderr, s.cmd.ExtraFiles = log, log, c.keeps
 	if s.stdin, err = s.cmd.StdinPipe(); err != nil {
 		return err
 	}
@@ -232,9 +243,11 @@ func (c *Cluster) await(ctx context.Context, s *server) error {
 	ctx, cancel := context.WithTimeout(ctx, startTime)
 	defer cancel()
 	// The certificates are the servers' own, made anew in each folder.
-	client := &http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true}}
-	for tick := time.NewTicker(50 * time.Millisecond); ; {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.ready, nil)
+	client := &http.Client{Timeout: startTime / 6, Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true}}
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for left := s.ready; ; {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, left[0], nil)
 		if err != nil {
 			return err
 		}
@@ -242,8 +255,10 @@ func (c *Cluster) await(ctx context.Context, s *server) error {
 		if resp, err := client.Do(req); err == nil {
 			_ = resp.Body.Close()
 			if resp.StatusCode == http.StatusOK {
-				tick.Stop()
-				return nil
+				if left = left[1:]; len(left) == 0 {
+					return nil
+				}
+				continue
 			}
 		}
 		select {
@@ -329,26 +344,10 @@ func (c *Cluster) Stop() {
 		_ = s.cmd.Process.Signal(syscall.SIGTERM)
 		select {
 		case <-s.ended:
-		case <-time.After(10 * time.Second):
+		case <-time.After(stopTime):
 			_ = s.cmd.Process.Kill()
 			<-s.ended
 		}
 	}
-	if c.place != nil {
-		c.place.leave()
-	}
-}
-
-// freePorts returns ports that were free a moment ago.
-func freePorts(n int) ([]int, error) {
-	var out []int
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, err
-		}
-		defer func() { _ = l.Close() }()
-		out = append(out, l.Addr().(*net.TCPAddr).Port)
-	}
-	return out, nil
+	c.place.leave()
 }

@@ -19,7 +19,7 @@ func TestCluster(t *testing.T) {
 	}
 	defer c.Stop()
 	names := func() (string, error) {
-		out, err := exec.Command("curl", "-sfk", "-m", "5", "-H", "Authorization: Bearer "+c.Token, c.URL+"/api/v1/namespaces").CombinedOutput()
+		out, err := exec.Command("curl", "-sfk", "-m", "60", "-H", "Authorization: Bearer "+c.Token, c.URL+"/api/v1/namespaces").CombinedOutput()
 		return string(out), err
 	}
 	if out, err := names(); err != nil || !strings.Contains(out, `"kube-system"`) {

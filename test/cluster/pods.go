@@ -11,7 +11,6 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -48,42 +47,6 @@ type Image struct {
 	User       int64    `json:"user,omitempty"`
 }
 
-// place is a range of addresses and a name that one cluster of this machine
-// has to itself.
-type place struct {
-	n    int
-	held net.Listener
-	file *os.File // the same, for the pod runner
-}
-
-// take finds a free place. It is held by a socket without a file, which the
-// kernel takes back when this process and the pod runner have ended, however.
-func take() (*place, error) {
-	for n := 1; n < 255; n++ {
-		l, err := net.ListenUnix("unix", &net.UnixAddr{Name: fmt.Sprintf("@postern-test-cluster-%d", n), Net: "unix"})
-		if err != nil {
-			continue
-		}
-		f, err := l.File()
-		if err != nil {
-			return nil, err
-		}
-		return &place{n, l, f}, nil
-	}
-	return nil, errors.New("254 clusters run on this machine already")
-}
-
-func (p *place) leave() {
-	_ = p.held.Close()
-	_ = p.file.Close()
-}
-
-func (p *place) bridge() string    { return fmt.Sprintf("pst%d", p.n) }
-func (p *place) node() string      { return fmt.Sprintf("10.200.%d.1", p.n) }
-func (p *place) pods() string      { return fmt.Sprintf("10.200.%d.0/24", p.n) }
-func (p *place) services() string  { return fmt.Sprintf("10.201.%d.0/24", p.n) }
-func (p *place) balancers() string { return fmt.Sprintf("10.202.%d.0/24", p.n) }
-
 // CanRunPods returns ErrNoPods where pods cannot be run.
 func CanRunPods() error {
 	if os.Geteuid() != 0 {
@@ -107,14 +70,8 @@ func (c *Cluster) settle(images []Image) error {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(c.write("images.json", table), c.kubeletClient()); err != nil {
-		return err
-	}
-	if c.place, err = take(); err != nil {
-		return err
-	}
 	c.Node = c.place.node()
-	return nil
+	return errors.Join(c.write("images.json", table), c.kubeletClient())
 }
 
 // planPods adds the pod runner to what runs.
@@ -125,7 +82,7 @@ func (c *Cluster) planPods() error {
 	}
 	in := func(name string) string { return filepath.Join(c.Dir, name) }
 	c.servers = append(c.servers, &server{
-		name: "podrunner", path: path, keeps: []*os.File{c.place.file}, ready: fmt.Sprintf("https://%s:%d/healthz", c.Node, kubeletPort), args: []string{
+		name: "podrunner", path: path, ready: []string{fmt.Sprintf("https://%s:%d/healthz", c.Node, kubeletPort)}, args: []string{
 			"--kubeconfig", c.Kubeconfig, "--state", in("pods"), "--bridge", c.place.bridge(), "--pod-cidr", c.place.pods(),
 			"--services", "--load-balancer-cidr", c.place.balancers(), "--image-table", in("images.json"), "--strict-images",
 			"--kubelet-port", fmt.Sprint(kubeletPort), "--client-ca", in(kubeletCert), "--until-eof",

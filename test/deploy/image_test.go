@@ -1,7 +1,6 @@
 package deploy
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"fmt"
@@ -167,19 +166,19 @@ kind: Gateway
 metadata: {name: edge}
 spec:
   gatewayClassName: any
-  listeners: [{name: http, port: %[1]d, protocol: HTTP}]
+  listeners: [{name: http, port: 8080, protocol: HTTP}]
 ---
 apiVersion: gateway.networking.k8s.io/v1
 kind: HTTPRoute
 metadata: {name: all}
 spec:
   parentRefs: [{name: edge}]
-  rules: [{backendRefs: [{name: public, port: %[2]d}]}]
+  rules: [{backendRefs: [{name: public, port: %[1]d}]}]
 ---
 apiVersion: v1
 kind: Service
 metadata: {name: public}
-spec: {type: ExternalName, externalName: localhost, ports: [{port: %[2]d, appProtocol: https}]}
+spec: {type: ExternalName, externalName: localhost, ports: [{port: %[1]d, appProtocol: https}]}
 ---
 apiVersion: gateway.networking.k8s.io/v1
 kind: BackendTLSPolicy
@@ -192,16 +191,15 @@ spec:
 // serves asks the program for a page of the public server, and ends it.
 func serves(t *testing.T, image stage, jail string, upstream public) {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	at := upstream.Listener.Addr().(*net.TCPAddr)
+	cmd := image.command(jail, fmt.Sprintf(resources, at.Port), "run", "-f", "-", "--admin", "", "--port", "8080=127.0.0.1:0",
+		"--connect-to", fmt.Sprintf("localhost:%d=%s", at.Port, at))
+	said, err := os.Create(filepath.Join(t.TempDir(), "said"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	port := ln.Addr().(*net.TCPAddr).Port
-	_ = ln.Close()
-	at := upstream.Listener.Addr().(*net.TCPAddr)
-	cmd := image.command(jail, fmt.Sprintf(resources, port, at.Port), "run", "-f", "-", "--admin", "", "--connect-to", fmt.Sprintf("localhost:%d=%s", at.Port, at))
-	var said bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &said, &said
+	defer func() { _ = said.Close() }()
+	cmd.Stdout, cmd.Stderr = said, said
 	ended, err := child.Start(cmd)
 	if err != nil {
 		t.Fatal(err)
@@ -209,26 +207,33 @@ func serves(t *testing.T, image stage, jail string, upstream public) {
 	defer func() {
 		_ = cmd.Process.Signal(syscall.SIGTERM)
 		if err := <-ended; err != nil {
-			t.Errorf("%v\n%s", err, said.String())
+			text, _ := os.ReadFile(said.Name())
+			t.Errorf("%v\n%s", err, text)
 		}
 	}()
 	eventually(t, "an answer", func(ctx context.Context) error {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("http://127.0.0.1:%d/", port), nil)
+		text, err := os.ReadFile(said.Name())
 		if err != nil {
 			return err
 		}
-		resp, err := http.DefaultClient.Do(req)
+		url := listenerLine.FindSubmatch(text)
+		if url == nil {
+			return fmt.Errorf("it listens nowhere: %s", text)
+		}
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, string(url[1]), nil)
 		if err != nil {
 			return err
 		}
-		defer func() { _ = resp.Body.Close() }()
-		body, err := io.ReadAll(resp.Body)
-		if err == nil && (resp.StatusCode != http.StatusOK || !strings.HasPrefix(string(body), "hello ")) {
-			err = fmt.Errorf("%s: %s", resp.Status, body)
+		status, body, err := do(req)
+		if err == nil && (status != http.StatusOK || !strings.HasPrefix(body, "hello ")) {
+			err = fmt.Errorf("%d: %s", status, body)
 		}
 		return err
 	})
 }
+
+// listenerLine tells where the one listener is bound.
+var listenerLine = regexp.MustCompile(`(?m)^  (http://\S+) \(for port 8080\)`)
 
 func filesOf(t *testing.T, dir string) []string {
 	t.Helper()

@@ -3,6 +3,7 @@ package deploy
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"strings"
@@ -20,9 +21,11 @@ import (
 )
 
 const (
-	root     = "../.."
-	chart    = root + "/deploy/chart/postern"
-	patience = 30 * time.Second
+	root  = "../.."
+	chart = root + "/deploy/chart/postern"
+	// patience is how long is waited for what takes seconds: only what never
+	// comes takes as long.
+	patience = 2 * time.Minute
 )
 
 // helm is the program that installs the chart, and where its cluster is.
@@ -102,6 +105,20 @@ func account(t testing.TB, admin dynamic.Interface, cfg *rest.Config, namespace,
 // right is something that somebody may or may not do.
 type right struct {
 	verb, group, resource, sub, namespace, name string
+}
+
+// becomes waits until an account may do something, or may not, as it was just
+// granted: the API server takes a moment to know.
+func becomes(t testing.TB, as dynamic.Interface, allowed bool, rights ...right) {
+	t.Helper()
+	for _, r := range rights {
+		eventually(t, fmt.Sprintf("%+v: allowed becomes %v", r, allowed), func(context.Context) error {
+			if may(t, as, r) != allowed {
+				return errors.New("it is not so")
+			}
+			return nil
+		})
+	}
 }
 
 // may asks the API server what an account may do.

@@ -54,7 +54,7 @@ func newStage(t *testing.T, family string) *stage {
 	for _, f := range []string{"gatewayapi", family} {
 		s.kubectl.Run("create", "-f", filepath.Join(root, "deploy", "crds", f+".yaml"))
 	}
-	s.kubectl.Run("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
+	s.kubectl.Run("wait", "--for=condition=Established", "crd", "--all", "--timeout=120s")
 	s.simulate()
 	s.shell = s.newShell()
 	return s
@@ -90,7 +90,7 @@ func (s *stage) newShell() *shell {
 	}
 	home := s.t.TempDir()
 	// curl draws a meter where its output is no terminal, and may know a proxy.
-	if err := os.WriteFile(filepath.Join(home, ".curlrc"), []byte("silent\nshow-error\nnoproxy = \"*\"\nmax-time = 10\n"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(home, ".curlrc"), []byte("silent\nshow-error\nnoproxy = \"*\"\nmax-time = 60\n"), 0o600); err != nil {
 		s.t.Fatal(err)
 	}
 	manifests, err := filepath.Abs(filepath.Join(root, "examples"))
@@ -210,7 +210,7 @@ spec:
         image: postern
         args: [run, --in-cluster, "--health=:9902", --upstream-ca=/providers/ca.pem{{range .Connect}}, "--connect-to={{.}}"{{end}}{{range .Args}}, {{printf "%q" .}}{{end}}]
         securityContext: {readOnlyRootFilesystem: true, allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}
-        readinessProbe: {httpGet: {path: /readyz, port: 9902}, periodSeconds: 1}
+        readinessProbe: {httpGet: {path: /readyz, port: 9902}, periodSeconds: 1, timeoutSeconds: 30}
         volumeMounts:
         - {name: providers, mountPath: /providers}
         {{- if .Identity}}
@@ -263,8 +263,12 @@ func (s *stage) deploy(g gateway) {
 	s.prepare(g)
 	s.kubectl.Apply(s.render(deployment, g))
 	s.gateways = append(s.gateways, g)
-	if out, err := s.kubectl.Try("wait", "--for=condition=Available", "-n", g.Namespace, "deployment/"+g.Name, "--timeout=30s"); err != nil {
-		s.t.Fatalf("%s: %s\n%s", g.Name, out, s.logs())
+	for _, wait := range [][]string{ // documents look the address up once
+		{"--for=condition=Available", "deployment/" + g.Name}, {"--for=jsonpath={.status.loadBalancer.ingress[0].ip}", "service/" + g.Name},
+	} {
+		if out, err := s.kubectl.Try(append([]string{"wait", "-n", g.Namespace, "--timeout=120s"}, wait...)...); err != nil {
+			s.t.Fatalf("%s: %s\n%s", g.Name, out, s.logs())
+		}
 	}
 }
 

@@ -14,8 +14,9 @@ import (
 	"time"
 )
 
-// patience is how long is waited for what a block shall print.
-const patience = 30 * time.Second
+// patience is how long is waited for what a block shall print, which takes a
+// second: only what never comes takes as long.
+const patience = 2 * time.Minute
 
 // block is one block of commands of a document.
 type block struct {

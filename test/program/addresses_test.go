@@ -42,7 +42,7 @@ func (p *program) report() state.Report {
 		p.t.Fatal(err)
 	}
 	r.Header.Set("Accept", "application/json")
-	resp, err := http.DefaultClient.Do(r)
+	resp, err := p.web.Do(r)
 	if err != nil {
 		p.t.Fatal(err)
 	}

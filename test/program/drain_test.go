@@ -230,9 +230,16 @@ func start(t *testing.T, files map[string]string, args ...string) *process {
 // launch is start, on the resources that args name.
 func launch(t *testing.T, dir string, args ...string) *process {
 	t.Helper()
-	path := static.Postern(t)
+	return launchBy(t, nil, dir, args...)
+}
+
+// launchBy is launch by a command that becomes the program it is given, as
+// nsenter does.
+func launchBy(t *testing.T, by []string, dir string, args ...string) *process {
+	t.Helper()
+	line := append(append(by, static.Postern(t), "run", "--admin", "127.0.0.1:0", "--port", "8080=127.0.0.1:0"), args...)
 	p := &process{program: &program{t: t, dir: dir, out: &buffer{}, err: &buffer{}, code: make(chan int, 1)}, exited: make(chan error, 1)}
-	p.Cmd = exec.Command(path, append([]string{"run", "--admin", "127.0.0.1:0", "--port", "8080=127.0.0.1:0"}, args...)...)
+	p.Cmd = exec.Command(line[0], line[1:]...)
 	p.Env = append(os.Environ(), "OPENAI_API_KEY="+openAIKey, "HF_API_TOKEN="+huggingFaceKey)
 	p.Stdout, p.Stderr = p.out, p.err
 	began := time.Now()

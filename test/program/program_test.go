@@ -57,7 +57,8 @@ type program struct {
 	stop     context.CancelFunc
 	code     chan int
 	admin    string
-	extra    string // everything else that it showed
+	web      http.Client // of the admin listener
+	extra    string      // everything else that it showed
 }
 
 // settings are what a test changes of how the program is run.
@@ -112,7 +113,7 @@ func (p *program) awaitReady() {
 // finish stops the program and searches what it showed.
 func (p *program) finish() {
 	for _, path := range []string{"/status", "/config", "/metrics", "/"} {
-		if resp, err := http.Get("http://" + p.admin + path); err == nil {
+		if resp, err := p.web.Get("http://" + p.admin + path); err == nil {
 			body, _ := io.ReadAll(resp.Body)
 			_ = resp.Body.Close()
 			p.extra += string(body)
@@ -139,7 +140,13 @@ func (p *program) finish() {
 // await polls until ok, or fails the test.
 func (p *program) await(what string, ok func() bool) {
 	p.t.Helper()
-	deadline := time.Now().Add(patience)
+	p.awaitFor(patience, what, ok)
+}
+
+// awaitFor is await with a limit of its own.
+func (p *program) awaitFor(limit time.Duration, what string, ok func() bool) {
+	p.t.Helper()
+	deadline := time.Now().Add(limit)
 	for !ok() {
 		select {
 		case code := <-p.code:

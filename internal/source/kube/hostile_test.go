@@ -220,7 +220,7 @@ func living() uint64 {
 // await polls until ok.
 func await(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(3 * sourcetest.Deadline); !ok(); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(sourcetest.Deadline); !ok(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("not in time: %s", what)
 		}

@@ -117,7 +117,7 @@ func TestTokenFileRenewed(t *testing.T) {
 		}
 		p.objects = c.Objects(t)
 	}
-	renewed(t, p, client, 30*time.Second, "does not accept our credential", func() {
+	renewed(t, p, client, sourcetest.Deadline, "does not accept our credential", func() {
 		c.Kill("kube-apiserver")
 		c.Token = "MARKER-another"
 		if err := os.WriteFile(filepath.Join(c.Dir, "tokens.csv"), []byte(c.Token+",admin,admin,system:masters\n"), 0o600); err != nil {
@@ -196,7 +196,7 @@ func TestClientCertificateRenewed(t *testing.T) {
 	files := papers{t, t.TempDir()}
 	files.write("ca", ca[0].PEM())
 	files.pair(ca[1])
-	renewed(t, p, files.config(f.URL, "client-certificate: crt, client-key: key"), 30*time.Second, "does not answer",
+	renewed(t, p, files.config(f.URL, "client-certificate: crt, client-key: key"), sourcetest.Deadline, "does not answer",
 		func() { f.show(t, ca[0], ca[2]) }, func() { files.pair(ca[2]) })
 }
 

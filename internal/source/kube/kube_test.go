@@ -9,7 +9,10 @@ import (
 	"testing"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
 
 	"github.com/postern-gateway/postern/internal/resource"
@@ -113,7 +116,7 @@ type health chan error
 
 func (h health) await(t *testing.T, what string, ok func(error) bool) {
 	t.Helper()
-	for deadline := time.After(4 * sourcetest.Deadline); ; {
+	for deadline := time.After(sourcetest.Deadline); ; {
 		select {
 		case err := <-h:
 			if ok(err) {
@@ -213,6 +216,20 @@ func secretIn(namespace string) string {
 	return strings.Replace(sourcetest.SecretYAML("s", "k", sourcetest.Marker), "namespace: default", "namespace: "+namespace, 1)
 }
 
+// mayRead waits until somebody may list a kind, as he has just been granted: the
+// API server takes a moment to know.
+func (p *tenant) mayRead(t *testing.T, as *rest.Config, gvr schema.GroupVersionResource, namespace string) {
+	t.Helper()
+	client, err := dynamic.NewForConfig(as)
+	if err != nil {
+		t.Fatal(err)
+	}
+	await(t, "may list "+gvr.Resource, func() bool {
+		_, err := client.Resource(gvr).Namespace(namespace).List(context.Background(), metav1.ListOptions{})
+		return err == nil
+	})
+}
+
 // TestSecretNamespaces reads no Secret of a namespace that it is not told to,
 // and says so of one that it is told to and may not.
 func TestSecretNamespaces(t *testing.T) {
@@ -223,6 +240,8 @@ func TestSecretNamespaces(t *testing.T) {
 	p.Put(t, "closed", secretIn("closed"))
 	asReader := rest.CopyConfig(p.client)
 	asReader.Impersonate.UserName = "reader"
+	p.mayRead(t, asReader, schema.GroupVersionResource{Group: "test.example.com", Version: "v1", Resource: "widgets"}, "")
+	p.mayRead(t, asReader, secretResource, "default")
 	for _, c := range []struct {
 		name       string
 		namespaces []string
@@ -273,8 +292,8 @@ func TestStatusAlone(t *testing.T) {
 		`namespace: default, finalizers: [], annotations: {"kubectl.kubernetes.io/last-applied-configuration": "`+sourcetest.Marker+`"}`, 1))
 	p.Put(t, "b", sourcetest.WidgetYAML("b", "two"))
 	after := w.Await(t, "another", func(s sourcetest.State) bool { return s.Widget("b") == "two" })
-	if after.Object("a") != before.Object("a") || after.Updates != before.Updates+1 {
-		t.Errorf("%d updates for one change", after.Updates-before.Updates)
+	if after.Object("a") != before.Object("a") || after.Sets != before.Sets+1 {
+		t.Errorf("%d sets for one change", after.Sets-before.Sets)
 	}
 }
 

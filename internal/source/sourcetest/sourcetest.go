@@ -24,8 +24,8 @@ import (
 // a Set or a problem.
 const Marker = "MARKER-hunter2"
 
-// Deadline is how long anything may take.
-const Deadline = 10 * time.Second
+// Deadline is how long anything may take: only what never comes takes as long.
+const Deadline = 2 * time.Minute
 
 // Widget is the kind that the suite uses beside the core kinds.
 type Widget struct {

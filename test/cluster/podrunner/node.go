@@ -97,9 +97,11 @@ func (n *node) see(ctx context.Context, p *corev1.Pod) {
 		n.end(p, grace)
 	case p.Spec.NodeName == "":
 		b := &corev1.Binding{ObjectMeta: metav1.ObjectMeta{Name: p.Name, UID: p.UID}, Target: corev1.ObjectReference{Kind: "Node", Name: n.name}}
-		if err := n.client.CoreV1().Pods(p.Namespace).Bind(ctx, b, metav1.CreateOptions{}); err != nil && !apierrors.IsConflict(err) && !apierrors.IsNotFound(err) {
-			log.Printf("bind %s/%s: %v", p.Namespace, p.Name, err)
-		}
+		n.work.Go(func() {
+			insist(ctx, "bind "+p.Namespace+"/"+p.Name, func(ctx context.Context) error {
+				return n.client.CoreV1().Pods(p.Namespace).Bind(ctx, b, metav1.CreateOptions{})
+			})
+		})
 	case p.Spec.NodeName == n.name:
 		n.mu.Lock()
 		defer n.mu.Unlock()
@@ -133,11 +135,26 @@ func (n *node) end(p *corev1.Pod, grace time.Duration) {
 // remove takes a pod's object out of the API server.
 func (n *node) remove(p *corev1.Pod) {
 	at := int64(0)
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	o := metav1.DeleteOptions{GracePeriodSeconds: &at, Preconditions: metav1.NewUIDPreconditions(string(p.UID))}
+	insist(context.Background(), "delete "+p.Namespace+"/"+p.Name, func(ctx context.Context) error {
+		return n.client.CoreV1().Pods(p.Namespace).Delete(ctx, p.Name, o)
+	})
+}
+
+// insist repeats what an API server does not do, for it is busy, for a minute.
+// That there is no such object, or another one by now, is an answer.
+func insist(ctx context.Context, what string, do func(context.Context) error) {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	err := n.client.CoreV1().Pods(p.Namespace).Delete(ctx, p.Name, metav1.DeleteOptions{GracePeriodSeconds: &at, Preconditions: metav1.NewUIDPreconditions(string(p.UID))})
-	if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
-		log.Printf("delete %s/%s: %v", p.Namespace, p.Name, err)
+	for {
+		err := do(ctx)
+		if err == nil || apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
+			return
+		}
+		log.Printf("%s: %v", what, err)
+		if !pauseFor(ctx, retryTime) {
+			return
+		}
 	}
 }
 

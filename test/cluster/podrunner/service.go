@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -104,7 +105,7 @@ func (s *services) close() {
 	}
 }
 
-// apply opens and closes doors as the Services say.
+// apply opens and closes doors as the Services say. What fails is tried again.
 func (s *services) apply(ctx context.Context) {
 	all, err := s.list.List(labels.Everything())
 	if err != nil {
@@ -112,11 +113,13 @@ func (s *services) apply(ctx context.Context) {
 		return
 	}
 	slices.SortFunc(all, func(a, b *corev1.Service) int { return a.CreationTimestamp.Compare(b.CreationTimestamp.Time) })
+	again := sync.OnceFunc(func() { time.AfterFunc(retryTime, s.touch) })
 	wanted := map[netip.AddrPort]target{}
 	addresses := map[netip.Addr]bool{}
 	for _, v := range all {
 		if err := s.balance(ctx, v, all); err != nil {
 			log.Printf("service %s/%s: %v", v.Namespace, v.Name, err)
+			again()
 		}
 		s.want(v, wanted, addresses)
 	}
@@ -134,6 +137,7 @@ func (s *services) apply(ctx context.Context) {
 		d, err := s.open(at, t)
 		if err != nil {
 			log.Printf("service %s/%s: %v", t.namespace, t.name, err)
+			again()
 			continue
 		}
 		s.doors[at] = d
