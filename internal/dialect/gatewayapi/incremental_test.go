@@ -16,14 +16,26 @@ import (
 // concerns says the same as one that starts anew, over random edits; that is,
 // that every translation reads through its View alone.
 func TestIncremental(t *testing.T) {
-	for seed := range uint64(12) {
+	t.Run("everything", func(t *testing.T) { testIncremental(t, 12, 60, everything) })
+	t.Run("who attaches to what", func(t *testing.T) { testIncremental(t, 8, 120, attaching) })
+}
+
+// The cases of edit for everything, and for what decides to which listeners a
+// route attaches.
+var (
+	everything = []int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}
+	attaching  = []int{0, 0, 1, 11, 12, 13, 13}
+)
+
+func testIncremental(t *testing.T, seeds uint64, steps int, edits []int) {
+	for seed := range seeds {
 		rnd := rand.New(rand.NewPCG(seed, 1))
 		dec := resource.NewDecoder(knownKinds(), resource.Options{})
 		set := resource.NewSet(nil, knownKinds())
 		tr := dialect.NewTranslator([]dialect.Dialect{New(), neighbour()})
 		repeated := 0
-		for step := range 60 {
-			set = edit(rnd, dec, set)
+		for step := range steps {
+			set = edit(rnd, dec, set, edits[rnd.IntN(len(edits))])
 			got, gotReport, done := tr.Translate(set)
 			want, wantReport, all := dialect.NewTranslator([]dialect.Dialect{New(), neighbour()}).Translate(set)
 			if d := cmp.Diff(want, got); d != "" {
@@ -40,12 +52,12 @@ func TestIncremental(t *testing.T) {
 	}
 }
 
-// edit changes one object of the set, or removes it.
-func edit(rnd *rand.Rand, dec *resource.Decoder, set *resource.Set) *resource.Set {
+// edit changes one object of the set, or removes it; of says what it is.
+func edit(rnd *rand.Rand, dec *resource.Decoder, set *resource.Set, of int) *resource.Set {
 	pick := func(list ...string) string { return list[rnd.IntN(len(list))] }
 	ns := func() string { return pick("one", "two") }
 	var text string
-	switch rnd.IntN(13) {
+	switch of {
 	case 0:
 		text = fmt.Sprintf(`{apiVersion: gateway.networking.k8s.io/v1, kind: Gateway, metadata: {name: gw, namespace: %s},
 			spec: {gatewayClassName: %s, listeners: [%s], allowedListeners: {namespaces: {from: %s, selector: {matchLabels: {team: red}}}}}}`,
@@ -78,6 +90,8 @@ func edit(rnd *rand.Rand, dec *resource.Decoder, set *resource.Set) *resource.Se
 		text = fmt.Sprintf(`{apiVersion: gateway.networking.k8s.io/v1, kind: BackendTLSPolicy, metadata: {name: %s, namespace: %s},
 			spec: {targetRefs: [{group: "", kind: Service, name: s, sectionName: %s}], validation: {hostname: s.example.com, %s}}}`,
 			pick("p", "q"), ns(), pick("p", `""`), pick("wellKnownCACertificates: System", `caCertificateRefs: [{group: "", kind: ConfigMap, name: ca}]`))
+	case 13:
+		text = fmt.Sprintf(`{apiVersion: v1, kind: Namespace, metadata: {name: %s, labels: {team: %s}}}`, ns(), pick("red", "blue"))
 	case 7:
 		text = pick(
 			fmt.Sprintf(`{apiVersion: v1, kind: Namespace, metadata: {name: %s, labels: {team: %s}}}`, pick("one", "two", "all"), pick("red", "blue")),
