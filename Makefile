@@ -87,7 +87,7 @@ bench:
 # a quiet machine, without the race detector, with which make unit runs them.
 soak:
 	POSTERN_SOAK=1 $(GO) test -timeout 60m -count 1 ./test/...
-	POSTERN_SOAK=1 $(GO) test -timeout 30m -count 1 -v -run 'ManyKeys|ManyAPIKeys|ManyStatuses|Thousand|HalfWritten|Timing|Soak|Handshake|AuthoritiesRenewed|ParentGone' \
+	POSTERN_SOAK=1 $(GO) test -timeout 30m -count 1 -v -run 'History|ManyKeys|ManyAPIKeys|ManyStatuses|Thousand|HalfWritten|Timing|Soak|Handshake|AuthoritiesRenewed|ParentGone' \
 	  ./internal/authn ./internal/kube ./internal/gateway ./internal/compile ./internal/source/file ./internal/source/kube ./internal/cli
 	$(MAKE) fuzz FUZZ=2m
 

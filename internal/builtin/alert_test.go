@@ -26,22 +26,29 @@ metadata: {name: p, namespace: a}
 spec: {TARGET, cors: {allowOrigins: ["https://a.example"]}}
 `
 	const good = `targetRefs: [{group: gateway.networking.k8s.io, kind: HTTPRoute, name: r}]`
+	const lost = `---
+apiVersion: gateway.networking.k8s.io/v1
+kind: BackendTLSPolicy
+metadata: {name: b, namespace: a}
+spec: {targetRefs: [{group: "", kind: Service, name: s}], validation: {hostname: s.example, wellKnownCACertificates: System}}
+`
 	for _, q := range []struct {
-		name, parent, target string
-		want                 map[string]string // alert by kind
+		name, parent, target, beside string
+		want                         map[string]string // alert by kind
 	}{
-		{"all is there", "gw", good, nil},
-		{"no such Gateway", "gww", good, map[string]string{"HTTPRoute": "ParentNotFound"}},
-		{"no such route", "gw", `targetRefs: [{group: gateway.networking.k8s.io, kind: HTTPRoute, name: rr}]`, map[string]string{"SecurityPolicy": "TargetNotFound"}},
-		{"no such Gateway of a policy", "gw", `targetRefs: [{group: gateway.networking.k8s.io, kind: Gateway, name: gww}]`, map[string]string{"SecurityPolicy": "TargetNotFound"}},
-		{"nothing has the labels", "gw", `targetSelectors: [{kind: HTTPRoute, matchLabels: {team: y}}]`, map[string]string{"SecurityPolicy": "TargetNotFound"}},
+		{"all is there", "gw", good, "", nil},
+		{"no such Gateway", "gww", good, "", map[string]string{"HTTPRoute": "ParentNotFound"}},
+		{"no such route", "gw", `targetRefs: [{group: gateway.networking.k8s.io, kind: HTTPRoute, name: rr}]`, "", map[string]string{"SecurityPolicy": "TargetNotFound"}},
+		{"no such Gateway of a policy", "gw", `targetRefs: [{group: gateway.networking.k8s.io, kind: Gateway, name: gww}]`, "", map[string]string{"SecurityPolicy": "TargetNotFound"}},
+		{"no such Service", "gw", good, lost, map[string]string{"BackendTLSPolicy": "TargetNotFound"}},
+		{"nothing has the labels", "gw", `targetSelectors: [{kind: HTTPRoute, matchLabels: {team: y}}]`, "", map[string]string{"SecurityPolicy": "TargetNotFound"}},
 	} {
 		t.Run(q.name, func(t *testing.T) {
 			dialects, err := Select([]string{"gatewayapi", "envoyai"}, Options{})
 			if err != nil {
 				t.Fatal(err)
 			}
-			yaml := strings.NewReplacer("NAME", q.parent, "TARGET", q.target).Replace(gateway)
+			yaml := strings.NewReplacer("NAME", q.parent, "TARGET", q.target).Replace(gateway) + q.beside
 			_, report := translated(t, dialects, yaml, nil)
 			got := map[string]string{}
 			for _, p := range report.Problems {

@@ -133,7 +133,7 @@ func (s *site) raw(pieces ...string) []string {
 		s.t.Fatal(err)
 	}
 	defer c.Close()
-	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+	_ = c.SetDeadline(time.Now().Add(time.Minute))
 	in := bufio.NewReader(c)
 	var out []string
 	for _, p := range pieces {
@@ -209,6 +209,8 @@ func TestModelChoosesTheRoute(t *testing.T) {
 	form := func(model string) string {
 		return "--XX\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.wav\"\r\n\r\n{\x00\r\n--XX\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\n" + model + "\r\n--XX--\r\n"
 	}
+	// A client that is cut off while it sends may not read why.
+	const unsent = "Expect: 100-continue"
 	const formType = "Content-Type: multipart/form-data; boundary=XX"
 	for _, tc := range []struct {
 		name, body string
@@ -244,7 +246,7 @@ func TestModelChoosesTheRoute(t *testing.T) {
 		{"a form that is none", `{"model":"model-a"}`, []string{alice, formType}, 400, "multipart form", ""},
 		{"two content types", `{"model":"model-a"}`, []string{alice, formType, "Content-Type: application/json"}, 400, "twice", ""},
 		{"compressed", "\x1f\x8b", []string{alice, "Content-Encoding: gzip"}, 415, "compressed", ""},
-		{"too large", `{"model":"model-a","x":"` + strings.Repeat("x", 12<<20) + `"}`, []string{alice}, 413, "Too Large", ""},
+		{"too large", `{"model":"model-a","x":"` + strings.Repeat("x", 12<<20) + `"}`, []string{alice, unsent}, 413, "Too Large", ""},
 	} {
 		for _, chunked := range []bool{false, true} {
 			if chunked && tc.body == "" {
@@ -319,7 +321,7 @@ func TestSecurityNobodysBodyIsRead(t *testing.T) {
 // was taken is given back.
 func TestModelBudget(t *testing.T) {
 	s, _ := chat(t, 1<<20, nil)
-	large := `{"x":"` + strings.Repeat("x", 2<<20) + `","model":"model-a"}`
+	large := `{"x":"` + strings.Repeat("x", 1<<20) + `","model":"model-a"}`
 	for range 3 {
 		for _, r := range []io.Reader{strings.NewReader(large), io.MultiReader(strings.NewReader(large))} {
 			if status, text := s.post(r, "Api-Key: MARKER-alice"); status != 503 || !strings.Contains(text, "too busy") {

@@ -11,46 +11,55 @@ import (
 	"github.com/postern-gateway/postern/internal/status"
 )
 
-// familyHosts are the hostnames of one family's objects on one listener.
+// familyHosts are the hostnames of one family's objects on one listener, in the
+// order in which these were let in.
 type familyHosts struct {
-	exact map[string]resource.Key
-	wild  []familyHost
+	exact map[string]*familyHost
+	wild  []*familyHost
 }
 
 type familyHost struct {
 	name  string
 	owner resource.Key
+	rank  int // of the owner, among all that are let in
 }
 
-// rival returns an object whose hostnames have something in common with name.
-func (f *familyHosts) rival(name string) (resource.Key, bool) {
-	if owner, ok := f.exact[name]; ok {
-		return owner, true
-	}
+// rival returns the first whose hostname has something in common with name, or
+// nil.
+func (f *familyHosts) rival(name string) *familyHost {
+	first := f.exact[name]
 	for _, w := range f.wild {
 		if overlap(w.name, name) {
-			return w.owner, true
+			first = w.earlier(first)
 		}
 	}
 	if strings.HasPrefix(name, "*") {
-		for exact, owner := range f.exact {
+		for exact, h := range f.exact {
 			if overlap(name, exact) {
-				return owner, true
+				first = h.earlier(first)
 			}
 		}
 	}
-	return resource.Key{}, false
+	return first
 }
 
-func (f *familyHosts) add(name string, owner resource.Key) {
-	if strings.HasPrefix(name, "*") {
-		f.wild = append(f.wild, familyHost{name, owner})
+// earlier returns the one of two that was let in first; other may be nil.
+func (h *familyHost) earlier(other *familyHost) *familyHost {
+	if h == nil || other != nil && other.rank <= h.rank {
+		return other
+	}
+	return h
+}
+
+func (f *familyHosts) add(h *familyHost) {
+	if strings.HasPrefix(h.name, "*") {
+		f.wild = append(f.wild, h)
 		return
 	}
 	if f.exact == nil {
-		f.exact = map[string]resource.Key{}
+		f.exact = map[string]*familyHost{}
 	}
-	f.exact[name] = owner
+	f.exact[h.name] = h.earlier(f.exact[h.name])
 }
 
 // overlap reports whether some host fits both patterns: each an exact name,
@@ -113,26 +122,26 @@ func (s *site) separate() map[resource.Key]resource.Key {
 	}
 	slices.SortFunc(lists, func(a, b []*offer) int { return a[0].compare(b[0]) })
 	there := map[string]*familyHosts{}
-	for _, list := range lists {
+	for rank, list := range lists {
 		owner, family := list[0].host.Owner, list[0].host.Family
-		for _, other := range slices.Sorted(maps.Keys(there)) {
+		var first *familyHost
+		for other, hosts := range there {
 			if other == family {
 				continue
 			}
 			for name := range familyNames(list) {
-				if rival, ok := there[other].rival(name); ok {
-					refused[owner] = rival
-				}
+				first = hosts.rival(name).earlier(first)
 			}
 		}
-		if _, no := refused[owner]; no {
+		if first != nil {
+			refused[owner] = first.owner
 			continue
 		}
 		if there[family] == nil {
 			there[family] = &familyHosts{}
 		}
 		for name := range familyNames(list) {
-			there[family].add(name, owner)
+			there[family].add(&familyHost{name, owner, rank})
 		}
 	}
 	return refused

@@ -13,7 +13,7 @@ import (
 )
 
 // patience is how long a test waits for what takes milliseconds.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // await polls until ok.
 func await(t *testing.T, what string, ok func() bool) {

@@ -32,7 +32,7 @@ func FuzzDecode(f *testing.F) {
 		}
 		start := time.Now()
 		r := d.Decode(name, in)
-		if took := time.Since(start); took > 5*time.Second {
+		if took := time.Since(start); took > time.Minute {
 			t.Fatalf("%v for %d bytes", took, len(in))
 		}
 		if len(r.Problems) > maxProblems+1 {
@@ -96,7 +96,7 @@ func FuzzSecretNeverQuoted(f *testing.F) {
 		in := head + fmt.Sprintf(places[place], before+hidden+after) + "  " + around + "\n"
 		start := time.Now()
 		r := d.Decode("a.yaml", []byte(in))
-		if took := time.Since(start); took > 5*time.Second {
+		if took := time.Since(start); took > time.Minute {
 			t.Fatalf("%v for %d bytes", took, len(in))
 		}
 		if s := fmt.Sprint(r.Problems); strings.Contains(s, hidden) {

@@ -222,7 +222,7 @@ func TestFaultsOverPlainTCP(t *testing.T) {
 // awaitFirst waits for the first request, and not for ever.
 func awaitFirst(t *testing.T, s *Server) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	if err := s.Await(ctx, 1); err != nil {
 		t.Fatalf("no request arrived: %v", err)

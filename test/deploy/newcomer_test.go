@@ -36,6 +36,7 @@ func TestNewcomer(t *testing.T) {
 	t.Run("the two commands", func(t *testing.T) { twoCommands(t, c) })
 	t.Run("a data plane's rights", func(t *testing.T) { dataPlaneRights(t, c) })
 	t.Run("a fixed gateway, of families that are switched on later", func(t *testing.T) { fixedGateway(t, c) })
+	t.Run("what the pages look at", func(t *testing.T) { looksAt(t, c) })
 	t.Run("a webhook", func(t *testing.T) { asksFirst(t, c) })
 	t.Run("some namespaces alone", func(t *testing.T) { someNamespaces(t, c) })
 	t.Run("nothing was refused to anybody", func(t *testing.T) { nothingRefused(t, c) })

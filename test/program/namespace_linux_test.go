@@ -30,6 +30,9 @@ func newNamespace(t *testing.T) *namespace {
 	if err := cluster.CanRunPods(); err != nil {
 		t.Skipf("a network of the test's own: %v", err)
 	}
+	if _, err := os.Stat("/proc/net/if_inet6"); err != nil {
+		t.Skip("a network of the test's own: this kernel has no IPv6")
+	}
 	n := &namespace{t: t, work: make(chan func())}
 	made := make(chan error)
 	go func() {

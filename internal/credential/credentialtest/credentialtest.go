@@ -197,7 +197,7 @@ func (m Member) changed(t *testing.T) {
 		before := m.inject(t, inj).Header
 		store.Put(map[secret.Ref]secret.Value{ref: m.values("two")[ref]})
 		after := m.inject(t, inj).Header
-		for deadline := time.Now().Add(10 * time.Second); fetched(inj) && before.Get(m.Header) == after.Get(m.Header) && time.Now().Before(deadline); {
+		for deadline := time.Now().Add(time.Minute); fetched(inj) && before.Get(m.Header) == after.Get(m.Header) && time.Now().Before(deadline); {
 			runtime.Gosched() // the fetch is under way
 			after = m.inject(t, inj).Header
 		}

@@ -104,7 +104,7 @@ func TestTierWeights(t *testing.T) {
 
 // TestOverflowGoesToTheNextTier: an upstream that is full is as good as down.
 func TestOverflowGoesToTheNextTier(t *testing.T) {
-	full := upstream(t, Deps{}, func(u *ir.Upstream) { u.MaxRequests = 1 }, refused(t))
+	full := upstream(t, Deps{}, func(u *ir.Upstream) { u.MaxRequests = 1 }, refused)
 	full.enter()
 	defer full.leave()
 	good := upstream(t, Deps{}, nil, serve(t, func(http.ResponseWriter, *http.Request) {}))

@@ -111,7 +111,7 @@ func receive(t *testing.T, s grpc.ClientStream) string {
 func TestGRPCBothDirections(t *testing.T) {
 	addr := grpcUpstream(t, echo)
 	g := newGate(t, stageTo(t, upstream(t, Deps{}, h2c, addr), Settings{}, Deps{}), withHTTP2)
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	s := g.grpcCall(metadata.AppendToOutgoingContext(ctx, "say", "hello", "authorization", "Bearer x"), "/t.S/Echo")
 	for _, m := range []string{"one", strings.Repeat("two", 40_000), "three"} {
@@ -167,7 +167,7 @@ func TestGRPCErrors(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			g := newGate(t, tc.stage, withHTTP2)
-			ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+			ctx, cancel := context.WithTimeout(context.Background(), patience)
 			defer cancel()
 			s := g.grpcCall(ctx, tc.method)
 			var m []byte
@@ -206,7 +206,7 @@ func TestGRPCCancelled(t *testing.T) {
 		if !errors.Is(err, context.Canceled) {
 			t.Error(err)
 		}
-	case <-time.After(20 * time.Second):
+	case <-time.After(patience):
 		t.Fatal("the upstream was not told")
 	}
 	if r := g.last(1); r.Cut != cutClient {
@@ -220,7 +220,7 @@ func TestGRPCEndsEarly(t *testing.T) {
 	addr := grpcUpstream(t, func(string, grpc.ServerStream) error { return status.Error(codes.ResourceExhausted, "enough") })
 	g := newGate(t, stageTo(t, upstream(t, Deps{}, h2c, addr), Settings{}, Deps{}), withHTTP2)
 	for range 3 {
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		s := g.grpcCall(ctx, "/t.S/Now")
 		var m []byte
 		if err := s.RecvMsg(&m); status.Code(err) != codes.ResourceExhausted {

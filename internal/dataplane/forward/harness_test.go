@@ -21,6 +21,12 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+// patience is how long a test waits for what takes milliseconds.
+const patience = time.Minute
+
+// refused is an address where nobody listens.
+const refused = "127.0.0.1:1"
+
 // gate is a whole gateway with one route, whose last stage is the forwarder.
 type gate struct {
 	t      testing.TB
@@ -48,7 +54,7 @@ func (g *gate) Record(r *dataplane.Record) {
 // last waits for n records and returns the last of them.
 func (g *gate) last(n int) dataplane.Record {
 	g.t.Helper()
-	late := time.After(10 * time.Second)
+	late := time.After(patience)
 	for {
 		g.mu.Lock()
 		if len(g.records) >= n {
@@ -105,6 +111,9 @@ func newGate(t testing.TB, stage dataplane.Stage, options ...gateOption) *gate {
 	g.client = g.srv.Client()
 	tr := g.client.Transport.(*http.Transport)
 	tr.DisableCompression = true
+	if p, ok := g.srv.Listener.(*pipes); ok {
+		tr.DialContext = p.dial
+	}
 	g.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	t.Cleanup(func() {
 		tr.CloseIdleConnections()
@@ -112,6 +121,19 @@ func newGate(t testing.TB, stage dataplane.Stage, options ...gateOption) *gate {
 		g.srv.Close()
 	})
 	return g
+}
+
+// dial opens a connection to the gate.
+func (g *gate) dial() net.Conn {
+	g.t.Helper()
+	dial := (&net.Dialer{}).DialContext
+	if p, ok := g.srv.Listener.(*pipes); ok {
+		dial = p.dial
+	}
+	c, err := dial(context.Background(), "tcp", g.srv.Listener.Addr().String())
+	must(g.t, err)
+	g.t.Cleanup(func() { _ = c.Close() })
+	return c
 }
 
 // do sends a request and returns the status, header and body of the answer.

@@ -132,7 +132,7 @@ func TestMirrorGathers(t *testing.T) {
 	if n := len(copies); n != 0 {
 		t.Errorf("%d further copies", n)
 	}
-	deadline := time.After(10 * time.Second)
+	deadline := time.After(patience)
 	for len(m.(*mirror).gathering) > 0 {
 		select {
 		case <-deadline:
@@ -156,7 +156,7 @@ func TestMirrorGRPC(t *testing.T) {
 	m, err := NewMirror(&ir.Mirror{}, upstream(t, Deps{}, h2c, shadow), Deps{})
 	must(t, err)
 	g := newGate(t, stageTo(t, upstream(t, Deps{}, h2c, grpcUpstream(t, echo)), Settings{}, Deps{}), withStages(m), withHTTP2)
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	s := g.grpcCall(ctx, "/t.S/Echo")
 	send(t, s, "hello")

@@ -19,6 +19,13 @@ func rawServe(t testing.TB, f func(c net.Conn, n int)) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
+	serveRaw(t, l, f)
+	return l.Addr().String()
+}
+
+// serveRaw is rawServe on a listener.
+func serveRaw(t testing.TB, l net.Listener, f func(c net.Conn, n int)) {
+	t.Helper()
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	open := map[net.Conn]bool{}
@@ -49,7 +56,6 @@ func rawServe(t testing.TB, f func(c net.Conn, n int)) string {
 		mu.Unlock()
 		wg.Wait()
 	})
-	return l.Addr().String()
 }
 
 // readRequest reads a request with its body.
@@ -85,51 +91,38 @@ func reset(c net.Conn) { _ = c.(*net.TCPConn).SetLinger(0) }
 // wait reads until the peer closes.
 func wait(c net.Conn) { _, _ = io.Copy(io.Discard, c) }
 
-func refused(t testing.TB) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	defer l.Close()
-	return l.Addr().String()
-}
-
 func TestFailureBeforeHead(t *testing.T) {
 	const prefix = "upstream connect error or disconnect/reset before headers. reset reason: "
-	short := Settings{Timeouts: []ir.Timeouts{{Attempt: time.Hour}, {Attempt: 50 * time.Millisecond}}}
 	for _, tc := range []struct {
 		name     string
 		upstream func(net.Conn, int) // nil: nobody listens
-		settings Settings
 		status   int
 		body     string
 	}{
-		{"nobody listens", nil, Settings{}, 503, prefix + "connection failure"},
-		{"closed at once", func(net.Conn, int) {}, Settings{}, 503, prefix + "connection termination"},
-		{"closed after the request", answering("", nil), Settings{}, 503, prefix + "connection termination"},
-		{"reset after the request", answering("", reset), Settings{}, 503, prefix + "connection termination"},
-		{"half a head", answering("HTTP/1.1 200 OK\r\nContent-", nil), Settings{}, 503, prefix + "connection termination"},
-		{"half a head, reset", answering("HTTP/1.1 200 OK\r\nContent-", reset), Settings{}, 503, prefix + "connection termination"},
-		{"garbage", answering("SSH-2.0-OpenSSH_9.0 secret-of-upstream\r\n\r\n", wait), Settings{}, 502, prefix + "protocol error"},
-		{"bad length", answering("HTTP/1.1 200 OK\r\nContent-Length: secret-of-upstream\r\n\r\n", wait), Settings{}, 502, prefix + "protocol error"},
-		{"two lengths", answering("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", wait), Settings{}, 502, prefix + "protocol error"},
-		{"header without colon", answering("HTTP/1.1 200 OK\r\nsecret-of-upstream\r\n\r\n", wait), Settings{}, 502, prefix + "protocol error"},
-		{"another version", answering("HTTP/2.0 200 OK\r\n\r\n", wait), Settings{}, 502, prefix + "protocol error"},
-		{"low status", answering("HTTP/1.1 099 No\r\n\r\n", wait), Settings{}, 502, prefix + "protocol error"},
-		{"unknown coding", answering("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", wait), Settings{}, 502, prefix + "protocol error"},
-		{"switches unasked", answering("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n", wait), Settings{}, 502, prefix + "protocol error"},
-		{"head too large", answering("HTTP/1.1 200 OK\r\nA: "+strings.Repeat("a", 1<<20)+"\r\n\r\n", wait), Settings{}, 502, prefix + "protocol error"},
-		{"too many headers", answering("HTTP/1.1 200 OK\r\n"+strings.Repeat("A: a\r\n", 200)+"\r\n", wait), Settings{}, 502, prefix + "protocol error"},
-		{"endless interim answers", answering(strings.Repeat("HTTP/1.1 103 Early Hints\r\n\r\n", 100), wait), Settings{}, 502, prefix + "protocol error"},
-		{"silent, attempt", answering("", wait), short, 504, "upstream request timeout"},
-		{"silent, request", answering("", wait), Settings{Timeouts: []ir.Timeouts{{Request: 50 * time.Millisecond}}}, 504, "upstream request timeout"},
-		{"silent, idle", answering("", wait), Settings{Timeouts: []ir.Timeouts{{Idle: 50 * time.Millisecond}}}, 504, "upstream request timeout"},
-		{"slow head", answering("HTTP/1.1 200 OK\r\nA: b", wait), short, 504, "upstream request timeout"},
+		{"nobody listens", nil, 503, prefix + "connection failure"},
+		{"closed at once", func(net.Conn, int) {}, 503, prefix + "connection termination"},
+		{"closed after the request", answering("", nil), 503, prefix + "connection termination"},
+		{"reset after the request", answering("", reset), 503, prefix + "connection termination"},
+		{"half a head", answering("HTTP/1.1 200 OK\r\nContent-", nil), 503, prefix + "connection termination"},
+		{"half a head, reset", answering("HTTP/1.1 200 OK\r\nContent-", reset), 503, prefix + "connection termination"},
+		{"garbage", answering("SSH-2.0-OpenSSH_9.0 secret-of-upstream\r\n\r\n", wait), 502, prefix + "protocol error"},
+		{"bad length", answering("HTTP/1.1 200 OK\r\nContent-Length: secret-of-upstream\r\n\r\n", wait), 502, prefix + "protocol error"},
+		{"two lengths", answering("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", wait), 502, prefix + "protocol error"},
+		{"header without colon", answering("HTTP/1.1 200 OK\r\nsecret-of-upstream\r\n\r\n", wait), 502, prefix + "protocol error"},
+		{"another version", answering("HTTP/2.0 200 OK\r\n\r\n", wait), 502, prefix + "protocol error"},
+		{"low status", answering("HTTP/1.1 099 No\r\n\r\n", wait), 502, prefix + "protocol error"},
+		{"unknown coding", answering("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", wait), 502, prefix + "protocol error"},
+		{"switches unasked", answering("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n", wait), 502, prefix + "protocol error"},
+		{"head too large", answering("HTTP/1.1 200 OK\r\nA: "+strings.Repeat("a", 1<<20)+"\r\n\r\n", wait), 502, prefix + "protocol error"},
+		{"too many headers", answering("HTTP/1.1 200 OK\r\n"+strings.Repeat("A: a\r\n", 200)+"\r\n", wait), 502, prefix + "protocol error"},
+		{"endless interim answers", answering(strings.Repeat("HTTP/1.1 103 Early Hints\r\n\r\n", 100), wait), 502, prefix + "protocol error"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			addr := refused(t)
+			addr := refused
 			if tc.upstream != nil {
 				addr = rawServe(t, tc.upstream)
 			}
-			g := simple(t, addr, tc.settings)
+			g := simple(t, addr, Settings{})
 			resp, body := g.do(g.request("POST", "/", strings.NewReader("{}")))
 			if resp.StatusCode != tc.status || body != tc.body {
 				t.Errorf("got %d %q, want %d %q", resp.StatusCode, body, tc.status, tc.body)
@@ -142,37 +135,90 @@ func TestFailureBeforeHead(t *testing.T) {
 	}
 }
 
+// TestTimeoutBeforeHead: each time-out ends a wait for the head when it is due.
+func TestTimeoutBeforeHead(t *testing.T) {
+	const limit = 50 * time.Millisecond
+	short := ir.Timeouts{Attempt: limit}
+	for _, tc := range []struct {
+		name, text string
+		timeouts   ir.Timeouts
+	}{
+		{"attempt", "", short},
+		{"request", "", ir.Timeouts{Request: limit}},
+		{"idle", "", ir.Timeouts{Idle: limit}},
+		{"half a head", "HTTP/1.1 200 OK\r\nA: b", short},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			s := Settings{Timeouts: []ir.Timeouts{{Attempt: time.Hour, Idle: time.Hour}, tc.timeouts}}
+			still(t, answering(tc.text, wait), s, func(t *testing.T, g *gate) {
+				began := time.Now()
+				resp, body := g.do(g.request("POST", "/", strings.NewReader("{}")))
+				if resp.StatusCode != 504 || body != "upstream request timeout" || time.Since(began) != limit {
+					t.Errorf("after %v got %d %q", time.Since(began), resp.StatusCode, body)
+				}
+				if r := g.last(1); r.Verdict != "failed" || r.Cause == "" {
+					t.Errorf("record: %s %q", r.Verdict, r.Cause)
+				}
+			})
+		})
+	}
+}
+
 func TestFailureAfterHead(t *testing.T) {
 	for _, tc := range []struct {
 		name, text string
 		end        func(net.Conn)
-		settings   Settings
-		cut        string
 	}{
-		{"length not reached", "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc", nil, Settings{}, "upstream"},
-		{"length not reached, reset", "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc", reset, Settings{}, "upstream"},
-		{"no last chunk", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n", nil, Settings{}, "upstream"},
-		{"half a chunk", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nabc", nil, Settings{}, "upstream"},
-		{"bad chunk", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nzz\r\n", wait, Settings{}, "upstream"},
-		{"close-delimited, reset at once", "HTTP/1.1 200 OK\r\n\r\nabc", reset, Settings{}, "upstream"},
-		{"close-delimited, idle", "HTTP/1.1 200 OK\r\n\r\nabc", wait, Settings{Timeouts: []ir.Timeouts{{Idle: 50 * time.Millisecond}}}, "timeout"},
-		{"idle", "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: a\n\n", wait, Settings{Timeouts: []ir.Timeouts{{Idle: 50 * time.Millisecond}}}, "timeout"},
-		{"stream", "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: a\n\n", wait, Settings{Timeouts: []ir.Timeouts{{Stream: 50 * time.Millisecond}}}, "timeout"},
-		{"request", "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\ndata: a\n\n"[:45], wait, Settings{Timeouts: []ir.Timeouts{{Request: 50 * time.Millisecond}}}, "timeout"},
+		{"length not reached", "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc", nil},
+		{"length not reached, reset", "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc", reset},
+		{"no last chunk", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n", nil},
+		{"half a chunk", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nabc", nil},
+		{"bad chunk", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nzz\r\n", wait},
+		{"close-delimited, reset at once", "HTTP/1.1 200 OK\r\n\r\nabc", reset},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			g := simple(t, rawServe(t, answering(tc.text, tc.end)), tc.settings)
-			resp, err := g.client.Do(g.request("GET", "/", nil))
-			if err == nil {
-				_, err = io.ReadAll(resp.Body)
-				_ = resp.Body.Close()
-			}
-			if err == nil {
-				t.Error("the client takes half for whole")
-			}
-			if r := g.last(1); r.Cut != tc.cut || r.Cause == "" {
-				t.Errorf("record: cut %q, cause %q", r.Cut, r.Cause)
-			}
+			simple(t, rawServe(t, answering(tc.text, tc.end)), Settings{}).half("upstream")
+		})
+	}
+}
+
+// half gets an answer that is cut short, and by whom.
+func (g *gate) half(by string) {
+	g.t.Helper()
+	resp, err := g.client.Do(g.request("GET", "/", nil))
+	if err == nil {
+		_, err = io.ReadAll(resp.Body)
+		_ = resp.Body.Close()
+	}
+	if err == nil {
+		g.t.Error("the client takes half for whole")
+	}
+	if r := g.last(1); r.Cut != by || r.Cause == "" {
+		g.t.Errorf("record: cut %q, cause %q", r.Cut, r.Cause)
+	}
+}
+
+// TestTimeoutAfterHead: each time-out cuts an answer short when it is due.
+func TestTimeoutAfterHead(t *testing.T) {
+	const limit = 50 * time.Millisecond
+	const event = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: a\n\n"
+	for _, tc := range []struct {
+		name, text string
+		timeouts   ir.Timeouts
+	}{
+		{"close-delimited, idle", "HTTP/1.1 200 OK\r\n\r\nabc", ir.Timeouts{Idle: limit}},
+		{"events, idle", event, ir.Timeouts{Idle: limit}},
+		{"events, stream", event, ir.Timeouts{Stream: limit}},
+		{"request", "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\ndata: a", ir.Timeouts{Request: limit}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			still(t, answering(tc.text, wait), Settings{Timeouts: []ir.Timeouts{tc.timeouts}}, func(t *testing.T, g *gate) {
+				began := time.Now()
+				g.half("timeout")
+				if took := time.Since(began); took != limit {
+					t.Errorf("cut after %v", took)
+				}
+			})
 		})
 	}
 }

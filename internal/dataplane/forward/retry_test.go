@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/postern-gateway/postern/internal/ir"
@@ -67,29 +68,26 @@ func TestRetry(t *testing.T) {
 		{"another status", status(500), &ir.Retry{Statuses: []int{409, 429}}, nil, 500, 1},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			first := refused(t)
-			if tc.first != nil {
-				first = rawServe(t, tc.first)
-			}
-			if tc.retry != nil {
-				tc.retry.BackoffBase, tc.retry.NextTier = 1, 1
-			}
-			a, b := upstream(t, Deps{}, nil, first), upstream(t, Deps{}, nil, rawServe(t, good))
-			s := Settings{Retry: tc.retry, Timeouts: []ir.Timeouts{{Attempt: 100 * time.Millisecond}}}
-			st, err := New([]Backend{{Weight: 1, Tiers: [][]*Upstream{{a}, {b}}}}, s, Deps{})
-			must(t, err)
-			g := newGate(t, st)
-			var body io.Reader = strings.NewReader("{}")
-			if tc.body != nil {
-				body = tc.body()
-			}
-			resp, text := g.do(g.request("POST", "/", body))
-			if resp.StatusCode != tc.status || tc.status == 200 && text != "ok" {
-				t.Errorf("got %s %q", resp.Status, text)
-			}
-			if r := g.last(1); r.Attempts != tc.attempts {
-				t.Errorf("%d attempts", r.Attempts)
-			}
+			synctest.Test(t, func(t *testing.T) {
+				if tc.retry != nil {
+					tc.retry.BackoffBase, tc.retry.NextTier = 1, 1
+				}
+				s := Settings{Retry: tc.retry, Timeouts: []ir.Timeouts{{Attempt: 100 * time.Millisecond}}}
+				st, err := New([]Backend{{Weight: 1, Tiers: [][]*Upstream{{piped(t, tc.first)}, {piped(t, good)}}}}, s, Deps{})
+				must(t, err)
+				g := newGate(t, st, withPipes)
+				var body io.Reader = strings.NewReader("{}")
+				if tc.body != nil {
+					body = tc.body()
+				}
+				resp, text := g.do(g.request("POST", "/", body))
+				if resp.StatusCode != tc.status || tc.status == 200 && text != "ok" {
+					t.Errorf("got %s %q", resp.Status, text)
+				}
+				if r := g.last(1); r.Attempts != tc.attempts {
+					t.Errorf("%d attempts", r.Attempts)
+				}
+			})
 		})
 	}
 }
@@ -184,7 +182,7 @@ func TestEjection(t *testing.T) {
 func TestLastEndpointIsNeverEjected(t *testing.T) {
 	bad := serve(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500); _, _ = io.WriteString(w, "bad") })
 	good := serve(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "good") })
-	alone := upstream(t, Deps{}, nil, bad, refused(t))
+	alone := upstream(t, Deps{}, nil, bad, refused)
 	g := newGate(t, stageTo(t, alone, Settings{}, Deps{}))
 	for range 40 {
 		if resp, _ := g.get("/"); resp.StatusCode < 500 {

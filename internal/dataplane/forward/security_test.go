@@ -314,23 +314,20 @@ func TestSecurityRow13Nonces(t *testing.T) {
 // silence alone.
 func TestSecurityRow15EventsOutliveTheRequestTimeout(t *testing.T) {
 	const limit = 100 * time.Millisecond
-	addr := serve(t, func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Type", "text/event-stream; charset=utf-8")
-		tick := time.NewTicker(limit / 10)
-		defer tick.Stop()
+	events := answering("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\n\r\n", func(c net.Conn) {
 		for i := range 30 {
-			_, _ = fmt.Fprintf(w, "data: %d\n\n", i)
-			w.(http.Flusher).Flush()
-			<-tick.C
+			_, _ = fmt.Fprintf(c, "data: %d\n\n", i)
+			time.Sleep(limit / 10)
 		}
 	})
-	g := simple(t, addr, Settings{Timeouts: []ir.Timeouts{{Request: limit, Idle: time.Minute}}})
-	if _, body := g.get("/"); strings.Count(body, "data:") != 30 {
-		t.Errorf("%d events", strings.Count(body, "data:"))
-	}
-	if r := g.last(1); r.Cut != "" {
-		t.Errorf("cut by %s", r.Cut)
-	}
+	still(t, events, Settings{Timeouts: []ir.Timeouts{{Request: limit, Idle: time.Minute}}}, func(t *testing.T, g *gate) {
+		if _, body := g.get("/"); strings.Count(body, "data:") != 30 {
+			t.Errorf("%d events", strings.Count(body, "data:"))
+		}
+		if r := g.last(1); r.Cut != "" {
+			t.Errorf("cut by %s", r.Cut)
+		}
+	})
 }
 
 func TestSecurityRow24BrokenHeadIsNeverSent(t *testing.T) {

@@ -203,14 +203,16 @@ func TestLargeBodiesStream(t *testing.T) {
 	}
 }
 
-// TestEarlyAnswer: an upstream refuses before it has read the body; the client
+// TestEarlyAnswer: an upstream refuses before it has read all of the body; the client
 // has the refusal, and nobody hangs.
 func TestEarlyAnswer(t *testing.T) {
 	for _, end := range []func(net.Conn){nil, wait} {
 		addr := rawServe(t, func(c net.Conn, _ int) {
-			if _, err := http.ReadRequest(bufio.NewReader(c)); err != nil {
+			r, err := http.ReadRequest(bufio.NewReader(c))
+			if err != nil {
 				return
 			}
+			_, _ = io.ReadFull(r.Body, make([]byte, len("beginning")))
 			_, _ = io.WriteString(c, "HTTP/1.1 413 Content Too Large\r\nContent-Length: 4\r\n\r\nmuch")
 			if end != nil {
 				end(c)
@@ -238,12 +240,10 @@ func TestExpect(t *testing.T) {
 		seen <- string(b) + r.Header.Get("Expect")
 	})
 	send := func(addr, length string) (first string, c net.Conn, br *bufio.Reader) {
-		g := simple(t, addr, Settings{})
-		c, err := net.Dial("tcp", g.srv.Listener.Addr().String())
-		must(t, err)
-		t.Cleanup(func() { _ = c.Close() })
+		c = simple(t, addr, Settings{}).dial()
 		_, _ = io.WriteString(c, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: "+length+"\r\nExpect: 100-continue\r\n\r\n")
 		br = bufio.NewReader(c)
+		var err error
 		first, err = br.ReadString('\n')
 		must(t, err)
 		return first, c, br
@@ -251,7 +251,7 @@ func TestExpect(t *testing.T) {
 	if first, _, _ := send(good, "40000000"); !strings.Contains(first, "413") {
 		t.Errorf("too long: %q", first)
 	}
-	if first, _, _ := send(refused(t), "100000"); !strings.Contains(first, "503") {
+	if first, _, _ := send(refused, "100000"); !strings.Contains(first, "503") {
 		t.Errorf("without an upstream: %q", first)
 	}
 	first, c, br := send(good, "100000")
@@ -271,47 +271,39 @@ func TestExpect(t *testing.T) {
 // TestSlowClient: a client that dribbles its body is answered 408, whether
 // the body is collected or streamed.
 func TestSlowClient(t *testing.T) {
-	addr := serve(t, func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) })
-	for _, s := range []Settings{
-		{Timeouts: []ir.Timeouts{{Request: 50 * time.Millisecond}}},
-		{Timeouts: []ir.Timeouts{{Idle: 50 * time.Millisecond}}},
-	} {
+	const limit = 50 * time.Millisecond
+	for _, s := range []ir.Timeouts{{Request: limit}, {Idle: limit}} {
 		for _, head := range []string{"Content-Length: 10", "Content-Length: 1000000", "Transfer-Encoding: chunked"} {
-			g := simple(t, addr, s)
-			c, err := net.Dial("tcp", g.srv.Listener.Addr().String())
-			must(t, err)
-			_, _ = io.WriteString(c, "POST / HTTP/1.1\r\nHost: a\r\n"+head+"\r\n\r\n4\r\nab")
-			resp, err := http.ReadResponse(bufio.NewReader(c), nil)
-			if err != nil || resp.StatusCode != 408 {
-				t.Errorf("%s: %v, %v", head, resp, err)
-			}
-			_ = c.Close()
-			g.last(1)
+			still(t, func(c net.Conn, _ int) { wait(c) }, Settings{Timeouts: []ir.Timeouts{s}}, func(t *testing.T, g *gate) {
+				c, began := g.dial(), time.Now()
+				_, _ = io.WriteString(c, "POST / HTTP/1.1\r\nHost: a\r\n"+head+"\r\n\r\n4\r\nab")
+				resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+				if err != nil || resp.StatusCode != 408 || time.Since(began) != limit {
+					t.Errorf("%s: after %v %v, %v", head, time.Since(began), resp, err)
+				}
+				_ = c.Close()
+				g.last(1)
+			})
 		}
 	}
 }
 
 // TestSlowReader: a client that does not read its answer is let go.
 func TestSlowReader(t *testing.T) {
-	ended := make(chan struct{})
-	addr := rawServe(t, answering("HTTP/1.1 200 OK\r\n\r\n", func(c net.Conn) {
-		defer close(ended)
+	flood := answering("HTTP/1.1 200 OK\r\n\r\n", func(c net.Conn) {
 		piece := make([]byte, 1<<16)
 		for {
 			if _, err := c.Write(piece); err != nil {
 				return
 			}
 		}
-	}))
-	g := simple(t, addr, Settings{Timeouts: []ir.Timeouts{{Idle: 100 * time.Millisecond}}})
-	c, err := net.Dial("tcp", g.srv.Listener.Addr().String())
-	must(t, err)
-	defer c.Close()
-	_, _ = io.WriteString(c, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-	if r := g.last(1); r.Cut != "timeout" {
-		t.Errorf("cut by %q", r.Cut)
-	}
-	<-ended
+	})
+	still(t, flood, Settings{Timeouts: []ir.Timeouts{{Idle: 100 * time.Millisecond}}}, func(t *testing.T, g *gate) {
+		_, _ = io.WriteString(g.dial(), "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+		if r := g.last(1); r.Cut != "timeout" {
+			t.Errorf("cut by %q", r.Cut)
+		}
+	})
 }
 
 // TestBrokenClientBody: a body that ends too soon never reaches the upstream
@@ -324,8 +316,7 @@ func TestBrokenClientBody(t *testing.T) {
 	})
 	for _, head := range []string{"Content-Length: 100000", "Transfer-Encoding: chunked"} {
 		g := simple(t, addr, Settings{})
-		c, err := net.Dial("tcp", g.srv.Listener.Addr().String())
-		must(t, err)
+		c := g.dial()
 		_, _ = io.WriteString(c, "POST / HTTP/1.1\r\nHost: a\r\n"+head+"\r\n\r\n4\r\nabcd\r\n")
 		_ = c.(*net.TCPConn).CloseWrite()
 		if err := <-got; err == nil {
@@ -340,7 +331,7 @@ func TestBrokenClientBody(t *testing.T) {
 func TestTooLargeBody(t *testing.T) {
 	addr := serve(t, func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) })
 	g := simple(t, addr, Settings{})
-	resp, _ := g.do(g.request("POST", "/", io.MultiReader(bytes.NewReader(make([]byte, 33<<20)))))
+	resp, _ := g.do(g.request("POST", "/", io.MultiReader(bytes.NewReader(make([]byte, 32<<20+1)))))
 	if resp.StatusCode != 413 {
 		t.Error(resp.Status)
 	}

@@ -85,10 +85,8 @@ func TestUpgradesClose(t *testing.T) {
 // rawUpgrade asks for an upgrade and returns the answer.
 func rawUpgrade(t testing.TB, g *gate, protocol string) (*http.Response, net.Conn, *bufio.Reader) {
 	t.Helper()
-	c, err := net.Dial("tcp", g.srv.Listener.Addr().String())
-	must(t, err)
-	t.Cleanup(func() { _ = c.Close() })
-	_, err = fmt.Fprintf(c, "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: %s\r\nHTTP2-Settings: x\r\n\r\n", protocol)
+	c := g.dial()
+	_, err := fmt.Fprintf(c, "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: %s\r\nHTTP2-Settings: x\r\n\r\n", protocol)
 	must(t, err)
 	br := bufio.NewReader(c)
 	resp, err := http.ReadResponse(br, nil)
@@ -118,13 +116,16 @@ func TestUpgradeHalfClose(t *testing.T) {
 }
 
 func TestUpgradeIdle(t *testing.T) {
-	addr := rawServe(t, switching(wait))
-	g := simple(t, addr, Settings{Upgrade: &ir.Upgrade{Protocols: []string{"chat"}}, Timeouts: []ir.Timeouts{{Idle: 50 * time.Millisecond}}})
-	_, _, br := rawUpgrade(t, g, "chat")
-	_, _ = io.ReadAll(br)
-	if r := g.last(1); r.Cut != "timeout" {
-		t.Errorf("cut by %q", r.Cut)
-	}
+	const limit = 50 * time.Millisecond
+	s := Settings{Upgrade: &ir.Upgrade{Protocols: []string{"chat"}}, Timeouts: []ir.Timeouts{{Idle: limit}}}
+	still(t, switching(wait), s, func(t *testing.T, g *gate) {
+		began := time.Now()
+		_, _, br := rawUpgrade(t, g, "chat")
+		_, _ = io.ReadAll(br)
+		if r := g.last(1); r.Cut != "timeout" || time.Since(began) != limit {
+			t.Errorf("cut by %q after %v", r.Cut, time.Since(began))
+		}
+	})
 }
 
 func TestSecurityRow27UpgradeIsNoTunnel(t *testing.T) {

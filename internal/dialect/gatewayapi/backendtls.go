@@ -118,7 +118,11 @@ func translatePolicy(v *resource.View, obj *resource.Object) (*dialect.Fragment,
 		report.Add(status.Warningf(obj.Origin("spec.options"), "TLS options are not read").Fix("remove them"))
 	}
 	for _, f := range faults {
-		report.Add(f.Problem(obj))
+		p := f.Problem(obj)
+		if f.Reason == "TargetNotFound" { // where no route leads, no status says so
+			p.Alert = status.TargetNotFound
+		}
+		report.Add(p)
 	}
 	policyOutcomes(&report, obj, "", faults)
 	return &dialect.Fragment{Referable: []dialect.Target{dialect.TargetOf(obj.Key)}}, report
