@@ -26,8 +26,8 @@ func heap() float64 {
 // by that without.
 func BenchmarkReview(b *testing.B) {
 	for _, s := range []shape{
-		{"hosts=100,services=200", 100, 200, []string{"gatewayapi"}},
-		{"hosts=20000,services=20000", 20_000, 20_000, []string{"gatewayapi"}},
+		{name: "hosts=100,services=200", hosts: 100, services: 200, dialects: []string{"gatewayapi"}},
+		{name: "hosts=20000,services=20000", hosts: 20_000, services: 20_000, dialects: []string{"gatewayapi"}},
 	} {
 		b.Run(s.name, func(b *testing.B) {
 			empty := heap()

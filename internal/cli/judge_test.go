@@ -31,7 +31,7 @@ type court struct {
 }
 
 func newCourt(t *testing.T) *court {
-	c := &court{shape: shape{"few", 3, 5, []string{"gatewayapi"}}}
+	c := &court{shape: shape{name: "few", hosts: 3, services: 5, dialects: []string{"gatewayapi"}}}
 	var err error
 	if c.dialects, err = builtin.Select(c.shape.dialects, builtin.Options{}); err != nil {
 		t.Fatal(err)

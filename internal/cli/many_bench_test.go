@@ -29,6 +29,7 @@ type shape struct {
 	name            string
 	hosts, services int
 	dialects        []string
+	listeners       int // that the Gateway has besides, for hostnames of their own
 }
 
 const manyRoutes, manySecrets = 20_000, 2_000
@@ -46,7 +47,7 @@ func (s shape) route(i, version int) string {
 func (s shape) rest() []string {
 	out := []string{
 		`{"apiVersion": "gateway.networking.k8s.io/v1", "kind": "GatewayClass", "metadata": {"name": "c"}, "spec": {"controllerName": "postern.dev/gateway-controller"}}`,
-		gatewayWith(""),
+		s.gateway(""),
 	}
 	for i := range 20 {
 		out = append(out, fmt.Sprintf(`{"apiVersion": "gateway.networking.k8s.io/v1", "kind": "ReferenceGrant", "metadata": {"name": "g-%[1]d", "namespace": "apps"},
@@ -155,10 +156,14 @@ type change struct {
 	make func(c *crowd, n int) string
 }
 
-// gatewayWith returns the Gateway with a label, and with more listeners.
-func gatewayWith(label string, listeners ...string) string {
+// gateway returns the Gateway with a label, and with more listeners.
+func (s shape) gateway(label string, more ...string) string {
+	listeners := []string{openListener}
+	for i := range s.listeners {
+		listeners = append(listeners, fmt.Sprintf(`{"name": "l%[1]d", "port": 18080, "protocol": "HTTP", "hostname": "l%[1]d.example.net", "allowedRoutes": {"namespaces": {"from": "All"}}}`, i))
+	}
 	return fmt.Sprintf(`{"apiVersion": "gateway.networking.k8s.io/v1", "kind": "Gateway", "metadata": {"name": "gw", "namespace": "apps", "labels": {"version": %q}},
-		"spec": {"gatewayClassName": "c", "listeners": [%s]}}`, label, strings.Join(append([]string{openListener}, listeners...), ","))
+		"spec": {"gatewayClassName": "c", "listeners": [%s]}}`, label, strings.Join(append(listeners, more...), ","))
 }
 
 // openListener takes the routes of every namespace.
@@ -177,9 +182,15 @@ var changes = []change{
 		return fmt.Sprintf(`{"apiVersion": "v1", "kind": "Service", "metadata": {"name": "s-0", "namespace": "apps", "labels": {"version": "%d"}}, "spec": {"ports": [{"name": "p", "port": 80}]}}`, n)
 	}},
 	{"listener", func(c *crowd, n int) string {
-		return gatewayWith("", fmt.Sprintf(`{"name": "more", "port": 18081, "protocol": "HTTP", "hostname": "n%d.example.org"}`, n))
+		return c.gateway("", fmt.Sprintf(`{"name": "more", "port": 18081, "protocol": "HTTP", "hostname": "n%d.example.org", "allowedRoutes": {"namespaces": {"from": "All"}}}`, n))
 	}},
-	{"gateway", func(c *crowd, n int) string { return gatewayWith(fmt.Sprint(n)) }},
+	{"wide", func(c *crowd, n int) string { // a listener for all routes comes and goes
+		if n%2 == 0 {
+			return c.gateway("")
+		}
+		return c.gateway("", `{"name": "more", "port": 18081, "protocol": "HTTP", "allowedRoutes": {"namespaces": {"from": "All"}}}`)
+	}},
+	{"gateway", func(c *crowd, n int) string { return c.gateway(fmt.Sprint(n)) }},
 	{"namespace", func(c *crowd, n int) string {
 		return fmt.Sprintf(`{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "ns-0", "labels": {"version": "%d"}}}`, n)
 	}},
@@ -199,10 +210,11 @@ func processorTime(b *testing.B) time.Duration {
 func BenchmarkChange(b *testing.B) {
 	all := builtin.Names()
 	for _, s := range []shape{
-		{"hosts=100,services=200", 100, 200, []string{"gatewayapi"}},
-		{"hosts=20000,services=20000", 20_000, 20_000, []string{"gatewayapi"}},
-		{"hosts=1,services=1", 1, 1, []string{"gatewayapi"}},
-		{"hosts=100,services=200,all dialects", 100, 200, all},
+		{name: "hosts=100,services=200", hosts: 100, services: 200, dialects: []string{"gatewayapi"}},
+		{name: "hosts=100,services=200,listeners=64", hosts: 100, services: 200, dialects: []string{"gatewayapi"}, listeners: 63},
+		{name: "hosts=20000,services=20000", hosts: 20_000, services: 20_000, dialects: []string{"gatewayapi"}},
+		{name: "hosts=1,services=1", hosts: 1, services: 1, dialects: []string{"gatewayapi"}},
+		{name: "hosts=100,services=200,all dialects", hosts: 100, services: 200, dialects: all},
 	} {
 		b.Run(s.name, func(b *testing.B) {
 			var before, after runtime.MemStats

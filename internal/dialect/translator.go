@@ -38,6 +38,7 @@ type translation struct {
 	Place
 	fragment *Fragment
 	report   status.Report
+	asked    []resource.Question
 }
 
 // Place is where a fragment comes from. Places have an order, which decides
@@ -113,14 +114,16 @@ func (t *Translator) Demand() *resource.Demand { return t.demand }
 
 // Update turns set into the changes since the one before it, in the order of
 // their places; repeated is how many roots were translated for that. Only those
-// are of which something was read that differs.
+// are of which something was read that differs, or whose questions are answered
+// otherwise.
 func (t *Translator) Update(set *resource.Set) (changes []Change, repeated int) {
 	var changed resource.Changes
 	if t.set != nil {
 		changed = resource.ChangesOf(t.set, set, resource.Diff(t.set, set))
 	}
 	todo := map[Place]bool{} // false: the root is gone
-	for _, tr := range t.readers.Concerned(changed) {
+	surely, perhaps := t.readers.Concerned(changed)
+	for _, tr := range append(surely, t.answeredOtherwise(perhaps, set)...) {
 		todo[tr.Place] = true
 	}
 	for i, l := range t.roots {
@@ -144,6 +147,25 @@ func (t *Translator) Update(set *resource.Set) (changes []Change, repeated int) 
 	}
 	t.set = set
 	return changes, repeated
+}
+
+// answeredOtherwise returns those of a list whose questions set answers otherwise
+// than the one before it.
+func (t *Translator) answeredOtherwise(list []*translation, set *resource.Set) []*translation {
+	same := make([]bool, len(list))
+	inBatches(len(list), func(from, to int) {
+		before, after := resource.NewView(t.set), resource.NewView(set)
+		for i := from; i < to; i++ {
+			same[i] = resource.SameAnswers(list[i].asked, before, after)
+		}
+	})
+	var out []*translation
+	for i, tr := range list {
+		if !same[i] {
+			out = append(out, tr)
+		}
+	}
+	return out
 }
 
 // list brings a dialect's roots up to date, and puts into todo which of them
@@ -179,29 +201,33 @@ type translated struct {
 	report   status.Report
 }
 
-// atOnce is how many roots one goroutine translates in a row.
+// atOnce is how many roots one goroutine looks after in a row.
 const atOnce = 64
 
 // translate translates the places that are todo, on several processors where
 // there are many: a translation depends on nothing but what it reads.
 func (t *Translator) translate(set *resource.Set, places []Place, todo map[Place]bool) []translated {
 	out := make([]translated, len(places))
-	batch := func(from int) {
-		for i := from; i < min(from+atOnce, len(places)); i++ {
+	inBatches(len(places), func(from, to int) {
+		for i := from; i < to; i++ {
 			if p := places[i]; todo[p] {
 				v := resource.NewView(set)
 				f, r := t.dialects[p.Dialect].Translate(v, p.Root)
 				out[i] = translated{v, cmp.Or(f, &Fragment{}), r}
 			}
 		}
-	}
-	var all sync.WaitGroup
-	for from := atOnce; from < len(places); from += atOnce {
-		all.Go(func() { batch(from) })
-	}
-	batch(0)
-	all.Wait()
+	})
 	return out
+}
+
+// inBatches calls do for the numbers below n, atOnce of them at a time.
+func inBatches(n int, do func(from, to int)) {
+	var all sync.WaitGroup
+	for from := atOnce; from < n; from += atOnce {
+		all.Go(func() { do(from, min(from+atOnce, n)) })
+	}
+	do(0, min(atOnce, n))
+	all.Wait()
 }
 
 // take makes next what is at a place; ok tells whether anything was or is.
@@ -233,7 +259,7 @@ func (t *Translator) take(p Place, next translated) (c Change, ok bool) {
 	reads := next.view.Reads()
 	t.demand.Swap(t.readers.Reads(tr), reads)
 	t.readers.Read(tr, reads)
-	tr.fragment, tr.report = next.fragment, next.report
+	tr.fragment, tr.report, tr.asked = next.fragment, next.report, next.view.Asked()
 	return c, true
 }
 

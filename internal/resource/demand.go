@@ -41,6 +41,7 @@ func (d *Demand) addLocked(reads Reads, n int) {
 		if s.GroupKind != SecretKind {
 			continue
 		}
+		s.of &^= forAnswer
 		switch s.of {
 		case ofObject, ofBody:
 			count(d, d.names, Key{SecretKind, s.first, s.second}, n)

@@ -20,6 +20,9 @@ const (
 	ofNamespace               // every object in a namespace
 	ofLabel                   // every object with a label
 	ofLabelIn                 // the same, in a namespace
+
+	// forAnswer marks what was read only to answer a Question.
+	forAnswer aspect = 1 << 7
 )
 
 // labelIn is a label's value in a namespace, for subjects. No namespace's name
@@ -59,16 +62,7 @@ func ChangesOf(before, after *Set, keys []Key) Changes {
 
 // Sees reports whether one of the changes can alter what was read by v.
 func (v *View) Sees(c Changes) bool {
-	few, many := v.read, c.subjects
-	if len(few) > len(many) {
-		few, many = many, few
-	}
-	for s := range few {
-		if _, ok := many[s]; ok {
-			return true
-		}
-	}
-	return false
+	return v.Reads().TouchedBy(c)
 }
 
 // Reads is what was read of a Set.
@@ -86,6 +80,7 @@ func (v *View) Reads() Reads {
 // TouchedBy reports whether one of the changes can alter what was read.
 func (r Reads) TouchedBy(c Changes) bool {
 	for _, s := range r {
+		s.of &^= forAnswer
 		if _, ok := c.subjects[s]; ok {
 			return true
 		}
@@ -146,21 +141,26 @@ func (r *Readers[T]) Forget(reader T) {
 	delete(r.by, reader)
 }
 
-// Concerned returns those who have read what changed, each once, in no order.
-func (r *Readers[T]) Concerned(c Changes) []T {
+// Concerned returns those who have read what changed, and of the others those
+// who have read it for the answers of questions; each once, in no order.
+func (r *Readers[T]) Concerned(c Changes) (surely, perhaps []T) {
 	seen := map[T]struct{}{}
-	var out []T
-	for s := range c.subjects {
-		rs := r.of[s]
-		if rs == nil {
-			continue
-		}
-		for reader := range rs.readers {
-			if _, ok := seen[reader]; !ok {
-				seen[reader] = struct{}{}
-				out = append(out, reader)
+	find := func(mark aspect) (out []T) {
+		for s := range c.subjects {
+			s.of |= mark
+			rs := r.of[s]
+			if rs == nil {
+				continue
+			}
+			for reader := range rs.readers {
+				if _, ok := seen[reader]; !ok {
+					seen[reader] = struct{}{}
+					out = append(out, reader)
+				}
 			}
 		}
+		return out
 	}
-	return out
+	surely = find(0)
+	return surely, find(forAnswer)
 }

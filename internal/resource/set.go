@@ -3,6 +3,7 @@ package resource
 import (
 	"maps"
 	"slices"
+	"sync"
 	"weak"
 )
 
@@ -17,6 +18,7 @@ type Set struct {
 	// changed are the keys that it touched.
 	base    weak.Pointer[Set]
 	changed []Key
+	derived sync.Map // by derivedKey
 }
 
 // NewSet returns a Set of objects; known are the kinds that its source can

@@ -4,8 +4,9 @@ package resource
 // absence that was read, so that a change repeats only the translations that
 // it can concern. A View serves one translation, in one goroutine.
 type View struct {
-	set  *Set
-	read map[subject]struct{}
+	set   *Set
+	read  map[subject]struct{}
+	asked []Question
 }
 
 // NewView returns a View of s with nothing read yet.
@@ -74,6 +75,24 @@ func (v *View) GroupsByLabel(gk GroupKind, key, value string) []*Group {
 
 // Knows reports whether objects of the kind can be there at all.
 func (v *View) Knows(gk GroupKind) bool { return v.set.Knows(gk) }
+
+// Derived returns what derive makes of an object, and as a rule makes it once
+// for each key and Set, whoever asks. It must not be changed. derive may look at
+// the object, and at what the Set Knows.
+func (v *View) Derived(o *Object, key any, derive func() any) any {
+	k := derivedKey{o, key}
+	if made, ok := v.set.derived.Load(k); ok {
+		return made
+	}
+	made, _ := v.set.derived.LoadOrStore(k, derive())
+	return made
+}
+
+// derivedKey finds what was derived of an object.
+type derivedKey struct {
+	*Object
+	key any
+}
 
 // Spec returns the object's spec as *T, or nil where it is absent.
 func Spec[T any](v *View, gk GroupKind, namespace, name string) (*Object, *T) {

@@ -16,7 +16,7 @@ import (
 type Route struct {
 	Object *resource.Object
 	// Kinds by which a listener may allow it, such as HTTPRoute for whatever
-	// becomes one. Empty: its own kind.
+	// becomes one. None: its own kind.
 	Kinds []resource.GroupKind
 	// Refs are its parentRefs, and Field their path.
 	Refs  []gatewayv1.ParentReference
@@ -68,19 +68,34 @@ func About(ref gatewayv1.ParentReference, routeNamespace string) string {
 
 // Attach says where a route is served, reference by reference, and reports the
 // references that lead nowhere. The Accepted outcomes are the caller's, which
-// may have reasons of its own to refuse.
+// may have reasons of its own to refuse. A change of what only this has read
+// concerns the caller where something else becomes of a reference: of many
+// routes, few have to do with one listener.
 func Attach(v *resource.View, r Route, report *status.Report) []Parent {
+	a := v.Ask(r.attached).(attached)
+	report.Join(a.report)
+	for i, ref := range r.Refs {
+		a.parents[i].About = About(ref, r.Object.Namespace)
+	}
+	return a.parents
+}
+
+// attached is what Attach has to say.
+type attached struct {
+	parents []Parent
+	report  status.Report
+}
+
+func (r Route) attached(v *resource.View) any {
+	out := attached{parents: make([]Parent, len(r.Refs))}
 	if len(r.Kinds) == 0 {
 		r.Kinds = []resource.GroupKind{r.Object.GroupKind}
 	}
-	out := make([]Parent, len(r.Refs))
 	served := map[[2]string]bool{}
-	for i, ref := range r.Refs {
-		field := fmt.Sprintf("%s[%d]", r.Field, i)
-		p := attach(v, r, ref, field, report)
-		p.About = About(ref, r.Object.Namespace)
+	for i := range r.Refs {
+		p := attach(v, r, i, &out.report)
 		p.Hosts = fresh(p.Hosts, served)
-		out[i] = p
+		out.parents[i] = p
 	}
 	return out
 }
@@ -111,10 +126,11 @@ func fresh(hosts []Host, served map[[2]string]bool) []Host {
 }
 
 // attach judges one reference.
-func attach(v *resource.View, r Route, ref gatewayv1.ParentReference, field string, report *status.Report) Parent {
+func attach(v *resource.View, r Route, i int, report *status.Report) Parent {
+	ref := r.Refs[i]
 	key := parentKey(ref, r.Object.Namespace)
 	fault := func(remedy, format string, args ...any) status.Problem {
-		return status.Errorf(r.Object.Origin(field), format, args...).Fix("%s", remedy)
+		return status.Errorf(r.Object.Origin(fmt.Sprintf("%s[%d]", r.Field, i)), format, args...).Fix("%s", remedy)
 	}
 	refuse := func(reason, remedy, format string, args ...any) Parent {
 		p := fault(remedy, format, args...)
@@ -137,7 +153,7 @@ func attach(v *resource.View, r Route, ref gatewayv1.ParentReference, field stri
 		if !Ours(v, obj) {
 			return Parent{Foreign: true}
 		}
-		p := match(v, r, ref, holder{obj, Listeners(v, obj)}, refuse)
+		p := match(v, r, ref, holder{obj, judged(v, obj, func() []*Listener { return Listeners(v, obj) })}, refuse)
 		p.Gateway = obj.Key
 		return p
 	}
@@ -148,7 +164,7 @@ func attach(v *resource.View, r Route, ref gatewayv1.ParentReference, field stri
 	case s.Refused != nil:
 		return refuse("NoMatchingParent", "correct it", "%v is not served: %s", obj.Key, s.Refused.What)
 	}
-	p := match(v, r, ref, holder{obj, s.Listeners(v)}, refuse)
+	p := match(v, r, ref, holder{obj, judged(v, obj, func() []*Listener { return s.Listeners(v) })}, refuse)
 	p.Gateway = s.Gateway.Key
 	return p
 }
@@ -165,6 +181,15 @@ func parentKey(ref gatewayv1.ParentReference, namespace string) resource.Key {
 	}
 }
 
+// judged returns the listeners of a Gateway or ListenerSet as they are for all
+// routes: they are judged once. They must not be changed.
+func judged(v *resource.View, obj *resource.Object, judge func() []*Listener) []*Listener {
+	return v.Derived(obj, judgedKey{}, func() any { return judge() }).([]*Listener)
+}
+
+// judgedKey finds the listeners that were judged.
+type judgedKey struct{}
+
 // holder is a Gateway or a ListenerSet, with its own listeners.
 type holder struct {
 	obj       *resource.Object
@@ -173,9 +198,9 @@ type holder struct {
 
 type refusal func(reason, remedy, format string, args ...any) Parent
 
-// match finds the listeners of a holder that take the route, by section and
-// port, then by kind and namespace, then by hostname; where one step leaves
-// none, its reason is the answer.
+// match finds the listeners of a holder that take the route: by section and
+// port, by kind and namespace, and by hostname. The first of these that leaves
+// none is the reason, where none does.
 func match(v *resource.View, r Route, ref gatewayv1.ParentReference, h holder, refuse refusal) Parent {
 	named := slices.DeleteFunc(slices.Clone(h.listeners), func(l *Listener) bool {
 		return !refersTo(ref, l)
@@ -189,24 +214,22 @@ func match(v *resource.View, r Route, ref gatewayv1.ParentReference, h holder, r
 	if len(whole) == 0 {
 		return refuse("NoMatchingParent", "correct the "+h.obj.Kind, "listener %q of %v is not served; see there", named[0].Spec.Name, h.obj.Key)
 	}
-	allowed := slices.DeleteFunc(whole, func(l *Listener) bool {
-		return !allowsKind(l, r.Kinds) || !l.allows(v, r.Object.Namespace)
-	})
-	if len(allowed) == 0 {
-		return refuse("NotAllowedByListeners", "widen the listener's allowedRoutes, or move the route",
-			"%v does not allow %s from %s; the route is not served there", h.obj.Key, names(r.Kinds[:1]), r.Object.Namespace)
-	}
+	allows := func(l *Listener) bool { return allowsKind(l, r.Kinds) && l.allows(v, r.Object.Namespace) }
 	var hosts []Host
-	for _, l := range allowed {
-		if common := Intersect(l.Hostname(), r.Hostnames); len(common) > 0 {
+	for _, l := range whole { // whom a listener allows is read where its hostname is the route's
+		if common := Intersect(l.Hostname(), r.Hostnames); len(common) > 0 && allows(l) {
 			hosts = append(hosts, Host{Listeners: []string{l.Name}, Hostnames: common})
 		}
 	}
-	if len(hosts) == 0 {
-		return refuse("NoMatchingListenerHostname", "give the route a hostname within the listener's",
-			"no listener of %v serves %s; the route is not served there", h.obj.Key, strings.Join(r.Hostnames, ", "))
+	switch {
+	case len(hosts) > 0:
+		return Parent{Accepted: true, Reason: "Accepted", Hosts: hosts}
+	case !slices.ContainsFunc(whole, allows):
+		return refuse("NotAllowedByListeners", "widen the listener's allowedRoutes, or move the route",
+			"%v does not allow %s from %s; the route is not served there", h.obj.Key, names(r.Kinds[:1]), r.Object.Namespace)
 	}
-	return Parent{Accepted: true, Reason: "Accepted", Hosts: hosts}
+	return refuse("NoMatchingListenerHostname", "give the route a hostname within the listener's",
+		"no listener of %v serves %s; the route is not served there", h.obj.Key, strings.Join(r.Hostnames, ", "))
 }
 
 func refersTo(ref gatewayv1.ParentReference, l *Listener) bool {
