@@ -128,7 +128,7 @@ func TestJudgeAsFromNothing(t *testing.T) {
 // much changes meanwhile, and admits what is saved by a change.
 func TestJudgeInTime(t *testing.T) {
 	c := newCourt(t)
-	ctx, stop := context.WithTimeout(context.Background(), time.Minute)
+	ctx, stop := context.WithTimeout(context.Background(), patience)
 	defer stop()
 	verdict := make(chan gateway.Verdict)
 	began := time.Now()
@@ -144,7 +144,7 @@ func TestJudgeInTime(t *testing.T) {
 	for i := 0; ; i++ {
 		select {
 		case v := <-verdict:
-			if took := time.Since(began); len(v.Errors) == 0 || took > 5*time.Second {
+			if took := time.Since(began); len(v.Errors) == 0 || ctx.Err() != nil {
 				t.Errorf("%v after %v", v, took)
 			}
 			return

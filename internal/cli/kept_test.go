@@ -53,7 +53,7 @@ func TestReloadsKeepNothing(t *testing.T) {
 	go func() { ended <- s.serve(ctx) }()
 	await := func(what string, ok func() bool) {
 		t.Helper()
-		for deadline := time.Now().Add(20 * time.Second); !ok(); time.Sleep(time.Millisecond) {
+		for deadline := time.Now().Add(patience); !ok(); time.Sleep(time.Millisecond) {
 			if time.Now().After(deadline) {
 				t.Fatalf("no %s; %d things are kept", what, s.kept.Len())
 			}
