@@ -78,13 +78,18 @@ awk -v dir="$dir" '
   END { if (fence != "") { print "readme: a fence is not closed" > "/dev/stderr"; exit 2 } }
 ' "$file"
 [ -s "$dir/blocks" ] || { echo "readme: $file has no block to run" >&2; exit 2; }
+# Where it is: the time may be over before a busy machine has begun.
+read -r n line rest < "$dir/blocks"
+echo "$n $line" > "$dir/now"
+: > "$dir/$n.out"
 
 # The shell of the blocks. All that they start shares its process group, by
 # which it is found in the end.
 cat > "$dir/session.sh" <<'SESSION'
 readme_dir=$1
 while read -r readme_n readme_line readme_code readme_ready <&9; do
-  echo "$readme_n $readme_line" > "$readme_dir/now"
+  echo "$readme_n $readme_line" > "$readme_dir/now.next"
+  mv "$readme_dir/now.next" "$readme_dir/now"
   if [ -n "$readme_ready" ]; then
     sh "$readme_dir/$readme_n.sh" > "$readme_dir/$readme_n.out" 2>&1 < /dev/null 9<&- &
     readme_pid=$!

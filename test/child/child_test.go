@@ -66,7 +66,7 @@ func TestKilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	<-ended
-	if err := from.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+	if err := from.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := from.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
