@@ -114,7 +114,11 @@ func (r *rotation) load() {
 			}
 		}
 	})
-	for range 32 {
+	workers := 8
+	if timed() {
+		workers = 32
+	}
+	for range workers {
 		r.work.Go(func() {
 			for range turns {
 				r.call()
@@ -139,7 +143,18 @@ func (r *rotation) call() {
 	}
 }
 
+// post asks with a key, again where a busy machine has not connected to the
+// provider in time: that says nothing of the key.
 func (r *rotation) post(key string) (status int, body string, err error) {
+	for {
+		status, body, err = r.postOnce(key)
+		if timed() || status != 503 || !strings.Contains(body, connection) {
+			return status, body, err
+		}
+	}
+}
+
+func (r *rotation) postOnce(key string) (status int, body string, err error) {
 	q, err := http.NewRequest(http.MethodPost, r.base+"/huggingface", bytes.NewReader([]byte(`{"inputs": "Hello"}`)))
 	if err != nil {
 		return 0, "", err
@@ -303,7 +318,7 @@ func TestAuthRotationInPlace(t *testing.T) {
 	if timed() && took > revocation {
 		t.Errorf("the new token went out after %v", took)
 	}
-	<-time.After(max(revocation-took, 100*time.Millisecond))
+	r.move(changed) // to the same key: what was under way is answered
 	r.gone(first, func() {})
 
 	// The callers have another Secret while the first one's key changes.

@@ -26,7 +26,7 @@ func earlyGloo(up *origin, template string) string {
 }
 
 func earlyMesh(up *origin, template string) string {
-	out := meshFamily(up, earlySpecs, false)
+	out := meshFamily(up, earlySpecs, "")
 	for name := range earlySpecs {
 		out += fmt.Sprintf(`---
 apiVersion: trafficcontrol.policy.gloo.solo.io/v2

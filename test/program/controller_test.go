@@ -176,7 +176,7 @@ func (m *managed) patch(kind, namespace, name, patch string, sub ...string) {
 
 // collected is how long the cluster's own controllers may take: the garbage
 // collector looks for new kinds twice a minute.
-const collected = time.Minute
+const collected = time.Minute + 2*patience
 
 // await waits until what is looked for says nothing is missing.
 func (m *managed) await(what string, missing func() string) {

@@ -19,24 +19,26 @@ type sent struct {
 	err   error
 }
 
-// reading is an upstream that reads a body, tells what came, and answers.
-func reading(t *testing.T) (*raw, chan sent) {
-	got := make(chan sent, 16)
+// reading is an upstream that tells of a head, reads the body, tells what came
+// of it, and answers.
+func reading(t *testing.T) (u *raw, began chan struct{}, got chan sent) {
+	began, got = make(chan struct{}, 16), make(chan sent, 16)
 	return startRaw(t, eachRequest(func(c net.Conn, r *http.Request) bool {
+		began <- struct{}{}
 		n, err := io.Copy(io.Discard, r.Body)
 		got <- sent{n, err}
 		if err == nil {
 			_, err = io.WriteString(c, fine)
 		}
 		return err == nil
-	})), got
+	})), began, got
 }
 
 // TestHalfRequestBodies holds that an upstream never takes half a request for
 // whole, when the client hangs up in the middle of its body.
 func TestHalfRequestBodies(t *testing.T) {
 	leaksNothing(t)
-	up, got := reading(t)
+	up, began, got := reading(t)
 	p := run(t, files(nil, target{name: "up", addr: up.addr}), settings{})
 	for _, tc := range []struct {
 		name, head, part string
@@ -53,7 +55,11 @@ func TestHalfRequestBodies(t *testing.T) {
 			t.Fatal(err)
 		}
 		if tc.reaches { // hang up only once it has begun
-			p.await("the connection to the upstream", func() bool { open, _ := up.conns(); return open > 0 })
+			select {
+			case <-began:
+			case <-time.After(patience):
+				t.Fatalf("%s: nothing of it reaches the upstream", tc.name)
+			}
 		}
 		_ = c.Close()
 		if tc.reaches {
@@ -78,34 +84,35 @@ func TestHalfRequestBodies(t *testing.T) {
 	}
 }
 
-const impatient = `
-apiVersion: gateway.solo.io/v1
-kind: HttpListenerOption
-metadata: {name: impatient, namespace: apps}
-spec:
-  targetRefs: [{group: gateway.networking.k8s.io, kind: Gateway, name: gw}]
-  options:
-    httpConnectionManagerSettings: {requestHeadersTimeout: 0.5s, streamIdleTimeout: 0.5s}
-`
+// impatient is how long a listener waits for heads, and for bodies and readers.
+// What a test does not ask about is long: it may itself be late by seconds.
+func impatient(heads, streams string) string {
+	return optionOf("HttpListenerOption", "impatient", "{group: gateway.networking.k8s.io, kind: Gateway, name: gw}",
+		"httpConnectionManagerSettings: {requestHeadersTimeout: "+heads+", streamIdleTimeout: "+streams+"}")
+}
 
 // TestSlowClients holds that clients which dribble, or stop, hold nothing for
 // long: a connection is closed or answered, and the upstream is let go.
 func TestSlowClients(t *testing.T) {
 	leaksNothing(t)
-	up, _ := reading(t)
-	p := run(t, files(map[string]string{"impatient.yaml": impatient}, target{name: "up", addr: up.addr}), settings{})
+	up, _, _ := reading(t)
+	waits := func(heads, streams string) *program {
+		return run(t, files(map[string]string{"impatient.yaml": impatient(heads, streams)}, target{name: "up", addr: up.addr}), settings{})
+	}
+	heads, bodies := waits("0.5s", "300s"), waits("300s", "0.5s")
 	for _, tc := range []struct {
 		name, begins, dribbles string
 		want                   string // how the answer begins
+		p                      *program
 	}{
-		{"nothing at all", "", "", ""},
-		{"a dribbled head", "GET /up HTTP/1.1\r\nHost: x\r\nX-Slow: ", "z", ""},
-		{"a head that stops", "GET /up HTTP/1.1\r\nHost", "", ""},
-		{"a short body that stops", "POST /up HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc", "", "HTTP/1.1 408 "},
-		{"a long body that stops", "POST /up HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\nabc", "", "HTTP/1.1 408 "},
-		{"chunks that stop", "POST /up HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n", "", "HTTP/1.1 408 "},
+		{"nothing at all", "", "", "", heads},
+		{"a dribbled head", "GET /up HTTP/1.1\r\nHost: x\r\nX-Slow: ", "z", "", heads},
+		{"a head that stops", "GET /up HTTP/1.1\r\nHost", "", "", heads},
+		{"a short body that stops", "POST /up HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc", "", "HTTP/1.1 408 ", bodies},
+		{"a long body that stops", "POST /up HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\nabc", "", "HTTP/1.1 408 ", bodies},
+		{"chunks that stop", "POST /up HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n", "", "HTTP/1.1 408 ", bodies},
 	} {
-		c := dial(t, p.addr("8080"))
+		c := dial(t, tc.p.addr("8080"))
 		_, _ = io.WriteString(c, tc.begins)
 		answer := make(chan string, 1)
 		began := time.Now()
@@ -132,7 +139,7 @@ func TestSlowClients(t *testing.T) {
 		}
 		_ = c.Close()
 	}
-	p.await("end of the upstream's connections", func() bool { open, _ := up.conns(); return open == 0 })
+	bodies.await("end of the upstream's connections", func() bool { open, _ := up.conns(); return open == 0 })
 }
 
 // TestReadersThatStop holds that a client which does not read its answer holds
@@ -155,7 +162,7 @@ func TestReadersThatStop(t *testing.T) {
 		}
 		wrote <- n
 	})
-	p := run(t, files(map[string]string{"impatient.yaml": impatient}, target{name: "up", addr: up.addr}), settings{})
+	p := run(t, files(map[string]string{"impatient.yaml": impatient("300s", "0.5s")}, target{name: "up", addr: up.addr}), settings{})
 	before := heap()
 	const clients = 20
 	for i := range clients {

@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -32,8 +33,9 @@ const (
 	soon        = "timeouts: {request: 300ms}"
 )
 
-// faults starts an upstream for each fault.
-func faults(t *testing.T) []fault {
+// faults starts an upstream for each fault. Until over is closed, one of them
+// does not notice what becomes of its connections.
+func faults(t *testing.T, over <-chan struct{}) []fault {
 	at := func(name string, h func(net.Conn, *bufio.Reader)) target {
 		return target{name: name, addr: startRaw(t, h).addr}
 	}
@@ -71,7 +73,7 @@ func faults(t *testing.T) []fault {
 		{target: slow("dribbled-head", dribble), status: 504, text: timeout},
 		{target: slow("never-reads", func(c net.Conn, _ *bufio.Reader) {
 			_ = c.(*net.TCPConn).SetReadBuffer(4 << 10)
-			time.Sleep(3 * time.Second) // longer than the gateway waits
+			<-over
 		}), method: "POST", body: 12 << 20, status: 504, text: timeout},
 		{target: slow("silent-after-post", silent), method: "POST", body: 400, status: 504, text: timeout},
 		{target: at("early-413", func(c net.Conn, br *bufio.Reader) {
@@ -94,7 +96,7 @@ func dribble(c net.Conn, br *bufio.Reader) {
 		return
 	}
 	text := "HTTP/1.1 200 OK\r\nX-Slow: "
-	for range 1000 {
+	for {
 		if _, err := io.WriteString(c, text); err != nil {
 			return
 		}
@@ -108,7 +110,10 @@ func dribble(c net.Conn, br *bufio.Reader) {
 // that looks whole. Afterwards nothing is left of it.
 func TestUpstreamFaults(t *testing.T) {
 	leaksNothing(t)
-	list := faults(t)
+	over := make(chan struct{})
+	let := sync.OnceFunc(func() { close(over) })
+	list := faults(t, over)
+	t.Cleanup(let)
 	good := target{name: "good", addr: startRaw(t, says(fine)).addr}
 	targets := []target{good}
 	for _, f := range list {
@@ -139,6 +144,7 @@ func TestUpstreamFaults(t *testing.T) {
 			t.Errorf("%s: good, after the faults: %d %q, %v", protocol, status, text, err)
 		}
 	}
+	let()
 	p.settles(before+2, clients...) // the pooled connection of the good one
 	if grown := heap() - memory; grown > 16<<20 {
 		t.Errorf("the faults left %d kB of memory", grown>>10)
@@ -158,6 +164,9 @@ func (f fault) check(t *testing.T, c *http.Client, protocol, base string) {
 	switch {
 	case f.status == 0 && err == nil:
 		t.Errorf("%s %s: half an answer looks whole: %d, %d bytes", protocol, f.name, status, len(text))
+	case f.text == timeout && f.body > 0 && status == http.StatusRequestTimeout && !timed():
+		// Busy as it is, the machine has not brought the body here in time: the
+		// client is who was waited for, and not yet the upstream.
 	case f.status != 0 && (err != nil || status != f.status || text != f.text):
 		t.Errorf("%s %s: %d %q, %v; want %d %q", protocol, f.name, status, text, err, f.status, f.text)
 	}
@@ -230,6 +239,7 @@ func TestClosedPooledConnections(t *testing.T) {
 		_ = c.Close()
 		closed <- struct{}{}
 	})
+	var posts, hungUp atomic.Int64 // at the second
 	second := startRaw(t, func(c net.Conn, br *bufio.Reader) {
 		for i := range 2 { // takes the second request of each connection, and hangs up on it
 			r, err := http.ReadRequest(br)
@@ -237,6 +247,10 @@ func TestClosedPooledConnections(t *testing.T) {
 				return
 			}
 			_, _ = io.Copy(io.Discard, r.Body)
+			if r.Method == http.MethodPost {
+				posts.Add(1)
+				hungUp.Add(int64(i))
+			}
 			if i == 0 {
 				_, _ = io.WriteString(c, fine)
 			}
@@ -256,7 +270,7 @@ func TestClosedPooledConnections(t *testing.T) {
 			t.Errorf("GET %d, which may be repeated: %d %q, %v", i, status, text, err)
 		}
 	}
-	lost := 0
+	lost := int64(0)
 	for range 20 {
 		status, text, err := fetch(t, c, "POST", base+"/second", strings.NewReader("body"))
 		switch {
@@ -267,8 +281,8 @@ func TestClosedPooledConnections(t *testing.T) {
 			t.Errorf("POST that the upstream hung up on: %d %q, %v", status, text, err)
 		}
 	}
-	if lost != 10 {
-		t.Errorf("%d of 20 POSTs were lost, want every second: one that was written must not be written again", lost)
+	if n := posts.Load(); n != 20 || lost != hungUp.Load() || lost == 0 {
+		t.Errorf("the upstream got %d of 20 POSTs, and hung up on %d, of which %d were lost: one that was written must not be written again", n, hungUp.Load(), lost)
 	}
 }
 
@@ -288,7 +302,7 @@ func TestHTTP2UpstreamFaults(t *testing.T) {
 			_, _ = io.WriteString(w, chatter(20000))
 			_ = http.NewResponseController(w).Flush()
 			panic(http.ErrAbortHandler)
-		case "/two/slow":
+		case "/slow":
 			<-r.Context().Done()
 		}
 		_, _ = io.WriteString(w, "fine")
@@ -297,15 +311,17 @@ func TestHTTP2UpstreamFaults(t *testing.T) {
 	done := make(chan struct{})
 	go func() { defer close(done); _ = up.Serve(ln) }()
 	t.Cleanup(func() { _ = up.Close(); <-done })
-	two := target{name: "two", addr: ln.Addr().String(), upstream: "useHttp2: true", rule: soon}
-	p := run(t, files(nil, two), settings{})
+	two := target{name: "two", addr: ln.Addr().String(), upstream: "useHttp2: true"}
+	slow := two
+	slow.name, slow.rule = "slow", soon
+	p := run(t, files(nil, two, slow), settings{})
 	for _, protocol := range []string{"HTTP/1.1", "h2c"} {
 		c := client(t, protocol)
 		for _, f := range []fault{
 			{target: target{name: "two/fine"}, status: 200, text: "fine"},
 			{target: target{name: "two/head"}, status: 503, text: termination},
 			{target: target{name: "two/half"}},
-			{target: target{name: "two/slow"}, status: 504, text: timeout},
+			{target: target{name: "slow"}, status: 504, text: timeout},
 			{target: target{name: "two/fine"}, method: "POST", body: 1 << 20, status: 200, text: "fine"},
 		} {
 			within(t, 5*time.Second, f.name, func() { f.check(t, c, protocol, "http://"+p.addr("8080")+"/") })

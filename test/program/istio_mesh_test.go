@@ -17,13 +17,12 @@ type side struct {
 // no API_KEY.
 func meshSide(t *testing.T, workload, identity, egress string) *side {
 	t.Helper()
-	addr := freeAddr(t)
 	args := []string{
-		"--mesh", addr, "--workload", workload, "--workload-labels", "app=caller", "--identity", identity,
+		"--mesh", "127.0.0.1:0", "--workload", workload, "--workload-labels", "app=caller", "--identity", identity,
 		"--egress-identity", egressID, "--connect-to", "istio-egressgateway.istio-system.svc.cluster.local:80=" + egress,
 	}
 	p := run(t, example(t, "asm-egress-gateway", "egress-gw.yaml", "dashscope-qwen.yaml", "dashscope-route.yaml", "authpolicy.yaml"), settings{args: args})
-	return &side{p, addr}
+	return &side{p, p.addr("0")}
 }
 
 // call asks a workload's side as an application does that has it as its proxy.

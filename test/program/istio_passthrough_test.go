@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/postern-gateway/postern/internal/cli"
 	"github.com/postern-gateway/postern/internal/explain"
@@ -57,7 +56,7 @@ func carriedBy(t *testing.T, addr string, roots *x509.CertPool) *http.Client {
 		},
 	}
 	t.Cleanup(tr.CloseIdleConnections)
-	return &http.Client{Transport: tr, Timeout: 20 * time.Second}
+	return &http.Client{Transport: tr, Timeout: patience}
 }
 
 // TestIstioPassthrough asks a provider through the gateway, with a key of the

@@ -17,9 +17,8 @@ import (
 // heard is what a watcher was told by the API server, and when: a gateway cannot
 // know of a change sooner.
 type heard struct {
-	mu   sync.Mutex
-	at   map[form]time.Time // when it was first told of each form
-	last time.Time          // when it was last told anything
+	mu sync.Mutex
+	at map[form]time.Time // when it was first told of each form
 }
 
 // form is an object in one generation, which a change of its spec begins.
@@ -42,7 +41,7 @@ func listen(t *testing.T, cfg *rest.Config, gvr schema.GroupVersionResource) *he
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &heard{at: map[form]time.Time{}, last: time.Now()}
+	h := &heard{at: map[form]time.Time{}}
 	following.Go(func() {
 		for from := list.ResourceVersion; ctx.Err() == nil; {
 			w, err := client.Resource(gvr).Watch(ctx, metav1.ListOptions{ResourceVersion: from})
@@ -69,9 +68,8 @@ func (h *heard) follow(w watch.Interface, from string) (string, error) {
 		from = m.ResourceVersion
 		g := form{m.Name, m.Generation}
 		h.mu.Lock()
-		h.last = time.Now()
 		if _, ok := h.at[g]; !ok {
-			h.at[g] = h.last
+			h.at[g] = time.Now()
 		}
 		h.mu.Unlock()
 	}
@@ -83,11 +81,4 @@ func (h *heard) when(name string, generation int64) time.Time {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.at[form{name, generation}]
-}
-
-// quiet returns for how long nothing was told.
-func (h *heard) quiet() time.Duration {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return time.Since(h.last)
 }

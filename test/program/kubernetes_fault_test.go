@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	state "github.com/postern-gateway/postern/internal/status"
 	"github.com/postern-gateway/postern/test/cluster"
 )
 
@@ -66,11 +68,18 @@ func (f *faulty) converge(when string) {
 	host := fmt.Sprintf("change-%d.example.com", f.changes)
 	f.objects.Put(redirectTo(host))
 	for i, p := range f.replicas {
+		p.await(when+": it is told that the API server answers", p.hears)
 		q := request{url: "http://" + p.addr("8080") + path, header: map[string]string{"api-key": "MARKER-stays"}}
 		awaitReply(f.t, fmt.Sprintf("%s: replica %d serves a change", when, i), q, status(200))
 		f.redirects(when, i, host)
 	}
 	f.told(when)
+}
+
+// hears reports whether the status says nothing of an API server that is away.
+func (p *program) hears() bool {
+	p.t.Helper()
+	return !slices.ContainsFunc(p.report().Problems, func(s state.Problem) bool { return strings.Contains(s.What, "does not answer") })
 }
 
 // redirects waits until a replica redirects to a host.
@@ -110,10 +119,7 @@ func redirectTo(host string) string {
 func TestKubernetesFaults(t *testing.T) {
 	f := newFaulty(t)
 	f.converge("at first")
-	away := func(p *program) {
-		n := strings.Count(p.err.String(), "the API server does not answer")
-		p.await("it is told that the API server is away", func() bool { return strings.Count(p.err.String(), "the API server does not answer") > n })
-	}
+	away := func(p *program) { p.await("it is told that the API server is away", func() bool { return !p.hears() }) }
 	for _, fault := range []struct {
 		name string
 		do   func()

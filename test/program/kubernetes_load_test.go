@@ -79,7 +79,7 @@ type call struct {
 func callAll(t *testing.T, rate int, calls ...call) *callers {
 	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
-	c := &callers{client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}, Timeout: 10 * time.Second}, stop: stop}
+	c := &callers{client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}, Timeout: patience}, stop: stop}
 	next := make(chan call)
 	c.work.Go(func() {
 		defer close(next)

@@ -121,7 +121,7 @@ func newCrowd(t *testing.T, routes, secrets int) *crowd {
 	t.Logf("%d routes and %d Secrets created in %v", routes, secrets, time.Since(began).Round(time.Millisecond))
 	p := launch(t, t.TempDir(), "--kubeconfig", c.Kubeconfig, "--guard-destinations=false", "--access-log", "",
 		"--connect-to", "10.99.0.1:80="+strings.TrimPrefix(up.URL, "http://"))
-	return &crowd{t: t, routes: routes, client: client, heard: listen(t, cfg, httpRoutes), p: p, http: &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 256}}}
+	return &crowd{t: t, routes: routes, client: client, heard: listen(t, cfg, httpRoutes), p: p, http: &http.Client{Timeout: patience, Transport: &http.Transport{MaxIdleConnsPerHost: 256}}}
 }
 
 // ask asks for a route, and returns the status and the version of the answer.
@@ -216,12 +216,19 @@ func (c *crowd) changes(n, perSecond int) (event, answer spread) {
 
 // settle waits until all has its status, each of its present form.
 func (c *crowd) settle() {
-	for began := time.Now(); c.heard.quiet() < 3*time.Second; time.Sleep(100 * time.Millisecond) {
-		if time.Since(began) > 10*time.Minute {
-			c.t.Error("statuses are still written")
+	for began := time.Now(); ; time.Sleep(100 * time.Millisecond) {
+		late := c.late()
+		if late == nil {
 			return
 		}
+		if time.Since(began) > 10*time.Minute {
+			c.t.Fatalf("%s: generation %d, and the status is of %d", late.GetName(), late.GetGeneration(), parentObserved(late.Object))
+		}
 	}
+}
+
+// late returns a route whose status is of an earlier form, or nil.
+func (c *crowd) late() *unstructured.Unstructured {
 	o := metav1.ListOptions{Limit: 500}
 	for {
 		list, err := c.client.Resource(httpRoutes).List(context.Background(), o)
@@ -230,11 +237,11 @@ func (c *crowd) settle() {
 		}
 		for _, u := range list.Items {
 			if parentObserved(u.Object) != u.GetGeneration() {
-				c.t.Fatalf("%s: generation %d, and the status is of %d", u.GetName(), u.GetGeneration(), parentObserved(u.Object))
+				return &u
 			}
 		}
 		if o.Continue = list.GetContinue(); o.Continue == "" {
-			return
+			return nil
 		}
 	}
 }

@@ -176,7 +176,7 @@ func TestKubernetesStatuses(t *testing.T) {
 	objects.Put(strings.ReplaceAll(redirecting("ours", "postern.dev/gateway-controller", "9092"), "parentRefs: [{name: ours}]", "parentRefs: [{name: ours, sectionName: none}]"))
 	l.await("a status by the second", patience, httpRoutes, func(o map[string]any) bool { return parentAccepted(o) == "False" })
 	t.Logf("the second wrote %v after the first was killed", time.Since(killed))
-	if took := time.Since(killed); took > 15*time.Second {
+	if took := time.Since(killed); timed() && took > 15*time.Second {
 		t.Errorf("the second wrote after %v", took)
 	}
 	if now := text(l.list(leases)[0].Object, "spec", "holderIdentity"); now == holder || now == "" {

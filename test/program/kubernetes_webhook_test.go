@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -121,7 +122,7 @@ webhooks:
   rules: [{apiGroups: [gateway.solo.io, gloo.solo.io, enterprise.gloo.solo.io], apiVersions: ["*"], operations: [CREATE, UPDATE], resources: ["*"]}]
   admissionReviewVersions: [v1]
   sideEffects: None
-  timeoutSeconds: 5
+  timeoutSeconds: 30
   failurePolicy: Fail
 `
 }
@@ -187,7 +188,11 @@ stringData: {Authorization: MARKER-key}
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			a.t = t
-			refusal, warnings := a.apply(tc.yaml)
+			var refusal, warnings string
+			p.await("an answer by one who knows what was created before", func() bool {
+				refusal, warnings = a.apply(tc.yaml)
+				return refusal == "" || len(tc.refused) > 0 && !slices.ContainsFunc(tc.refused, func(want string) bool { return !strings.Contains(refusal, want) })
+			})
 			for _, want := range tc.refused {
 				if !strings.Contains(refusal, want) {
 					t.Errorf("refused with %q, which does not say %q", refusal, want)
@@ -212,9 +217,10 @@ stringData: {Authorization: MARKER-key}
 		p.await("it is read", func() bool { return strings.Contains(p.err.String(), "VirtualService default/broken") })
 		objects.Put(validating(m[1], ca.PEM()))
 		p.await("the API server asks again", a.asked("virtualHosts"))
-		if refusal, _ := a.apply(strings.NewReplacer("keys", "nowhere", "/one", "/two").Replace(broken)); refusal != "" {
-			t.Errorf("refused: %s", refusal)
-		}
+		p.await("the change is admitted", func() bool {
+			refusal, _ := a.apply(strings.NewReplacer("keys", "nowhere", "/one", "/two").Replace(broken))
+			return refusal == ""
+		})
 	})
 	t.Run("its certificate is replaced", func(t *testing.T) {
 		other, err := simulate.NewCA()

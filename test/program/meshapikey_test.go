@@ -198,12 +198,8 @@ func TestGlooMeshAPIKeyWithoutToken(t *testing.T) {
 	}
 	m.refused("without the token")
 	const why = `header Authorization is made of x-api-key, for which 1 of 1 Secrets with API keys have no data key \"huggingface-api-key\", default/api-huggingface-key first: requests with their keys get 403`
-	if status := send(t, request{url: "http://" + m.admin + "/status"}).body; !strings.Contains(status, why) {
-		t.Errorf("the status does not say why:\n%s", status)
-	}
+	m.await("a status that says why", func() bool { return strings.Contains(m.get("/status"), why) })
 	m.write("secret.yaml", meshStage(t, 4)["secret.yaml"])
 	m.await("the token", func() bool { return m.ask(http.MethodPost, "mysecretkey").status == 200 })
-	if status := send(t, request{url: "http://" + m.admin + "/status"}).body; strings.Contains(status, "is made of") {
-		t.Errorf("the status is that of before:\n%s", status)
-	}
+	m.await("another status than before", func() bool { return !strings.Contains(m.get("/status"), "is made of") })
 }

@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -28,8 +29,9 @@ const (
 	huggingFaceKey = "hf_MARKER-huggingface-0123456789"
 )
 
-// patience is how long a test waits for something that takes milliseconds.
-const patience = 20 * time.Second
+// patience is how long a test waits for something that takes milliseconds. Only
+// a fault reaches it: a machine that is busy may take seconds for anything.
+const patience = time.Minute
 
 // buffer is an io.Writer that a test reads while it is written.
 type buffer struct {
@@ -160,16 +162,15 @@ func (p *program) awaitFor(limit time.Duration, what string, ok func() bool) {
 	}
 }
 
-// write writes one of the files that the program follows, whole.
+// write writes one of the files that the program follows, in one step: nobody
+// sees it empty, or half of it, however long the test is kept from going on.
 func (p *program) write(name, text string) {
 	p.t.Helper()
 	path := filepath.Join(p.dir, name)
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		p.t.Fatal(err)
-	}
-	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
-		p.t.Fatal(err)
-	}
+	next := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".next")
+	must(p.t, os.MkdirAll(filepath.Dir(path), 0o755))
+	must(p.t, os.WriteFile(next, []byte(text), 0o644))
+	must(p.t, os.Rename(next, path))
 }
 
 func (p *program) remove(name string) {
@@ -193,15 +194,22 @@ func (p *program) addr(port string) string {
 	return ""
 }
 
-// freeAddr returns a loopback address that nobody listens on.
+// freeAddr returns a loopback address that nobody listens on, for what is bound
+// and freed again by a test: where the kernel can choose, 127.0.0.1:0 is better.
+// It is below the ports that kernels give to connections and to listeners of
+// port 0, so that none of those can take it meanwhile.
 func freeAddr(t *testing.T) string {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 100 {
+		ln, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 12000+rand.IntN(7000)))
+		if err != nil {
+			continue
+		}
+		defer func() { _ = ln.Close() }()
+		return ln.Addr().String()
 	}
-	defer func() { _ = ln.Close() }()
-	return ln.Addr().String()
+	t.Fatal("no port is free")
+	return ""
 }
 
 // providers starts the simulated providers, and returns the flags that lead a

@@ -16,18 +16,19 @@ import (
 	"golang.org/x/net/http2"
 )
 
-// limited is a Gateway API gateway on port 8081 with small limits.
-func limited(o *origin) string {
+// limited is a Gateway API gateway on port 8081 with small limits, and with a
+// time for heads.
+func limited(o *origin, heads string) string {
 	return o.yaml("up") + httpGateway("gw", 8081) + httpRoute("all", "gw", rule("/", "up", "")) +
 		optionOf("HttpListenerOption", "limits", "{group: gateway.networking.k8s.io, kind: Gateway, name: gw}",
-			"buffer: {maxRequestBytes: 4096}, httpConnectionManagerSettings: {requestHeadersTimeout: 0.3s, maxRequestHeadersKb: 8, maxHeadersCount: 20, http2ProtocolOptions: {maxConcurrentStreams: 5}}")
+			"buffer: {maxRequestBytes: 4096}, httpConnectionManagerSettings: {requestHeadersTimeout: "+heads+", maxRequestHeadersKb: 8, maxHeadersCount: 20, http2ProtocolOptions: {maxConcurrentStreams: 5}}")
 }
 
 // TestSecurityRow12Heads: too many and too long headers are 431, by the
 // defaults and by what is configured.
 func TestSecurityRow12Heads(t *testing.T) {
 	o := serveOrigin(t, nil)
-	p := runOne(t, []string{"--port", "8081=127.0.0.1:0"}, limited(o), virtualService("", route("/", "up", "")))
+	p := runOne(t, []string{"--port", "8081=127.0.0.1:0"}, limited(o, "300s"), virtualService("", route("/", "up", "")))
 	lines := func(n int) string {
 		var b strings.Builder
 		for i := range n {
@@ -78,7 +79,7 @@ func (r *endless) Read(p []byte) (int, error) {
 // TestSecurityRow12Bodies: a body beyond the limit is 413, declared or not.
 func TestSecurityRow12Bodies(t *testing.T) {
 	o := serveOrigin(t, nil)
-	p := runOne(t, []string{"--port", "8081=127.0.0.1:0"}, limited(o), virtualService("", route("/", "up", "")))
+	p := runOne(t, []string{"--port", "8081=127.0.0.1:0"}, limited(o, "300s"), virtualService("", route("/", "up", "")))
 	for _, tc := range []struct {
 		name, port string
 		size       int64
@@ -130,7 +131,7 @@ func upload(t *testing.T, url string, size int64, chunked bool) (*http.Response,
 // TestSecurityRow12SlowHeads: who does not finish a head in time is let go.
 func TestSecurityRow12SlowHeads(t *testing.T) {
 	o := serveOrigin(t, nil)
-	p := runOne(t, []string{"--port", "8081=127.0.0.1:0"}, limited(o))
+	p := runOne(t, []string{"--port", "8081=127.0.0.1:0"}, limited(o, "0.3s"))
 	for _, text := range []string{"", "G", "GET / HTTP/1.1\r\n", "GET / HTTP/1.1\r\nHost: a\r\nX: y", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[:20]} {
 		c := dialRaw(t, p.addr("8081"))
 		if _, err := io.WriteString(c, text); err != nil {
@@ -234,7 +235,7 @@ func TestSecurityRow12RapidReset(t *testing.T) {
 			<-r.Context().Done()
 		}
 	})
-	p := runOne(t, []string{"--port", "8081=127.0.0.1:0"}, limited(o))
+	p := runOne(t, []string{"--port", "8081=127.0.0.1:0"}, limited(o, "300s"))
 	var work sync.WaitGroup
 	for range 4 {
 		work.Go(func() {
