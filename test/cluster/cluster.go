@@ -37,7 +37,7 @@ var ErrNotBuilt = errors.New("the cluster's programs are not built: run sh test/
 
 // How long a server may take until it answers, and until it has ended. Both take
 // seconds; only what is broken takes longer on a busy machine.
-const startTime, stopTime = 3 * time.Minute, time.Minute
+const startTime, stopTime = 10 * time.Minute, time.Minute
 
 // Options change what a Cluster runs.
 type Options struct {
@@ -243,17 +243,22 @@ func (c *Cluster) await(ctx context.Context, s *server) error {
 	ctx, cancel := context.WithTimeout(ctx, startTime)
 	defer cancel()
 	// The certificates are the servers' own, made anew in each folder.
-	client := &http.Client{Timeout: startTime / 6, Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true}}
+	client := &http.Client{Timeout: time.Minute, Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true}}
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
+	var last string
 	for left := s.ready; ; {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, left[0], nil)
 		if err != nil {
 			return err
 		}
 		req.Header.Set("Authorization", "Bearer "+c.Token)
-		if resp, err := client.Do(req); err == nil {
+		if resp, err := client.Do(req); err != nil {
+			last = err.Error()
+		} else {
+			said, _ := io.ReadAll(resp.Body) // which check has failed
 			_ = resp.Body.Close()
+			last = fmt.Sprintf("%s answers %s: %s", left[0], resp.Status, said)
 			if resp.StatusCode == http.StatusOK {
 				if left = left[1:]; len(left) == 0 {
 					return nil
@@ -266,7 +271,7 @@ func (c *Cluster) await(ctx context.Context, s *server) error {
 		case <-s.ended:
 			return fmt.Errorf("%s ended at its start:\n%s", s.name, c.Log(s.name))
 		case <-ctx.Done():
-			return fmt.Errorf("%s is not ready: %w\n%s", s.name, ctx.Err(), c.Log(s.name))
+			return fmt.Errorf("%s is not ready: %w: %s\n%s", s.name, ctx.Err(), last, c.Log(s.name))
 		}
 	}
 }

@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"bufio"
-	"os/exec"
 	"strings"
 	"testing"
 
@@ -128,7 +127,7 @@ func TestPods(t *testing.T) {
 	}
 	kubectl.Until("log", "good morning", "logs", "deploy/web", "-c", "client")
 	ip := strings.TrimSpace(kubectl.Run("get", "service", "web", "-o", "jsonpath={.spec.clusterIP}"))
-	if out, err := exec.Command("curl", "-sf", "-m", "60", "http://"+ip+"/note").Output(); err != nil || string(out) != "from init\n" {
+	if out, err := curl("http://" + ip + "/note"); err != nil || out != "from init\n" {
 		t.Errorf("the Service from the machine: %q %v", out, err)
 	}
 	pod := strings.TrimSpace(kubectl.Run("get", "pod", "-l", "app=web", "-o", "jsonpath={.items[0].metadata.name}"))
@@ -271,7 +270,7 @@ spec: {type: ExternalName, externalName: web.default.svc.cluster.local}
 			address := strings.TrimSpace(kubectl.Run("get", "service", "web", "-o", "jsonpath={.status.loadBalancer.ingress[0].ip}"))
 			kubectl.Until("an endpoint", name, "exec", "web", "-c", "sidecar", "--", "curl", "-sf", "http://"+address+"/name")
 			for range 10 { // never the pod that is not ready
-				if out, err := exec.Command("curl", "-sf", "-m", "60", "http://"+address+"/name").Output(); string(out) != name+"\n" {
+				if out, err := curl("http://" + address + "/name"); out != name+"\n" {
 					t.Fatalf("the balancer's address: %q %v", out, err)
 				}
 			}
@@ -309,7 +308,7 @@ func portForward(t *testing.T, kubectl *Commands, want string) {
 	if err != nil || !ok {
 		t.Fatalf("port-forward says %q, %v", line, err)
 	}
-	if got, err := exec.Command("curl", "-sf", "-m", "60", "http://"+from+"/name").Output(); string(got) != want+"\n" {
+	if got, err := curl("http://" + from + "/name"); got != want+"\n" {
 		t.Errorf("forwarded: %q %v", got, err)
 	}
 }

@@ -322,8 +322,11 @@ func ask(ctx context.Context, url, key, model string) (int, string, error) {
 	return do(req)
 }
 
+// client knows no proxy, and no connection that a pod may have closed.
+var client = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+
 func do(req *http.Request) (int, string, error) {
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := client.Do(req)
 	if err != nil {
 		return 0, "", err
 	}
