@@ -231,6 +231,42 @@ func TestEarlyAnswer(t *testing.T) {
 	}
 }
 
+// TestBothWays: an upstream that has begun to answer still gets what the client
+// goes on to send.
+func TestBothWays(t *testing.T) {
+	addr := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		c := http.NewResponseController(w)
+		_ = c.EnableFullDuplex()
+		for b := make([]byte, 1); ; {
+			if _, err := io.ReadFull(r.Body, b); err != nil {
+				return
+			}
+			_, _ = w.Write(b)
+			_ = c.Flush()
+		}
+	})
+	c := simple(t, addr, Settings{}).dial()
+	_, _ = io.WriteString(c, "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
+	br := bufio.NewReader(c)
+	var body io.Reader
+	for i, text := range []string{"a", "b", "c"} {
+		_, _ = io.WriteString(c, "1\r\n"+text+"\r\n")
+		if i == 0 {
+			resp, err := http.ReadResponse(br, nil)
+			must(t, err)
+			body = resp.Body
+		}
+		b := make([]byte, 1)
+		if _, err := io.ReadFull(body, b); err != nil || string(b) != text {
+			t.Fatalf("%q came back as %q: %v", text, b, err)
+		}
+	}
+	_, _ = io.WriteString(c, "0\r\n\r\n")
+	if rest, err := io.ReadAll(body); err != nil || len(rest) > 0 {
+		t.Errorf("in the end: %q %v", rest, err)
+	}
+}
+
 // TestExpect: the client's body is asked for only when there is an upstream
 // to send it to.
 func TestExpect(t *testing.T) {
