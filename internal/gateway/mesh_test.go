@@ -140,21 +140,26 @@ func rotate(t *testing.T, protocol ir.Protocol) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for range 4 {
+	var answered [4]atomic.Int64
+	for i := range answered {
 		c := client(t, nil)
 		c.Transport.(*http.Transport).Proxy = http.ProxyURL(proxy)
 		work.Go(func() {
 			for !stop.Load() {
 				if status, body := get(c, fmt.Sprintf("http://dashscope.aliyuncs.com/%d", sent.Add(1))); status != 200 {
 					t.Errorf("%d %s; %s", status, body, side.seen.last().Cause)
+					stop.Store(true)
 					return
 				}
+				answered[i].Add(1)
 			}
 		})
 	}
-	rest := func() { // let requests go through each state
-		from := sent.Load()
-		await(t, "requests", func() bool { return sent.Load() > from+20 || stop.Load() })
+	rest := func() { // let everybody's requests begin and end in each state
+		for i := range answered {
+			from := answered[i].Load()
+			await(t, "requests", func() bool { return answered[i].Load() > from+4 || stop.Load() })
+		}
 	}
 	for range 5 {
 		next := newCA(t)
