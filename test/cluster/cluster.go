@@ -48,6 +48,8 @@ type Options struct {
 	Pods bool
 	// Images say which programs stand for which images of pods.
 	Images []Image
+	// Env is added to the environment of the programs.
+	Env []string
 
 	keeps []*os.File // open in every program
 }
@@ -65,6 +67,7 @@ type Cluster struct {
 	Node string
 
 	bin     string
+	env     []string
 	keeps   []*os.File // open in every program
 	servers []*server
 	place   *place
@@ -107,7 +110,7 @@ func Start(ctx context.Context, dir string, o Options) (*Cluster, error) {
 	if c.place, err = take(); err != nil {
 		return nil, err
 	}
-	c.keeps = append([]*os.File{c.place.file}, o.keeps...)
+	c.env, c.keeps = append(os.Environ(), o.Env...), append([]*os.File{c.place.file}, o.keeps...)
 	if err := c.run(ctx, o); err != nil {
 		c.Stop()
 		return nil, err
@@ -222,7 +225,7 @@ func (c *Cluster) start(ctx context.Context, s *server) error {
 		path = filepath.Join(c.bin, s.name)
 	}
 	s.cmd = exec.Command(path, s.args...)
-	s.cmd.Stdout, s.cmd.Stderr, s.cmd.ExtraFiles = log, log, c.keeps
+	s.cmd.Stdout, s.cmd.Stderr, s.cmd.Env, s.cmd.ExtraFiles = log, log, c.env, c.keeps
 	if s.stdin, err = s.cmd.StdinPipe(); err != nil {
 		return err
 	}
