@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
@@ -36,8 +35,7 @@ type Judge struct {
 
 	mu   sync.Mutex
 	now  *resource.Set
-	past []*resource.Set // those before, back to the one that was judged last
-	news chan struct{}   // closed when now changes
+	news chan struct{} // closed when now changes
 
 	// Of who has the turn.
 	last  *resource.Set         // that was applied
@@ -64,9 +62,6 @@ const (
 	settleStep = 100 * time.Millisecond
 	// keepUp is how often a Judge takes up what has changed while nobody asks.
 	keepUp = time.Second
-	// pastMost bounds the Sets that are held to tell what has changed; when
-	// there were more, they are compared.
-	pastMost = 48
 )
 
 // Offer makes a Set what objects are judged against. It takes no time.
@@ -75,9 +70,6 @@ func (j *Judge) Offer(set *resource.Set) {
 	defer j.mu.Unlock()
 	if set == j.now {
 		return
-	}
-	if j.past = append(j.past, j.now); len(j.past) > pastMost {
-		j.past = nil
 	}
 	j.now = set
 	close(j.news)
@@ -219,17 +211,6 @@ func (j *Judge) rest(set *resource.Set) {
 		}
 		return nil
 	}})
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	for i, s := range j.past { // those after it are still to come
-		if s == set {
-			j.past = slices.Clone(j.past[i:])
-			return
-		}
-	}
-	if j.now == set {
-		j.past = nil
-	}
 }
 
 // apply makes a Set what was applied last, and returns what is wrong with it

@@ -4,7 +4,6 @@ import (
 	"maps"
 	"slices"
 	"sync"
-	"weak"
 )
 
 // Set is an immutable, indexed collection of objects. The zero Set is empty.
@@ -14,17 +13,26 @@ type Set struct {
 	known   map[GroupKind]bool
 	labels  labels
 	access  *Access
-	// base is the Set that With made this one of, if it still lives, and
-	// changed are the keys that it touched.
-	base    weak.Pointer[Set]
-	changed []Key
 	derived sync.Map // by derivedKey
+	// id stands for this Set where it is remembered; nil: that of the zero Set.
+	id *setID
+	// past are the last steps by which With came to this Set, the oldest first.
+	past []step
+}
+
+// setID is unlike any other. It keeps no Set alive.
+type setID struct{ _ byte }
+
+// step is one With: the Set that it was called on, and the keys that it touched.
+type step struct {
+	of      *setID
+	touched []Key
 }
 
 // NewSet returns a Set of objects; known are the kinds that its source can
 // deliver at all. Of several objects with one key the first is kept.
 func NewSet(objects []*Object, known []Kind) *Set {
-	s := &Set{known: map[GroupKind]bool{}}
+	s := &Set{known: map[GroupKind]bool{}, id: new(setID)}
 	for _, k := range known {
 		s.known[k.GroupKind] = true
 	}
@@ -65,7 +73,7 @@ func (s *Set) With(changed []*Object, removed []Key) *Set {
 		edits[o.Key] = o
 	}
 	keys := slices.SortedFunc(maps.Keys(edits), Key.Compare)
-	n := &Set{known: s.known, access: s.access}
+	n := &Set{known: s.known, access: s.access, id: new(setID), past: s.pastWith(keys)}
 	if len(keys) > s.Len() {
 		n.fill(s.edited(edits))
 	} else {
@@ -73,8 +81,20 @@ func (s *Set) With(changed []*Object, removed []Key) *Set {
 		n.spread(keys, edits)
 	}
 	s.carryLabels(n, keys)
-	n.base, n.changed = weak.Make(s), keys
 	return n
+}
+
+// Sets remember kinship steps, and none from before one that touched more keys
+// than longStep: to look at everything then is little beside the change itself.
+const kinship, longStep = 64, 8192
+
+// pastWith returns the past of a Set that With makes of s.
+func (s *Set) pastWith(touched []Key) []step {
+	if len(touched) > longStep {
+		return nil
+	}
+	from := max(0, len(s.past)-(kinship-1))
+	return append(slices.Clone(s.past[from:]), step{s.id, touched})
 }
 
 // edited returns all objects after edits, in no order.
@@ -206,31 +226,41 @@ func Touched(a, b *Set) []Key {
 	return out
 }
 
-// kinship is how many steps of With one Set may be away from another for that to
-// be seen.
-const kinship = 64
-
 // parted returns, in their order, the keys that With touched on the way from a
-// to b, where both are made of one Set: b of a, or a of what b is made of. ok
-// says that they are known to be.
+// to b, or on the ways to both from the last that both are made of; ok says that
+// such a way is remembered.
 func parted(a, b *Set) (keys []Key, ok bool) {
+	if keys, ok = b.since(a.id); ok {
+		return inOrder(keys), true
+	}
 	var back []Key
-	for range 2 { // from a itself, then from what it was made of
-		var on []Key
-		for s, steps := b, 0; s != nil && steps < kinship; s, steps = s.base.Value(), steps+1 {
-			if s == a {
-				keys = append(back, on...)
-				slices.SortFunc(keys, Key.Compare)
-				return slices.Compact(keys), true
-			}
-			on = append(on, s.changed...)
-		}
-		back = a.changed
-		if a = a.base.Value(); a == nil {
-			return nil, false
+	for _, last := range slices.Backward(a.past) {
+		back = append(back, last.touched...)
+		if on, ok := b.since(last.of); ok {
+			return inOrder(append(back, on...)), true
 		}
 	}
 	return nil, false
+}
+
+// since returns the keys that were touched on the way from a Set to this one.
+func (s *Set) since(id *setID) (keys []Key, ok bool) {
+	if s.id == id {
+		return nil, true
+	}
+	from := slices.IndexFunc(s.past, func(p step) bool { return p.of == id })
+	if from < 0 {
+		return nil, false
+	}
+	for _, p := range s.past[from:] {
+		keys = append(keys, p.touched...)
+	}
+	return keys, true
+}
+
+func inOrder(keys []Key) []Key {
+	slices.SortFunc(keys, Key.Compare)
+	return slices.Compact(keys)
 }
 
 // diffAccess adds to the keys that differ the one that stands for Access.

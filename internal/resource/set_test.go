@@ -269,14 +269,37 @@ func TestTouchedOfKin(t *testing.T) {
 			chain = append(chain, step(chain[len(chain)-1]))
 		}
 		last := chain[steps]
-		for _, pair := range [][2]*Set{{first, last}, {step(first), last}, {step(first), first}, {step(last), step(last)}, {last, first}, {step(last), first}} {
+		for _, pair := range [][2]*Set{{first, last}, {step(first), last}, {step(first), first}, {step(last), step(last)}, {last, first}, {step(last), first}, {step(step(first)), step(step(last))}} {
 			a, b := pair[0], pair[1]
 			stranger := NewSet(b.All(kindA), nil)
 			if diff := cmp.Diff(keysOf(Touched(a, stranger)), keysOf(Touched(a, b))); diff != "" {
 				t.Errorf("%d steps: %s", steps, diff)
 			}
 		}
-		runtime.KeepAlive(chain)
+		if _, known := parted(first, last); known != (steps <= kinship) {
+			t.Errorf("%d steps: remembered: %v", steps, known)
+		}
+	}
+	var many []Key
+	for i := range longStep + 1 {
+		many = append(many, key(kindB, "n", fmt.Sprint(i)))
+	}
+	first := NewSet(all, nil)
+	if _, known := parted(first, first.With(nil, many)); known {
+		t.Error("a long step is remembered")
+	}
+}
+
+// TestKinOfTheGone compares two Sets of which nothing between them is left.
+func TestKinOfTheGone(t *testing.T) {
+	first := NewSet(nil, nil)
+	last := first
+	for i := range kinship {
+		last = last.With([]*Object{{Key: key(kindA, "n", fmt.Sprint(i))}}, nil)
+	}
+	runtime.GC()
+	if keys, known := parted(first, last); !known || len(keys) != kinship {
+		t.Errorf("remembered: %v, %d keys", known, len(keys))
 	}
 }
 
