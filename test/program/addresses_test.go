@@ -3,6 +3,7 @@ package program
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/netip"
@@ -37,21 +38,31 @@ spec:
 // report is what the admin listener tells.
 func (p *program) report() state.Report {
 	p.t.Helper()
-	r, err := http.NewRequest("GET", "http://"+p.admin+"/status", nil)
+	var out state.Report
+	if err := json.Unmarshal(p.shown("/status", "application/json"), &out); err != nil {
+		p.t.Fatal(err)
+	}
+	return out
+}
+
+// shown is what the admin listener shows in a format.
+func (p *program) shown(path, format string) []byte {
+	p.t.Helper()
+	r, err := http.NewRequest("GET", "http://"+p.admin+path, nil)
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	r.Header.Set("Accept", "application/json")
+	r.Header.Set("Accept", format)
 	resp, err := p.web.Do(r)
 	if err != nil {
 		p.t.Fatal(err)
 	}
 	defer func() { _ = resp.Body.Close() }()
-	var out state.Report
-	if err := json.NewDecoder(resp.Body).Decode(&out); err != nil {
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
 		p.t.Fatal(err)
 	}
-	return out
+	return b
 }
 
 // reached returns the address at which a Gateway is reached, if it has one.

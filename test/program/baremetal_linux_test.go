@@ -2,8 +2,6 @@ package program
 
 import (
 	"fmt"
-	"io"
-	"net/http"
 	"net/netip"
 	"slices"
 	"strings"
@@ -77,26 +75,6 @@ func (m *machine) awaitLine(texts ...string) {
 func (m *machine) awaitAnswer(address netip.Addr, gateway string) {
 	m.t.Helper()
 	m.awaitFor(rebinding, fmt.Sprintf("an answer of %s at %v", gateway, address), func() bool { return m.answers(address, gateway) })
-}
-
-// page returns what the admin page shows.
-func (m *machine) page() string {
-	m.t.Helper()
-	r, err := http.NewRequest("GET", "http://"+m.admin+"/", nil)
-	if err != nil {
-		m.t.Fatal(err)
-	}
-	r.Header.Set("Accept", "text/html")
-	resp, err := m.web.Do(r)
-	if err != nil {
-		m.t.Fatal(err)
-	}
-	defer func() { _ = resp.Body.Close() }()
-	text, err := io.ReadAll(resp.Body)
-	if err != nil {
-		m.t.Fatal(err)
-	}
-	return string(text)
 }
 
 // TestBareMetalIPv4 gives out a piece of the network that the machine is in,
@@ -183,7 +161,7 @@ func TestBareMetalIPv6(t *testing.T) {
 	}
 	m.awaitAnswer(chosen, "b")
 	m.awaitLine(`"client":"fd00:77::2"`, `"authority":"`+urlHost(chosen)+`"`, `"listener":"apps/b/http"`)
-	if text := m.page(); !strings.Contains(text, named) || !strings.Contains(text, chosen.String()) || !strings.HasPrefix(m.admin, "[::1]:") {
+	if text := string(m.shown("/", "text/html")); !strings.Contains(text, named) || !strings.Contains(text, chosen.String()) || !strings.HasPrefix(m.admin, "[::1]:") {
 		t.Errorf("the page at %s does not tell of both addresses:\n%s", m.admin, text)
 	}
 }
